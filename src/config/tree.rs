@@ -1,0 +1,1 @@
+//! A YAML document with the place of every node.

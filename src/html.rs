@@ -1,0 +1,3 @@
+//! Edits of passing HTML.
+
+pub mod inject;

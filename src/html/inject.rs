@@ -1,0 +1,1 @@
+//! Streaming insertion before the end of the body.

@@ -1,0 +1,6 @@
+//! The decision core.
+
+pub mod event;
+pub mod postback;
+pub mod timestamp;
+pub mod verdict;

@@ -1,0 +1,373 @@
+//! What a network's answer means.
+//!
+//! Each network lists rules; the first that matches decides. When none does, the HTTP status
+//! decides by the table below, which keeps the rule that matters: an answer that may be read as
+//! "not now" is tried again, one that will never change is put aside for a person.
+
+use aho_corasick::AhoCorasick;
+use regex::bytes::Regex;
+use serde_json::Value;
+
+/// The end of a postback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The network took it.
+    Delivered,
+    /// The network had it already.
+    AlreadyKnown,
+    /// The network does not know this click ID.
+    InvalidClick,
+    /// It will never be accepted as it is.
+    Rejected(Rejection),
+    /// A success by status that says nothing the network's rules know.
+    Unclear,
+    /// Too old, or tried too often.
+    Expired,
+    /// Consent was withdrawn before it was sent.
+    Withdrawn,
+    /// Removed by an operator.
+    Purged,
+}
+
+/// Why a postback was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The network's answer says so (a wrong goal, an unknown account, …).
+    Answer,
+    /// A status that no retry will change.
+    Status,
+    /// A redirect: postbacks are not redirected; the address has moved.
+    Redirect,
+    /// The request could not be built from the row.
+    Unrenderable,
+    /// Building or sending it failed unexpectedly several times.
+    Poison,
+}
+
+/// Why a postback will be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryReason {
+    /// A status that asks for patience, or a rule that does.
+    Status,
+    /// 401 or 403: credentials are wrong; the row waits for an operator.
+    Unauthorized,
+    /// No connection: surely not received.
+    Connect,
+    /// Time ran out after sending: perhaps received.
+    Timeout,
+    /// The connection broke: perhaps received.
+    Reset,
+}
+
+/// What to do after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is over.
+    Final(Verdict),
+    /// Try again later.
+    Retry(RetryReason),
+}
+
+impl Verdict {
+    /// All verdicts as metric labels, so that counters exist from the start.
+    pub const LABELS: [&'static str; 8] =
+        ["delivered", "already_known", "invalid_click", "rejected", "unclear", "expired", "withdrawn", "purged"];
+
+    /// The word that operators see and metrics carry.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::AlreadyKnown => "already_known",
+            Self::InvalidClick => "invalid_click",
+            Self::Rejected(_) => "rejected",
+            Self::Unclear => "unclear",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Purged => "purged",
+        }
+    }
+
+    /// Why, where the word alone does not say.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection.as_str()),
+            Self::Delivered
+            | Self::AlreadyKnown
+            | Self::InvalidClick
+            | Self::Unclear
+            | Self::Expired
+            | Self::Withdrawn
+            | Self::Purged => None,
+        }
+    }
+
+    /// Whether the row stays as a dead letter for a person to look at.
+    #[must_use]
+    pub const fn is_dead_letter(self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Unclear | Self::Expired)
+    }
+}
+
+impl Rejection {
+    /// The word for logs and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Status => "status",
+            Self::Redirect => "redirect",
+            Self::Unrenderable => "unrenderable",
+            Self::Poison => "poison",
+        }
+    }
+}
+
+impl RetryReason {
+    /// The word for logs, metrics and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Unauthorized => "unauthorized",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// One network's answer, as far as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, or `None` when it was endless, too slow or broke off.
+    pub body: Option<&'a [u8]>,
+}
+
+/// A network's verdict rules, in order.
+#[derive(Clone, Debug, Default)]
+pub struct VerdictRules {
+    rules: Vec<VerdictRule>,
+    read_the_body: bool,
+}
+
+/// When an answer means what.
+#[derive(Clone, Debug)]
+pub struct VerdictRule {
+    /// Which statuses it applies to; empty: all but those that ask for patience.
+    pub status: Vec<StatusPattern>,
+    /// What the body must be like; all must hold.
+    pub body: Vec<BodyPattern>,
+    /// What it then means.
+    pub judgement: Judgement,
+}
+
+/// `200` or `2xx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusPattern {
+    /// Exactly this status.
+    Exactly(u16),
+    /// All statuses with this first digit.
+    Class(u16),
+}
+
+/// A condition on the body of an answer.
+#[derive(Clone, Debug)]
+pub enum BodyPattern {
+    /// The body without surrounding white space.
+    Is(String),
+    /// A text anywhere in the body.
+    Has(AhoCorasick),
+    /// The first text of the body, white space before it ignored.
+    Starts(String),
+    /// A pattern anywhere in the body.
+    Matches(Regex),
+    /// A JSON pointer (RFC 6901) and what it must lead to.
+    Json(String, JsonPattern),
+}
+
+/// What a JSON pointer must lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonPattern {
+    /// A scalar with this text.
+    Equals(String),
+    /// An empty list, object or text, null, or nothing.
+    Empty,
+    /// The opposite of `Empty`.
+    NonEmpty,
+}
+
+impl VerdictRules {
+    /// Takes the rules in their order.
+    #[must_use]
+    pub fn new(rules: Vec<VerdictRule>) -> Self {
+        let read_the_body = rules.iter().any(|rule| !rule.body.is_empty());
+        Self { rules, read_the_body }
+    }
+
+    /// Says what the answer means: the first matching rule, else the table by status.
+    #[must_use]
+    pub fn judge(&self, answer: Answer<'_>) -> Judgement {
+        let mut json = None;
+        self.rules
+            .iter()
+            .find(|rule| rule.matches(answer, &mut json))
+            .map_or_else(|| self.judge_by_status(answer.status), |rule| rule.judgement)
+    }
+
+    fn judge_by_status(&self, status: u16) -> Judgement {
+        match status {
+            200..=299 if self.read_the_body => Judgement::Final(Verdict::Unclear),
+            200..=299 => Judgement::Final(Verdict::Delivered),
+            300..=399 => Judgement::Final(Verdict::Rejected(Rejection::Redirect)),
+            401 | 403 => Judgement::Retry(RetryReason::Unauthorized),
+            501 | 505 => Judgement::Final(Verdict::Rejected(Rejection::Status)),
+            _ if asks_for_patience(status) => Judgement::Retry(RetryReason::Status),
+            _ => Judgement::Final(Verdict::Rejected(Rejection::Status)),
+        }
+    }
+}
+
+impl VerdictRule {
+    fn matches(&self, answer: Answer<'_>, json: &mut Option<Option<Value>>) -> bool {
+        let status_fits = if self.status.is_empty() {
+            !asks_for_patience(answer.status)
+        } else {
+            self.status.iter().any(|pattern| pattern.matches(answer.status))
+        };
+        status_fits
+            && self.body.iter().all(|pattern| {
+                answer.body.is_some_and(|body| match pattern {
+                    BodyPattern::Json(pointer, expected) => json
+                        .get_or_insert_with(|| serde_json::from_slice(body).ok())
+                        .as_ref()
+                        .is_some_and(|document| expected.matches(document.pointer(pointer))),
+                    BodyPattern::Is(text) => body.trim_ascii() == text.as_bytes(),
+                    BodyPattern::Has(text) => text.is_match(body),
+                    BodyPattern::Starts(text) => body.trim_ascii_start().starts_with(text.as_bytes()),
+                    BodyPattern::Matches(regex) => regex.is_match(body),
+                })
+            })
+    }
+}
+
+impl StatusPattern {
+    /// Reads `200` or `2xx`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => Some(Self::Class(u16::from(class - b'0'))),
+            [b'1'..=b'5', _, _] => text.parse().ok().map(Self::Exactly),
+            _ => None,
+        }
+    }
+
+    /// Whether this pattern includes the status.
+    #[must_use]
+    pub const fn matches(self, status: u16) -> bool {
+        match self {
+            Self::Exactly(exactly) => status == exactly,
+            Self::Class(class) => status / 100 == class,
+        }
+    }
+}
+
+impl BodyPattern {
+    /// A text anywhere in the body, upper and lower case told apart.
+    #[must_use]
+    pub fn has(text: &str) -> Option<Self> {
+        AhoCorasick::new([text]).ok().map(Self::Has)
+    }
+}
+
+impl JsonPattern {
+    fn matches(&self, found: Option<&Value>) -> bool {
+        match self {
+            Self::Empty => is_empty(found),
+            Self::NonEmpty => !is_empty(found),
+            Self::Equals(text) => match found {
+                Some(Value::String(value)) => value == text,
+                Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == *text,
+                Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
+            },
+        }
+    }
+}
+
+fn is_empty(found: Option<&Value>) -> bool {
+    match found {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(Value::Object(members)) => members.is_empty(),
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Bool(_) | Value::Number(_)) => false,
+    }
+}
+
+/// Statuses that mean "later": a rule must name them to apply to them.
+const fn asks_for_patience(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_status(status: u16) -> Judgement {
+        VerdictRules::default().judge(Answer { status, body: Some(b"") })
+    }
+
+    #[test]
+    fn without_rules_the_status_decides() {
+        assert_eq!(by_status(204), Judgement::Final(Verdict::Delivered));
+        assert_eq!(by_status(302), Judgement::Final(Verdict::Rejected(Rejection::Redirect)));
+        assert_eq!(by_status(404), Judgement::Final(Verdict::Rejected(Rejection::Status)));
+        assert_eq!(by_status(403), Judgement::Retry(RetryReason::Unauthorized));
+        for later in [408, 425, 429, 500, 502, 503, 504, 522] {
+            assert_eq!(by_status(later), Judgement::Retry(RetryReason::Status), "{later}");
+        }
+        for never in [501, 505] {
+            assert_eq!(by_status(never), Judgement::Final(Verdict::Rejected(Rejection::Status)), "{never}");
+        }
+    }
+
+    fn ok_rule() -> VerdictRule {
+        VerdictRule {
+            status: vec![],
+            body: vec![BodyPattern::Starts("OK".into())],
+            judgement: Judgement::Final(Verdict::Delivered),
+        }
+    }
+
+    #[test]
+    fn a_success_that_no_body_rule_knows_is_unclear() {
+        let rules = VerdictRules::new(vec![ok_rule()]);
+        let unclear = Judgement::Final(Verdict::Unclear);
+        assert_eq!(rules.judge(Answer { status: 200, body: Some(b"welcome") }), unclear);
+        assert_eq!(rules.judge(Answer { status: 200, body: None }), unclear, "unreadable");
+    }
+
+    #[test]
+    fn a_rule_without_status_never_applies_to_an_overloaded_network() {
+        let rules = VerdictRules::new(vec![ok_rule()]);
+        assert_eq!(rules.judge(Answer { status: 503, body: Some(b"OK") }), Judgement::Retry(RetryReason::Status));
+        assert_eq!(rules.judge(Answer { status: 202, body: Some(b"OK") }), Judgement::Final(Verdict::Delivered));
+    }
+
+    #[test]
+    fn json_that_is_none_matches_no_pointer() {
+        let empty = VerdictRule {
+            status: vec![],
+            body: vec![BodyPattern::Json("/data/unprocessedRecords".into(), JsonPattern::Empty)],
+            judgement: Judgement::Final(Verdict::Delivered),
+        };
+        let rules = VerdictRules::new(vec![empty]);
+        let judge = |body| rules.judge(Answer { status: 200, body: Some(body) });
+        assert_eq!(judge(b"<html>"), Judgement::Final(Verdict::Unclear));
+        assert_eq!(judge(br#"{"data":{"unprocessedRecords":[]}}"#), Judgement::Final(Verdict::Delivered));
+        assert_eq!(judge(br#"{"data":{"unprocessedRecords":[1]}}"#), Judgement::Final(Verdict::Unclear));
+    }
+}
