@@ -75,9 +75,31 @@ pub struct Payload {
     /// Fields of the conversion by name (`order_id`, `value`, `email`, …).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
-    /// Parameters under `send:` by name, secret ones left out.
+    /// What sources under `send:` gave, by parameter; `extra.NAME` for further names. Literals and
+    /// secrets are not here: they come from the configuration when the request is rendered.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, Datum>,
+}
+
+/// What a name stands for in a template: one text, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Datum {
+    /// One text.
+    One(String),
+    /// Several texts in order.
+    Many(Vec<String>),
+}
+
+impl Datum {
+    /// Whether there is nothing in it: no texts, or empty ones.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::One(text) => text.is_empty(),
+            Self::Many(texts) => texts.iter().all(String::is_empty),
+        }
+    }
 }
 
 /// The dedup key of design section 5: 16 bytes of a SHA-256 over its parts.

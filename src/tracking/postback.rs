@@ -1,13 +1,109 @@
 //! The request that a network is sent, built from an event and the configuration in force.
+//!
+//! Nothing that came from a visitor can choose where the request goes: scheme, host and port stand in
+//! the configuration, and values in the path are escaped so that they stay inside their segment.
 
-use http::{HeaderMap, Method};
+use std::{cell::RefCell, collections::BTreeMap};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use serde_json::{Map, Value as Json};
 use url::Url;
 
-use super::event::Event;
+use super::{
+    event::{Datum, Event, EventId, Payload},
+    template::{Encoding, Scope, Template, encode_component},
+    timestamp::Timestamp,
+};
 
 /// How one conversion is reported to one network: its rules with this site's settings.
 #[derive(Clone, Debug)]
-pub struct PostbackRule {}
+pub struct PostbackRule {
+    /// The network's part.
+    pub request: RequestRule,
+    /// Names that stand for values of the configuration.
+    pub names: ConfiguredNames,
+    /// Further names under `send.NETWORK.extra`, in the order they were written.
+    pub extra: Vec<String>,
+}
+
+/// What a network's file says of its request.
+#[derive(Clone, Debug)]
+pub struct RequestRule {
+    /// GET or POST.
+    pub method: Method,
+    /// The address up to the query.
+    pub url: UrlRule,
+    /// Query parameters in wire order.
+    pub query: Vec<(String, Template)>,
+    /// Headers.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// User and password of HTTP Basic authentication.
+    pub basic: Option<(Template, Template)>,
+    /// The body.
+    pub body: BodyRule,
+    /// Where further parameters go.
+    pub extra: ExtraPlace,
+}
+
+/// `scheme://authority/path`.
+#[derive(Clone, Debug)]
+pub struct UrlRule {
+    /// `http` or `https`, the configured host and port; slots name host settings only.
+    pub origin: Template,
+    /// The path, its slots escaped.
+    pub path: Template,
+    /// A query that stands in the address itself, taken as it is.
+    pub query: Option<String>,
+}
+
+/// The body of a postback.
+#[derive(Clone, Debug, Default)]
+pub enum BodyRule {
+    /// None.
+    #[default]
+    Empty,
+    /// JSON.
+    Json(JsonRule),
+    /// `application/x-www-form-urlencoded`.
+    Form(Vec<(String, Template)>),
+    /// A text.
+    Text(Template),
+}
+
+/// JSON with templates for texts.
+#[derive(Clone, Debug)]
+pub enum JsonRule {
+    /// A text.
+    Text(Template),
+    /// A list.
+    List(Vec<Self>),
+    /// An object.
+    Object(Vec<(String, Self)>),
+}
+
+/// Where further parameters go.
+#[derive(Clone, Debug, Default)]
+pub enum ExtraPlace {
+    /// Behind the query.
+    #[default]
+    Query,
+    /// Behind the form.
+    Form,
+    /// Into the JSON object, or as `{name, value}` into the list, that the pointer leads to.
+    Json(String),
+}
+
+/// What the configuration has to say about names in templates.
+#[derive(Clone, Debug, Default)]
+pub struct ConfiguredNames {
+    /// Parameters under `send:` that need nothing of the visitor's request; `extra.NAME` too.
+    pub parameters: BTreeMap<String, Template>,
+    /// Lists under `send:`.
+    pub lists: BTreeMap<String, Vec<Template>>,
+    /// Settings of the network.
+    pub settings: BTreeMap<String, String>,
+}
 
 /// A finished request.
 #[derive(Clone, Debug)]
@@ -25,7 +121,7 @@ pub struct Postback {
 /// Why no request could be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrenderable {
-    /// The address came out wrong.
+    /// The address came out wrong, or a value would change the structure of its path.
     #[error("the address of the postback is not a valid URL")]
     Url,
     /// A header value holds bytes that no header may hold.
@@ -35,7 +131,244 @@ pub enum Unrenderable {
 
 impl PostbackRule {
     /// Builds the request for an event.
-    pub fn render(&self, _event: &Event) -> Result<Postback, Unrenderable> {
-        Err(Unrenderable::Url)
+    pub fn render(&self, event: &Event) -> Result<Postback, Unrenderable> {
+        let names = EventNames::new(&self.names, &event.payload, Identity::of(event));
+        let extra = self.extra_values(&names);
+        let mut pairs = render_pairs(&self.request.query, &names);
+        if matches!(self.request.extra, ExtraPlace::Query) {
+            push_extra(&mut pairs, &extra);
+        }
+        let url = self.request.url.render(&names, &pairs)?;
+        let mut headers = self.headers(&names)?;
+        let body = self.body(&names, &extra, &mut headers);
+        Ok(Postback { method: self.request.method.clone(), url, headers, body })
+    }
+
+    fn extra_values<'a>(&'a self, names: &EventNames<'_>) -> Vec<(&'a str, String)> {
+        self.extra
+            .iter()
+            .filter_map(|name| match names.lookup(&format!("extra.{name}"))? {
+                Datum::One(text) => Some((name.as_str(), text)),
+                Datum::Many(texts) => Some((name.as_str(), texts.join(","))),
+            })
+            .collect()
+    }
+
+    fn headers(&self, names: &EventNames<'_>) -> Result<HeaderMap, Unrenderable> {
+        let mut headers = HeaderMap::new();
+        for (name, template) in &self.request.headers {
+            if let Some(text) = template.render(names, Encoding::Raw) {
+                let value = HeaderValue::try_from(text).map_err(|_| Unrenderable::Header(name.to_string()))?;
+                headers.insert(name.clone(), value);
+            }
+        }
+        if let Some((user, password)) = &self.request.basic {
+            let user = user.render(names, Encoding::Raw).unwrap_or_default();
+            let password = password.render(names, Encoding::Raw).unwrap_or_default();
+            let credentials = STANDARD.encode(format!("{user}:{password}"));
+            let mut value = HeaderValue::try_from(format!("Basic {credentials}"))
+                .map_err(|_| Unrenderable::Header(header::AUTHORIZATION.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+
+    fn body(&self, names: &EventNames<'_>, extra: &[(&str, String)], headers: &mut HeaderMap) -> Vec<u8> {
+        let (content_type, body) = match &self.request.body {
+            BodyRule::Empty => return Vec::new(),
+            BodyRule::Json(rule) => {
+                let mut document = rule.render(names).unwrap_or_default();
+                if let ExtraPlace::Json(pointer) = &self.request.extra {
+                    add_extra(&mut document, pointer, extra);
+                }
+                ("application/json", document.to_string())
+            }
+            BodyRule::Form(pairs) => {
+                let mut pairs = render_pairs(pairs, names);
+                if matches!(self.request.extra, ExtraPlace::Form) {
+                    push_extra(&mut pairs, extra);
+                }
+                ("application/x-www-form-urlencoded", pairs)
+            }
+            BodyRule::Text(template) => {
+                ("text/plain; charset=utf-8", template.render(names, Encoding::Raw).unwrap_or_default())
+            }
+        };
+        headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
+        body.into_bytes()
     }
 }
+
+impl UrlRule {
+    /// The address without anything of an event, as listings may show it.
+    pub fn render(&self, names: &dyn Scope, pairs: &str) -> Result<Url, Unrenderable> {
+        let origin = self.origin.render(names, Encoding::Raw).ok_or(Unrenderable::Url)?;
+        let path = self.path.render(names, Encoding::Component).ok_or(Unrenderable::Url)?;
+        // `encodeURIComponent` leaves dots alone, and URL parsers take `..` for a way up.
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(Unrenderable::Url);
+        }
+        let query = match self.query.as_deref() {
+            Some(fixed) if pairs.is_empty() => fixed.to_owned(),
+            Some(fixed) => format!("{fixed}&{pairs}"),
+            None => pairs.to_owned(),
+        };
+        let question = if query.is_empty() { "" } else { "?" };
+        Url::parse(&format!("{origin}{path}{question}{query}")).map_err(|_| Unrenderable::Url)
+    }
+}
+
+/// Renders pairs as they stand in a query or a form; those that yield nothing are left out.
+#[must_use]
+pub fn render_pairs(pairs: &[(String, Template)], names: &dyn Scope) -> String {
+    let mut out = String::new();
+    for (name, template) in pairs {
+        if let Some(value) = template.render(names, Encoding::Component) {
+            push_pair(&mut out, name, &value);
+        }
+    }
+    out
+}
+
+fn push_extra(out: &mut String, extra: &[(&str, String)]) {
+    for (name, value) in extra {
+        let mut encoded = String::new();
+        encode_component(value, &mut encoded);
+        push_pair(out, name, &encoded);
+    }
+}
+
+fn push_pair(out: &mut String, name: &str, encoded: &str) {
+    if !out.is_empty() {
+        out.push('&');
+    }
+    encode_component(name, out);
+    out.push('=');
+    out.push_str(encoded);
+}
+
+impl JsonRule {
+    /// The document; members that yield nothing are left out.
+    fn render(&self, names: &dyn Scope) -> Option<Json> {
+        match self {
+            Self::Text(template) => template.render(names, Encoding::Raw).map(Json::String),
+            Self::List(items) => Some(Json::Array(items.iter().filter_map(|item| item.render_item(names)).collect())),
+            Self::Object(members) => {
+                let rendered = members.iter().filter_map(|(name, rule)| Some((name.clone(), rule.render(names)?)));
+                Some(Json::Object(rendered.collect::<Map<_, _>>()))
+            }
+        }
+    }
+
+    /// An object in a list that would lose a member is left out whole: `{name: email}` without its
+    /// value is worse than nothing.
+    fn render_item(&self, names: &dyn Scope) -> Option<Json> {
+        match self {
+            Self::Object(members) => {
+                let all: Option<Map<_, _>> =
+                    members.iter().map(|(name, rule)| Some((name.clone(), rule.render(names)?))).collect();
+                all.map(Json::Object)
+            }
+            Self::Text(_) | Self::List(_) => self.render(names),
+        }
+    }
+}
+
+fn add_extra(document: &mut Json, pointer: &str, extra: &[(&str, String)]) {
+    match document.pointer_mut(pointer) {
+        Some(Json::Array(list)) => {
+            list.extend(extra.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })));
+        }
+        Some(Json::Object(members)) => {
+            members.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), Json::String(value.clone()))));
+        }
+        Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) | None => {}
+    }
+}
+
+/// When and under which id a conversion happened, and by which rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The event id.
+    pub id: EventId,
+    /// The time of the event.
+    pub time: Timestamp,
+    /// The conversion's name.
+    pub conversion: &'a str,
+}
+
+impl<'a> Identity<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self { id: event.id, time: event.time, conversion: &event.conversion }
+    }
+}
+
+/// What names in a network's templates stand for: parameter, setting, field, built-in.
+pub struct EventNames<'a> {
+    configured: &'a ConfiguredNames,
+    payload: &'a Payload,
+    identity: Identity<'a>,
+    /// Parameters being rendered right now: a parameter's own template looks past itself.
+    open: RefCell<Vec<String>>,
+}
+
+impl<'a> EventNames<'a> {
+    /// Joins what the configuration and the visitor's request say.
+    #[must_use]
+    pub const fn new(configured: &'a ConfiguredNames, payload: &'a Payload, identity: Identity<'a>) -> Self {
+        Self { configured, payload, identity, open: RefCell::new(Vec::new()) }
+    }
+
+    fn parameter(&self, name: &str) -> Option<Datum> {
+        if let Some(captured) = self.payload.parameters.get(name) {
+            return Some(captured.clone());
+        }
+        if self.open.borrow().iter().any(|open| open == name) {
+            return None;
+        }
+        self.open.borrow_mut().push(name.to_owned());
+        let datum = match (self.configured.parameters.get(name), self.configured.lists.get(name)) {
+            (Some(template), _) => template.render(self, Encoding::Raw).map(Datum::One),
+            (None, Some(list)) => {
+                Some(Datum::Many(list.iter().filter_map(|item| item.render(self, Encoding::Raw)).collect()))
+            }
+            (None, None) => None,
+        };
+        self.open.borrow_mut().pop();
+        datum.filter(|datum| !datum.is_empty())
+    }
+
+    fn built_in(&self, name: &str) -> Option<Datum> {
+        let Identity { id, time, conversion } = self.identity;
+        Some(match name {
+            "click_id" => Datum::One(self.payload.clicks.last()?.clone()),
+            "click_ids" => Datum::Many(self.payload.clicks.clone()),
+            "event_id" => Datum::One(id.to_string()),
+            "event_time" => Datum::One(time.rfc3339()),
+            "event_ms" => Datum::One(time.as_millis().to_string()),
+            "event_day" => Datum::One(time.day()),
+            "conversion" => Datum::One(conversion.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+impl Scope for EventNames<'_> {
+    fn lookup(&self, name: &str) -> Option<Datum> {
+        self.parameter(name)
+            .or_else(|| self.configured.settings.get(name).cloned().map(Datum::One))
+            .or_else(|| self.payload.fields.get(name).cloned().map(Datum::One))
+            .or_else(|| self.built_in(name))
+    }
+}
+
+/// Names that always stand for something, and need nothing of the visitor's request.
+pub const BUILT_INS: [&str; 7] =
+    ["click_id", "click_ids", "event_id", "event_time", "event_ms", "event_day", "conversion"];
+
+/// Built-in names that are read from the visitor's request, and only where a template asks for them.
+pub const REQUEST_BUILT_INS: [&str; 4] = ["client_ip", "user_agent", "device_type", "page_url"];
+
+#[cfg(test)]
+mod tests;

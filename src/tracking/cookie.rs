@@ -1,0 +1,171 @@
+//! Cookies: reading the visitor's, writing ours.
+
+use std::{net::IpAddr, time::Duration};
+
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// The attributes of one of our cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieRule {
+    /// Which hosts it is sent to.
+    pub domain: Domain,
+    /// Which paths it is sent to.
+    pub path: String,
+    /// Whether other sites' pages send it.
+    pub same_site: Site,
+    /// Whether it travels over TLS only.
+    pub secure: Secure,
+    /// Whether scripts are kept from it.
+    pub http_only: bool,
+}
+
+/// The `Domain` attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The registrable domain of the visited host, by the public suffix list.
+    Auto,
+    /// No attribute: the visited host alone.
+    HostOnly,
+    /// This domain.
+    Fixed(String),
+}
+
+/// The `SameSite` attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// `Strict`.
+    Strict,
+    /// `Lax`.
+    Lax,
+    /// `None`, which browsers take only with `Secure`.
+    None,
+}
+
+/// The `Secure` attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secure {
+    /// As the page was reached.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Default for CookieRule {
+    fn default() -> Self {
+        Self { domain: Domain::Auto, path: "/".into(), same_site: Site::Lax, secure: Secure::Auto, http_only: true }
+    }
+}
+
+impl CookieRule {
+    /// The value of a `Set-Cookie` header.
+    ///
+    /// `value` must already be encoded ([`encode_value`]).
+    #[must_use]
+    pub fn set_cookie(&self, name: &str, value: &str, ttl: Duration, host: &str, over_tls: bool) -> String {
+        let secure = match self.secure {
+            Secure::Auto => over_tls,
+            Secure::Always => true,
+            Secure::Never => false,
+        };
+        let same_site = match self.same_site {
+            Site::Strict => SameSite::Strict,
+            Site::None if secure => SameSite::None,
+            // Browsers drop `SameSite=None` without `Secure` (draft-ietf-httpbis-rfc6265bis section 5.7).
+            Site::Lax | Site::None => SameSite::Lax,
+        };
+        let mut cookie = Cookie::build((name, value))
+            .path(&self.path)
+            .max_age(::cookie::time::Duration::seconds(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)))
+            .same_site(same_site)
+            .secure(secure)
+            .http_only(self.http_only);
+        let domain = match &self.domain {
+            Domain::Auto => registrable_domain(host),
+            Domain::HostOnly => None,
+            Domain::Fixed(domain) => Some(domain.as_str()),
+        };
+        if let Some(domain) = domain {
+            cookie = cookie.domain(domain);
+        }
+        cookie.build().to_string()
+    }
+}
+
+/// The raw value of the first cookie with this name.
+///
+/// Browsers send the cookie with the longest path first (RFC 6265 section 5.4).
+#[must_use]
+pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
+        .flat_map(|line| line.split(';'))
+        .find_map(|pair| pair.trim_start().strip_prefix(name)?.strip_prefix('='))
+        .map(str::trim_end)
+}
+
+/// Appends a text as it may stand in a cookie: everything but RFC 6265's cookie-octets, and `%` and
+/// `,` as well, is percent-encoded.
+pub fn encode_value(text: &str, out: &mut String) {
+    out.extend(utf8_percent_encode(text, NOT_COOKIE_OCTETS));
+}
+
+/// The domain that all hosts of this site share; `None` where a cookie must stay with its host:
+/// addresses, single labels, public suffixes.
+#[must_use]
+pub fn registrable_domain(host: &str) -> Option<&str> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    if literal.parse::<IpAddr>().is_ok() || !host.contains('.') {
+        return None;
+    }
+    let domain = psl::domain(host.as_bytes())?;
+    domain.suffix().is_known().then_some(())?;
+    std::str::from_utf8(domain.as_bytes()).ok()
+}
+
+const NOT_COOKIE_OCTETS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_cookie_belongs_to_the_whole_registrable_domain() {
+        assert_eq!(registrable_domain("www.shop.example.co.uk"), Some("example.co.uk"));
+        assert_eq!(registrable_domain("shop.de"), Some("shop.de"));
+        for alone in ["127.0.0.1", "[::1]", "localhost", "co.uk", "intranet", "github.io"] {
+            assert_eq!(registrable_domain(alone), None, "{alone}");
+        }
+    }
+
+    #[test]
+    fn none_over_plain_http_is_sent_as_lax() {
+        let rule = CookieRule { same_site: Site::None, ..CookieRule::default() };
+        let day = Duration::from_hours(24);
+        assert_eq!(
+            rule.set_cookie("a", "b", day, "www.shop.de", false),
+            "a=b; HttpOnly; SameSite=Lax; Path=/; Domain=shop.de; Max-Age=86400"
+        );
+        assert_eq!(
+            rule.set_cookie("a", "b", day, "localhost", true),
+            "a=b; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=86400"
+        );
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_many() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", HeaderValue::from_static("xa=0; a=1; a=2"));
+        headers.append("cookie", HeaderValue::from_static("b={\"x\":1}"));
+        assert_eq!(find(&headers, "a"), Some("1"));
+        assert_eq!(find(&headers, "b"), Some("{\"x\":1}"));
+        assert_eq!(find(&headers, "c"), None);
+    }
+}

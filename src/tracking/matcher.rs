@@ -1,0 +1,241 @@
+//! Which requests a conversion's rule speaks of: paths with named segments, and conditions.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use regex::Regex;
+
+use super::value::{RequestView, Source};
+
+/// A pattern for the path of a request.
+#[derive(Clone, Debug)]
+pub struct PathPattern {
+    kind: PatternKind,
+}
+
+#[derive(Clone, Debug)]
+enum PatternKind {
+    Segments { segments: Vec<Segment>, rest: bool },
+    Regex(Regex),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+    Named { prefix: String, name: String, suffix: String },
+}
+
+/// Why a text is no path pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    /// Paths begin with a slash.
+    #[error("a path begins with `/`")]
+    NoSlash,
+    /// `**` somewhere else than at the end.
+    #[error("`**` may only stand at the end")]
+    RestNotLast,
+    /// A `?` or `#`: the query is not part of the path.
+    #[error("a path has no `?` or `#`; look at the query with `when: {{ query.NAME: VALUE }}`")]
+    Query,
+    /// Braces that don't fit, or two names in one segment.
+    #[error("the segment `{0}` is not TEXT{{name}}TEXT")]
+    Segment(String),
+    /// The same name twice.
+    #[error("the name `{0}` stands in the path twice")]
+    Repeated(String),
+}
+
+impl PathPattern {
+    /// Reads `/thank-you/{order_id}`, `/a/*/b`, `/shop/**`.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let path = text.strip_prefix('/').ok_or(InvalidPattern::NoSlash)?;
+        if path.contains(['?', '#']) {
+            return Err(InvalidPattern::Query);
+        }
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut parts: Vec<&str> = if path.is_empty() { vec![] } else { path.split('/').collect() };
+        let rest = parts.last() == Some(&"**");
+        if rest {
+            parts.pop();
+        }
+        if parts.contains(&"**") {
+            return Err(InvalidPattern::RestNotLast);
+        }
+        let segments = parts.into_iter().map(Segment::parse).collect::<Result<Vec<_>, _>>()?;
+        let mut names: Vec<&str> = segments.iter().filter_map(Segment::name).collect();
+        names.sort_unstable();
+        if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
+            return Err(InvalidPattern::Repeated((*name).to_owned()));
+        }
+        Ok(Self { kind: PatternKind::Segments { segments, rest } })
+    }
+
+    /// A regular expression over the whole decoded path; its named groups become path names.
+    pub fn regex(text: &str) -> Result<Self, regex::Error> {
+        Regex::new(&format!("^(?:{text})$")).map(|regex| Self { kind: PatternKind::Regex(regex) })
+    }
+
+    /// The names that a match yields.
+    pub fn names(&self) -> Vec<&str> {
+        match &self.kind {
+            PatternKind::Segments { segments, .. } => segments.iter().filter_map(Segment::name).collect(),
+            PatternKind::Regex(regex) => regex.capture_names().flatten().collect(),
+        }
+    }
+
+    /// Matches the raw path of a request, one trailing slash ignored; yields its named segments.
+    #[must_use]
+    pub fn matches(&self, raw_path: &str) -> Option<Vec<(String, String)>> {
+        match &self.kind {
+            PatternKind::Segments { segments, rest } => match_segments(segments, *rest, raw_path),
+            PatternKind::Regex(regex) => {
+                let path = percent_decode_str(raw_path).decode_utf8().ok()?;
+                let found = regex.captures(&path)?;
+                let named = regex.capture_names().flatten();
+                Some(named.filter_map(|name| Some((name.to_owned(), found.name(name)?.as_str().to_owned()))).collect())
+            }
+        }
+    }
+}
+
+fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Vec<(String, String)>> {
+    let path = raw_path.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut parts = path.split('/').skip(usize::from(path.is_empty()));
+    let mut names = Vec::new();
+    for segment in segments {
+        let decoded = decode(parts.next()?)?;
+        match segment {
+            Segment::Literal(text) => (*text == decoded).then_some(())?,
+            Segment::Any => (!decoded.is_empty()).then_some(())?,
+            Segment::Named { prefix, name, suffix } => {
+                let value = decoded.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
+                (!value.is_empty()).then(|| names.push((name.clone(), value.to_owned())))?;
+            }
+        }
+    }
+    (rest || parts.next().is_none()).then_some(names)
+}
+
+/// Decoded segment by segment, so that `%2F` stays inside its segment.
+fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(raw).decode_utf8().ok()
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let invalid = || InvalidPattern::Segment(text.to_owned());
+        let Some((prefix, after)) = text.split_once('{') else {
+            return if text.contains(['}', '*']) { Err(invalid()) } else { Ok(Self::Literal(text.to_owned())) };
+        };
+        let (name, suffix) = after.split_once('}').ok_or_else(invalid)?;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || suffix.contains(['{', '}', '*']) || prefix.contains(['}', '*']) {
+            return Err(invalid());
+        }
+        Ok(Self::Named { prefix: prefix.to_owned(), name: name.to_owned(), suffix: suffix.to_owned() })
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named { name, .. } => Some(name),
+            Self::Literal(_) | Self::Any => None,
+        }
+    }
+}
+
+/// A condition on the visitor's request.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// What is looked at.
+    pub source: Source,
+    /// What it must be.
+    pub test: Test,
+}
+
+/// What a condition asks of a value.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// One of these texts.
+    OneOf(Vec<String>),
+    /// A pattern, anywhere in the text.
+    Regex(Regex),
+}
+
+impl Condition {
+    /// Whether the request fulfils it; an absent value fulfils nothing.
+    #[must_use]
+    pub fn holds(&self, request: RequestView<'_>) -> bool {
+        self.source.read(request).is_some_and(|found| match &self.test {
+            Test::OneOf(texts) => texts.contains(&found),
+            Test::Regex(regex) => regex.is_match(&found),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matched(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
+        PathPattern::parse(pattern).expect("a pattern").matches(path)
+    }
+
+    fn order(id: &str) -> Option<Vec<(String, String)>> {
+        Some(vec![("id".to_owned(), id.to_owned())])
+    }
+
+    #[test]
+    fn paths_match_by_decoded_segments() {
+        for (pattern, path, expected) in [
+            ("/thank-you", "/thank-you", Some(vec![])),
+            ("/thank-you", "/thank-you/", Some(vec![])),
+            ("/thank-you/", "/thank-you", Some(vec![])),
+            ("/thank-you", "/thank%2Dyou", Some(vec![])),
+            ("/thank-you", "/Thank-You", None),
+            ("/thank-you", "/thank-you/7", None),
+            ("/thank-you", "/thank-you//", None),
+            ("/o/{id}", "/o/7", order("7")),
+            ("/o/{id}", "/o/a%2Fb", order("a/b")),
+            ("/o/{id}", "/o/", None),
+            ("/o/{id}", "/o/%ff", None),
+            ("/o/order-{id}.html", "/o/order-7.html", order("7")),
+            ("/o/order-{id}.html", "/o/order-.html", None),
+            ("/a/*/{id}", "/a/x/7", order("7")),
+            ("/a/**", "/a", Some(vec![])),
+            ("/a/**", "/a/b/c", Some(vec![])),
+            ("/a/**", "/ab", None),
+            ("/**", "/", Some(vec![])),
+            ("/", "/", Some(vec![])),
+            ("/", "/x", None),
+        ] {
+            assert_eq!(matched(pattern, path), expected, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_is_anchored() {
+        let pattern = PathPattern::regex("/o/(?<id>[0-9]+)").expect("a pattern");
+        assert_eq!(pattern.matches("/o/17"), order("17"));
+        assert_eq!(pattern.matches("/o/17/x"), None);
+        assert_eq!(pattern.names(), ["id"]);
+    }
+
+    #[test]
+    fn broken_patterns_say_what_is_wrong() {
+        for (pattern, error) in [
+            ("thank-you", InvalidPattern::NoSlash),
+            ("/a/**/b", InvalidPattern::RestNotLast),
+            ("/a?b=c", InvalidPattern::Query),
+            ("/a/{b", InvalidPattern::Segment("{b".into())),
+            ("/a/{b}{c}", InvalidPattern::Segment("{b}{c}".into())),
+            ("/{b}/{b}", InvalidPattern::Repeated("b".into())),
+        ] {
+            assert_eq!(PathPattern::parse(pattern).err(), Some(error), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! One ad network as one site uses it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    click::ClickRule,
+    cookie::CookieRule,
+    postback::{UrlRule, render_pairs},
+    template::{Scope, Template},
+};
+
+/// Whether tracking acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything is done.
+    #[default]
+    On,
+    /// Everything is evaluated, nothing is changed or sent.
+    Observe,
+    /// Nothing is done.
+    Off,
+}
+
+/// A network's rules with one site's settings.
+#[derive(Clone, Debug)]
+pub struct NetworkRules {
+    /// Its key under `networks:` of the site.
+    pub key: Arc<str>,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// Where its click IDs come from.
+    pub click: ClickRule,
+    /// The attributes of its cookie.
+    pub cookie: CookieRule,
+    /// The pixels by which browsers may report in our place.
+    pub sync: Option<SyncRule>,
+}
+
+/// A network's sync pixels.
+#[derive(Clone, Debug)]
+pub struct SyncRule {
+    /// On which pages they may appear.
+    pub pages: SyncPages,
+    /// One address each.
+    pub pixels: Vec<UrlRule>,
+    /// The query they share.
+    pub query: Vec<(String, Template)>,
+}
+
+/// On which pages sync pixels may appear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPages {
+    /// Where a conversion has nothing to report by. The network counts these pixels, so they take
+    /// the dedup key.
+    Conversion,
+    /// On any page, once per visitor and this long: a pure match of cookies.
+    All {
+        /// How long a visitor is left alone afterwards.
+        every: Duration,
+    },
+}
+
+impl SyncRule {
+    /// The addresses of all pixels; one that cannot be built is left out.
+    #[must_use]
+    pub fn urls(&self, names: &dyn Scope) -> Vec<String> {
+        let pairs = render_pairs(&self.query, names);
+        self.pixels.iter().filter_map(|pixel| pixel.render(names, &pairs).ok()).map(String::from).collect()
+    }
+}
+
+/// The cookie that remembers that a visitor had this network's pixels.
+#[must_use]
+pub fn sync_marker(network: &str) -> String {
+    format!("_tl_sync_{network}")
+}

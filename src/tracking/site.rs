@@ -1,0 +1,47 @@
+//! One site's rules, compiled.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    conversion::ConversionRule,
+    cookie::CookieRule,
+    network::{Mode, NetworkRules},
+    visitor::Seal,
+};
+
+/// Everything that is decided about one site's requests.
+#[derive(Clone, Debug)]
+pub struct SiteRules {
+    /// The site's name: label and dedup scope.
+    pub name: Arc<str>,
+    /// Whether tracking acts at all.
+    pub mode: Mode,
+    /// The attributes of our own cookies.
+    pub cookie: CookieRule,
+    /// The networks in configuration order.
+    pub networks: Vec<NetworkRules>,
+    /// The conversions in configuration order.
+    pub conversions: Vec<ConversionRule>,
+    /// Seals visitor ids; without it, conversions that nothing tells apart are all counted.
+    pub seal: Option<Arc<Seal>>,
+}
+
+impl SiteRules {
+    /// Whether a network acts on this site.
+    #[must_use]
+    pub fn mode_of(&self, network: &NetworkRules) -> Mode {
+        match (self.mode, network.mode) {
+            (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
+            (Mode::Observe, _) | (_, Mode::Observe) => Mode::Observe,
+            (Mode::On, Mode::On) => Mode::On,
+        }
+    }
+}
+
+/// How long a conversion without an order id counts as a repeat: design section 5.
+pub const SHORT_WINDOW: Duration = Duration::from_hours(24);
+/// How long the visitor cookie lives.
+pub const VISITOR_TTL: Duration = Duration::from_hours(30 * 24);
+/// All our cookies of a site together stay under this many bytes, because common origins refuse
+/// requests with more than 8 KiB of headers.
+pub const MAX_COOKIES: usize = 4096;

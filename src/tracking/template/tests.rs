@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+struct Names(BTreeMap<String, Datum>);
+
+impl Scope for Names {
+    fn lookup(&self, name: &str) -> Option<Datum> {
+        self.0.get(name).cloned()
+    }
+}
+
+fn rendered(template: &str, names: &[(&str, &str)]) -> Option<String> {
+    let names = names.iter().map(|(name, text)| ((*name).to_owned(), Datum::One((*text).to_owned()))).collect();
+    Template::parse(template).expect("a template").render(&Names(names), Encoding::Component)
+}
+
+#[test]
+fn one_empty_slot_empties_the_whole_template() {
+    assert_eq!(rendered("{a}-{b}", &[("a", "1"), ("b", "2")]).as_deref(), Some("1-2"));
+    assert_eq!(rendered("{a}-{b}", &[("a", "1")]), None);
+    assert_eq!(rendered("{a}-{b|or_empty}", &[("a", "1")]).as_deref(), Some("1-"));
+    assert_eq!(rendered("{a}", &[("a", "")]), None);
+}
+
+#[test]
+fn values_are_encoded_once_and_after_all_filters() {
+    assert_eq!(rendered("{a|upper}", &[("a", "b c/&=%,'")]).as_deref(), Some("B%20C%2F%26%3D%25%2C'"));
+}
+
+#[test]
+fn filters_do_what_the_manual_says() {
+    for (template, value, expected) in [
+        ("{x|cents}", "49.9", Some("4990")),
+        ("{x|cents}", "0.05", Some("5")),
+        ("{x|cents}", "-1", Some("-100")),
+        ("{x|cents}", "1.005", None),
+        ("{x|cents}", "12,50", None),
+        ("{x|negate}", "-3", Some("3")),
+        ("{x|negate}", "3", Some("-3")),
+        ("{y|or:\"0\"}", "", Some("0")),
+        ("{x|sha256}", " Jane@Example.COM ", Some("8c87b489ce35cf2e2f39f80e282cb2e804932a56a213983eeeb428407d43b52d")),
+        ("{x|when_zero:y}", "5", Some("5")),
+        ("{x|when_zero:x}", "5", None),
+    ] {
+        assert_eq!(rendered(template, &[("x", value)]).as_deref(), expected, "{template}");
+    }
+}
+
+#[test]
+fn a_hash_is_not_hashed_again() {
+    let hash = sha256("jane@example.com");
+    assert_eq!(sha256(&hash.to_uppercase()), hash);
+}
+
+#[test]
+fn several_values_join_with_the_given_separator() {
+    let names = Names(BTreeMap::from([("ids".to_owned(), Datum::Many(vec!["a".into(), "b".into()]))]));
+    let render = |text| Template::parse(text).expect("a template").render(&names, Encoding::Component);
+    assert_eq!(render("{ids|join:\",\"}").as_deref(), Some("a%2Cb"));
+    assert_eq!(render("{ids|join:\"|\"}").as_deref(), Some("a%7Cb"));
+    assert_eq!(render("{ids|join:\"}\"}").as_deref(), Some("a%7Db"), "quotes hide braces");
+}
+
+#[test]
+fn broken_templates_say_what_is_wrong() {
+    for (text, error) in [
+        ("{", InvalidTemplate::Unclosed),
+        ("a}", InvalidTemplate::Unopened),
+        ("{}", InvalidTemplate::Name(String::new())),
+        ("{a b}", InvalidTemplate::Name("a b".into())),
+        ("{a|sha265}", InvalidTemplate::Filter("sha265".into())),
+        ("{a|or}", InvalidTemplate::Argument("or", "or:\"0\"")),
+    ] {
+        assert_eq!(Template::parse(text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn doubled_braces_are_braces() {
+    assert_eq!(Template::parse("{{a}}").expect("a template").as_literal(), Some("{a}"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_parses_or_is_refused(text in ".*") {
+        // Nothing to compare: the law is that hostile templates never panic.
+        prop_assert!(Template::parse(&text).map(|template| template.slots().count()).unwrap_or(0) <= text.len());
+    }
+
+    #[test]
+    fn literals_survive_parsing(text in "[^{}]*") {
+        let template = Template::parse(&text).expect("no braces");
+        prop_assert_eq!(template.as_literal(), Some(text.as_str()));
+    }
+}
