@@ -87,7 +87,7 @@ impl Tail {
     fn step(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Tag, b'"' | b'\'' | b'<') => None,
-            (Self::Tag, b'>') | (Self::Comment(2), b'>') => Some(Self::Between),
+            (Self::Tag | Self::Comment(2), b'>') => Some(Self::Between),
             (Self::Tag, _) => Some(Self::Tag),
             (Self::Between, b'<') => Some(Self::Open),
             (Self::Between, _) => byte.is_ascii_whitespace().then_some(Self::Between),
