@@ -1,0 +1,211 @@
+//! The rule on nasty documents, and its laws on all others.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What is inserted; `|` in a document of the table marks its place.
+const INSERTION: &[u8] = b"<img src=\"https://a.example/?a=1&amp;b=2\" width=\"1\" height=\"1\" alt=\"\" hidden>";
+
+/// Documents with `|` where the insertion belongs.
+///
+/// Each was once parsed with html5lib 1.1: the image is a live element inside `<body>` in all of them,
+/// except those under [`DEAD`], where no place would be alive.
+const LIVE: &[&str] = &[
+    "<html><body><p>Hi</p>|</body></html>",
+    "<html><body><p>Hi</p>|</BODY >\r\n</HTML >\r\n",
+    "<html><body><p>Hi</p>|</body\n></html\n>\n",
+    "<html><body><p>Hi</p>|</body class=x/></html lang=en>",
+    "<html><body><p>Hi</p>|</body>\n<!-- end of body -->\n</html>\n<!-- cached 0.3 s -->\n",
+    "<html><body><p>Hi</p>|</body><!--><!---><!----></html>",
+    // No end tag at all, or none that is one.
+    "<p>Hi</p>|",
+    "Hi|",
+    "<html><body><p>Hi</bodyx></html>|",
+    "<html><body><p>Hi</ body></html>|",
+    // The text in other places: something always follows it.
+    "<body><script>document.write('</body></html>')</script><p>Hi</p>|</body></html>",
+    "<body><p>Hi</p><script>document.write('</body></html>')</script>|",
+    "<body><script>var end = '</body><!-- ';</script><p>Hi</p><!-- no end tag -->|",
+    "<body><!-- </body></html> --><p>Hi</p>|",
+    "<body><p>Hi</p></body></html><!-- was: </body> -->|",
+    "<body><textarea></body></textarea><p>Hi</p>|</body>",
+    "<body><input value=\"</body></html>\">|",
+    "<body><input value=\"</body \"></html>|",
+    "<body><iframe srcdoc=\"<body>x</body>\"></iframe>|</body></html>",
+    "<body><title></body></title><noscript></body></noscript>x|</body></html>",
+    // Content behind the end tag: browsers move it into the body, and the insertion with it.
+    "<body><p>Hi</p></body><p>more</p></html>|",
+    "<body><p>Hi</p></body></html><script>late()</script>|",
+    "<body><p>Hi</p></body></html><!-- a > b -->|",
+    "<body><p>Hi</p></body title=\"x\"></html>|",
+    "<body><p>Hi</p></body></body></body>\n|</body></html>",
+    "<body><p>1</p></body></html><html><body><p>2</p>|</body></html>",
+    // Documents that break off: the insertion must not become a part of the torn tag.
+    "<body><p>Hi</p>|</body></ht",
+    "<body><p>Hi</p>|</body",
+    "<body><p>Hi</p>|</body ",
+    "<body><p>Hi</p>|</bo",
+    "<body><p>Hi</p>|<",
+    "<body><p>Hi</p>|</body><!",
+    "<body><p>Hi</p>|</body></html><!-- never closed, not even by </body",
+    "<body><p>Hi</p>|</body></html><!-- never closed",
+];
+
+/// Documents in which an image can't live anywhere behind the trouble; they must stay whole.
+const DEAD: &[&str] = &[
+    "<body><p>Hi</p></body><!-- never closed, but <p>tags</p> in it|",
+    "<body><script>var end = '|</body>",
+    "<body><!-- |</body></html>",
+    "<html><frameset><frame src=\"a\"></frameset></html>|",
+];
+
+#[test]
+fn the_insertion_goes_where_a_browser_executes_it() {
+    for marked in LIVE.iter().chain(DEAD) {
+        let (before, after) = marked.split_once('|').unwrap();
+        let document = [before, after].concat();
+        let expected = [before.as_bytes(), INSERTION, after.as_bytes()].concat();
+        assert_eq!(text(&inject_whole(document.as_bytes(), INSERTION)), text(&expected), "the rule: {marked}");
+        for size in 1..=document.len() {
+            let streamed = inject_chunks(document.as_bytes().chunks(size), INSERTION);
+            assert_eq!(text(&streamed), text(&expected), "in chunks of {size}: {marked}");
+        }
+    }
+}
+
+#[test]
+fn a_document_of_white_space_gets_nothing() {
+    for document in ["", " ", "\r\n\t\x0c"] {
+        assert_eq!(inject_whole(document.as_bytes(), INSERTION), document.as_bytes());
+        assert_eq!(inject_chunks(document.as_bytes().chunks(1), INSERTION), document.as_bytes());
+    }
+}
+
+#[test]
+fn a_chunk_without_an_end_tag_passes_untouched() {
+    let mut injector = Injector::new();
+    let chunk = b"<p>bold <b>text</b></p><button>Buy</button><B></B>";
+    assert_eq!(injector.write(chunk), Passed { before: vec![], keep: chunk.len() });
+    assert_eq!(injector.held.capacity(), 0, "nothing is allocated before something is held");
+}
+
+#[test]
+fn what_may_begin_an_end_tag_waits_for_the_next_chunk() {
+    let mut injector = Injector::new();
+    assert_eq!(injector.write(b"<p>Hi</p></bo"), Passed { before: vec![], keep: 9 });
+    assert_eq!(injector.held(), b"</bo");
+    assert_eq!(injector.write(b"x>"), Passed { before: b"</bo".to_vec(), keep: 2 });
+    assert_eq!(injector.held(), b"");
+}
+
+#[test]
+fn a_later_end_tag_releases_the_earlier_one() {
+    let mut injector = Injector::new();
+    assert_eq!(injector.write(b"x</body><!-- "), Passed { before: vec![], keep: 1 });
+    assert_eq!(injector.write(b"</body>"), Passed { before: b"</body><!-- ".to_vec(), keep: 0 });
+    assert_eq!(injector.finish(b""), b"</body>");
+}
+
+#[test]
+fn an_end_that_is_too_long_is_released_and_the_document_gets_its_insertion_at_the_end() {
+    for (blanks, is_held) in [(MAX_HELD - 7, true), (MAX_HELD - 6, false), (1 << 20, false)] {
+        let document = [b"<p>Hi</p></body>", vec![b' '; blanks].as_slice()].concat();
+        let at = if is_held { 9 } else { document.len() };
+        let (before, after) = document.split_at(at);
+        let expected = [before, INSERTION, after].concat();
+        assert_eq!(inject_whole(&document, INSERTION), expected, "{blanks} blanks");
+        for size in [1, 7, 4096, 1 << 16] {
+            assert_eq!(inject_chunks(document.chunks(size), INSERTION), expected, "{blanks} blanks by {size}");
+        }
+    }
+}
+
+#[test]
+fn after_an_end_that_is_too_long_a_later_end_tag_counts_again() {
+    let blanks = " ".repeat(2 * MAX_HELD);
+    let document = format!("<p>Hi</p></body>{blanks}</body></html>");
+    let streamed = inject_chunks(document.as_bytes().chunks(1000), INSERTION);
+    let expected = format!("<p>Hi</p></body>{blanks}{}</body></html>", text(INSERTION));
+    assert_eq!(text(&streamed), expected);
+}
+
+#[test]
+fn an_empty_insertion_leaves_exactly_the_held_bytes() {
+    let mut injector = Injector::new();
+    assert_eq!(injector.write(b"x</body>\n</html>").keep, 1);
+    assert_eq!(injector.finish(b""), b"</body>\n</html>");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_chunking_gives_the_same_bytes(document in documents(), sizes in chunk_sizes()) {
+        let streamed = inject_chunks(cut(&document, &sizes), INSERTION);
+        prop_assert_eq!(text(&streamed), text(&inject_whole(&document, INSERTION)));
+    }
+
+    #[test]
+    fn without_the_insertion_the_page_is_the_original(document in documents(), sizes in chunk_sizes()) {
+        let mut streamed = inject_chunks(cut(&document, &sizes), INSERTION);
+        if let Some(at) = memchr::memmem::find(&streamed, INSERTION) {
+            streamed.drain(at..at + INSERTION.len());
+        }
+        prop_assert_eq!(streamed, document);
+    }
+
+    #[test]
+    fn any_bytes_pass(document in proptest::collection::vec(any::<u8>(), 0..300), sizes in chunk_sizes()) {
+        let streamed = inject_chunks(cut(&document, &sizes), INSERTION);
+        prop_assert_eq!(streamed, inject_whole(&document, INSERTION));
+    }
+}
+
+/// Documents made of the pieces that the rule speaks of, and of long runs of white space.
+fn documents() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => proptest::sample::select(vec![
+            "</body", "</BoDy", "</body>", "</body >", "</bodyx>", "</html", "</HTML>", "</html lang=en>", "<!--", "-->",
+            "--", "-", "<!", "<", "</", "</b", "</B>", ">", "/", "\"", "'", "x", "!", "<p>", "<script>", "</script>",
+            "\u{e4}", "\0",
+        ]).prop_map(str::to_owned),
+        3 => proptest::sample::select(vec![" ", "\n", "\t"]).prop_map(str::to_owned),
+        1 => (0..MAX_HELD + 100).prop_map(|length| " ".repeat(length)),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+fn chunk_sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![proptest::collection::vec(1..12_usize, 1..20), proptest::collection::vec(1..9000_usize, 1..20),]
+}
+
+/// Cuts a document into chunks of these sizes, over and over.
+fn cut<'a>(mut document: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    sizes.iter().cycle().map_while(move |size| {
+        let (chunk, rest) = document.split_at((*size).min(document.len()));
+        document = rest;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// The document as it leaves; checks what holds after each chunk.
+fn inject_chunks<'a>(chunks: impl Iterator<Item = &'a [u8]>, insertion: &[u8]) -> Vec<u8> {
+    let mut injector = Injector::new();
+    let mut sent = Vec::new();
+    let mut received = 0;
+    for chunk in chunks {
+        let Passed { before, keep } = injector.write(chunk);
+        sent.extend_from_slice(&before);
+        sent.extend_from_slice(&chunk[..keep]);
+        received += chunk.len();
+        assert_eq!(sent.len() + injector.held().len(), received, "each byte is either sent or held");
+        assert!(injector.held().len() <= MAX_HELD, "{} bytes held", injector.held().len());
+    }
+    sent.extend(injector.finish(insertion));
+    sent
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,97 @@
+//! The markup that makes a browser fetch a network's pixels.
+//!
+//! Only how addresses become markup; which addresses, and on which page, is decided elsewhere. The
+//! markup is pure ASCII, so that the page's encoding can't change its meaning.
+
+/// The most pixels that one page gets.
+pub const MAX_PIXELS: usize = 64;
+
+/// Writes one invisible image per address, in their order, at most [`MAX_PIXELS`].
+///
+/// The referrer policy is set because a site's own policy may hide the page from the networks, which
+/// check where a pixel was shown.
+#[must_use]
+pub fn pixel_markup<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut markup = Vec::new();
+    for url in urls.take(MAX_PIXELS) {
+        markup.extend_from_slice(b"<img src=\"");
+        url.bytes().for_each(|byte| push_escaped(&mut markup, byte));
+        markup.extend_from_slice(
+            b"\" width=\"1\" height=\"1\" alt=\"\" hidden referrerpolicy=\"no-referrer-when-downgrade\">",
+        );
+    }
+    markup
+}
+
+fn push_escaped(markup: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'&' => markup.extend_from_slice(b"&amp;"),
+        b'<' => markup.extend_from_slice(b"&lt;"),
+        b'>' => markup.extend_from_slice(b"&gt;"),
+        b'"' => markup.extend_from_slice(b"&quot;"),
+        b'\'' => markup.extend_from_slice(b"&#39;"),
+        b'!'..=b'~' => markup.push(byte),
+        // Control characters and spaces have no place in an address; browsers drop or encode them.
+        _ => markup.extend_from_slice(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]),
+    }
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn markup(urls: &[&str]) -> String {
+        String::from_utf8(pixel_markup(urls.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn a_pixel_is_one_invisible_image() {
+        assert_eq!(
+            markup(&["https://s.chmsrv.com/tag.php?goal=1&value=2"]),
+            "<img src=\"https://s.chmsrv.com/tag.php?goal=1&amp;value=2\" width=\"1\" height=\"1\" alt=\"\" hidden \
+             referrerpolicy=\"no-referrer-when-downgrade\">"
+        );
+    }
+
+    #[test]
+    fn no_address_leaves_its_attribute() {
+        for hostile in [
+            "https://a.example/\"><script>alert(1)</script>",
+            "https://a.example/' onerror='alert(1)",
+            "https://a.example/\" onerror=\"alert(1)",
+            "https://a.example/</body><!--",
+            "https://a.example/\n\t x\u{0}y\u{7f}",
+            "https://a.example/&quot;&#34;&copy=1",
+        ] {
+            let markup = markup(&[hostile]);
+            let after = markup.strip_prefix("<img src=\"").unwrap();
+            let (value, rest) = after.split_once('"').unwrap();
+            assert!(rest.starts_with(" width=\"1\""), "{hostile}: {markup}");
+            assert!(!value.contains(['<', '>', '\'', ' ', '\n', '\0']), "{hostile}: {value}");
+            assert!(value.replace("&quot;", "").matches('&').count() >= value.matches("&amp;").count());
+        }
+    }
+
+    #[test]
+    fn a_reference_in_an_address_stays_what_it_was() {
+        assert!(markup(&["https://a.example/?a=1&copy=2"]).contains("?a=1&amp;copy=2\""));
+        assert!(markup(&["https://a.example/?a=&quot;"]).contains("?a=&amp;quot;\""));
+    }
+
+    #[test]
+    fn markup_is_ascii_whatever_the_address_is() {
+        let markup = markup(&["https://a.example/ä€😀"]);
+        assert!(markup.is_ascii());
+        assert!(markup.contains("/%C3%A4%E2%82%AC%F0%9F%98%80\""));
+    }
+
+    #[test]
+    fn a_page_gets_64_pixels_at_most() {
+        assert_eq!(markup(&["https://a.example/"; 100]).matches("<img ").count(), 64);
+        assert_eq!(markup(&[]), "");
+    }
+}
