@@ -48,7 +48,7 @@ pub struct SendRule {
     /// Takes precedence over the query and the cookie.
     pub click_id: Option<Value>,
     /// Parameters that are read from the visitor's request.
-    pub captured: Vec<(String, Value)>,
+    pub captured: Vec<(String, Captured)>,
     /// Of each group one name must have a value, else there is nothing to report by.
     pub needs: Vec<Vec<String>>,
     /// Parameters that must have a value.
@@ -57,6 +57,15 @@ pub struct SendRule {
     pub wanted: Wanted,
     /// The request.
     pub postback: Arc<PostbackRule>,
+}
+
+/// A parameter that is read from the visitor's request.
+#[derive(Clone, Debug)]
+pub enum Captured {
+    /// One value.
+    One(Value),
+    /// Several, each left out when it yields nothing.
+    Many(Vec<Value>),
 }
 
 /// Names that a network's templates use, so that a row holds nothing else of the visitor.
@@ -167,7 +176,7 @@ impl SendRule {
         let parameters = self
             .captured
             .iter()
-            .filter_map(|(name, value)| Some((name.clone(), Datum::One(value.read(request, &names)?))))
+            .filter_map(|(name, captured)| Some((name.clone(), captured.read(request, &names)?)))
             .collect();
         Payload { clicks, fields: self.wanted.select(fields, context), parameters }
     }
@@ -182,6 +191,16 @@ impl SendRule {
     #[must_use]
     pub fn is_complete(&self, names: &dyn Scope) -> bool {
         self.required.iter().all(|name| has(names, name))
+    }
+}
+
+impl Captured {
+    fn read(&self, request: RequestView<'_>, names: &dyn Scope) -> Option<Datum> {
+        let datum = match self {
+            Self::One(value) => Datum::One(value.read(request, names)?),
+            Self::Many(values) => Datum::Many(values.iter().filter_map(|value| value.read(request, names)).collect()),
+        };
+        (!datum.is_empty()).then_some(datum)
     }
 }
 

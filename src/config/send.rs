@@ -1,0 +1,196 @@
+//! Decoding of `send`: what each network hears of a conversion.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    conversion::WELL_KNOWN,
+    decode::Field,
+    network::{Network, Parameter},
+    problem::nearest,
+    tree::Kind,
+    value::{Literals, value},
+};
+use crate::tracking::{
+    conversion::{Captured, SendRule, Wanted},
+    postback::{BUILT_INS, ConfiguredNames, PostbackRule, REQUEST_BUILT_INS},
+    template::Template,
+    value::Value,
+};
+
+/// Reads the map under `send`.
+pub fn send(field: &Field<'_>, networks: &[Network], fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
+    let entries = field.entries().unwrap_or_default();
+    if entries.is_empty() {
+        field.error("no network hears of this conversion", Some("write `send: { NETWORK: {} }`".to_owned()));
+    }
+    entries.into_iter().filter_map(|(key, field)| send_to(key, &field, networks, fields, base)).collect()
+}
+
+fn send_to(
+    key: &str,
+    field: &Field<'_>,
+    networks: &[Network],
+    fields: &[(String, Value)],
+    base: &Path,
+) -> Option<SendRule> {
+    let Some(index) = networks.iter().position(|network| &*network.rules.key == key) else {
+        let names = || networks.iter().map(|network| &*network.rules.key);
+        let remedy = nearest(key, names()).map_or_else(
+            || format!("networks of this site: {}", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        field.key_error(format!("this site has no network `{key}`"), Some(remedy));
+        return None;
+    };
+    let network = networks.get(index)?;
+    let mut section = field.section()?;
+    let click_id = section.get("click_id").and_then(|field| value(&field, base, Literals::Allowed));
+    let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
+    let mut values = Values { names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() }, captured: vec![] };
+    for (name, field) in section.take_rest() {
+        match network.parameters.get(name) {
+            Some(parameter) => values.add(name, &field, parameter, base),
+            None => unknown_parameter(name, &field, key, network),
+        }
+    }
+    for (name, field) in &extra {
+        values.add(&format!("extra.{name}"), field, &FREE, base);
+    }
+    for (name, parameter) in &network.parameters {
+        let given = values.has(name);
+        if let (false, Some(default)) = (given, &parameter.default) {
+            values.add(name, &Field::at(default, format!("{}.{name}", field.path), field.problems()), parameter, base);
+        } else if !given && parameter.required && !field_has(field, name) {
+            field.key_error(format!("the parameter `{name}` is missing"), Some(format!("write `{key}: {{ {name}: … }}`")));
+        }
+    }
+    section.finish();
+    let extra = extra.into_iter().map(|(name, _)| name.to_owned()).collect();
+    let rule = PostbackRule { request: network.request.clone(), names: values.names, extra };
+    check_names(field, network, &rule, fields);
+    Some(SendRule {
+        network: index,
+        click_id,
+        captured: values.captured,
+        needs: network.needs.clone(),
+        required: network.parameters.iter().filter(|(_, it)| it.required).map(|(name, _)| name.clone()).collect(),
+        wanted: wanted(network, &rule),
+        postback: Arc::new(rule),
+    })
+}
+
+struct Values {
+    names: ConfiguredNames,
+    captured: Vec<(String, Captured)>,
+}
+
+impl Values {
+    fn has(&self, name: &str) -> bool {
+        self.names.parameters.contains_key(name)
+            || self.names.lists.contains_key(name)
+            || self.captured.iter().any(|(captured, _)| captured == name)
+    }
+
+    /// Takes a value: what needs the visitor's request is captured with it, the rest stays here.
+    fn add(&mut self, name: &str, field: &Field<'_>, parameter: &Parameter, base: &Path) {
+        if parameter.many && matches!(field.node.kind, Kind::List(_)) {
+            let items = field.list().unwrap_or_default();
+            let items: Vec<Value> = items.iter().filter_map(|item| checked(item, parameter, base)).collect();
+            if items.iter().any(Value::is_captured) {
+                self.captured.push((name.to_owned(), Captured::Many(items)));
+            } else {
+                self.names.lists.insert(name.to_owned(), items.iter().filter_map(template_of).collect());
+            }
+            return;
+        }
+        let Some(value) = checked(field, parameter, base) else { return };
+        match template_of(&value) {
+            Some(template) => {
+                self.names.parameters.insert(name.to_owned(), template);
+            }
+            None => self.captured.push((name.to_owned(), Captured::One(value))),
+        }
+    }
+}
+
+/// What stands in the configuration itself; `None` for what must be read from a request.
+fn template_of(value: &Value) -> Option<Template> {
+    match value {
+        Value::Literal(text) => Some(Template::literal(text.clone())),
+        Value::Template(template) => Some(template.clone()),
+        Value::Source(..) | Value::FirstOf(_) => None,
+    }
+}
+
+fn checked(field: &Field<'_>, parameter: &Parameter, base: &Path) -> Option<Value> {
+    let value = value(field, base, Literals::Allowed)?;
+    if let (Value::Literal(text), Some(pattern)) = (&value, &parameter.pattern)
+        && !pattern.is_match(text)
+    {
+        field.error(format!("`{text}` does not look as it should"), Some(format!("it must match {pattern}")));
+        return None;
+    }
+    Some(value)
+}
+
+fn field_has(field: &Field<'_>, name: &str) -> bool {
+    field.entries().is_some_and(|entries| entries.iter().any(|(key, field)| *key == name && !field.node.is_null()))
+}
+
+fn unknown_parameter(name: &str, field: &Field<'_>, key: &str, network: &Network) {
+    let known = || network.parameters.keys().map(String::as_str).chain(["click_id", "extra"]);
+    let hint = nearest(name, known()).map_or_else(
+        || format!("it takes {};", known().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    field.key_error(
+        format!("`{key}` has no parameter `{name}`"),
+        Some(format!("{hint} any further name goes under `extra: {{ {name}: … }}`")),
+    );
+}
+
+/// A template that asks for a name nobody has would stay silent for ever.
+fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, fields: &[(String, Value)]) {
+    let mut known: Vec<&str> = network.parameters.keys().map(String::as_str).collect();
+    known.extend(network.settings.keys().map(String::as_str));
+    known.extend(WELL_KNOWN.iter().map(|(name, _)| *name));
+    known.extend(fields.iter().map(|(name, _)| name.as_str()));
+    known.extend(BUILT_INS.iter().chain(&REQUEST_BUILT_INS));
+    for template in templates(network, rule) {
+        for slot in template.slots().filter(|slot| !known.contains(&slot.name.as_str())) {
+            let remedy = nearest(&slot.name, known.iter().copied()).map_or_else(
+                || format!("read it under `fields: {{ {}: … }}`", slot.name),
+                |near| format!("did you mean `{{{near}}}`?"),
+            );
+            field.key_error(format!("nothing is called `{{{}}}`", slot.name), Some(remedy));
+        }
+    }
+}
+
+fn templates<'a>(network: &'a Network, rule: &'a PostbackRule) -> Vec<&'a Template> {
+    let mut all = rule.request.templates();
+    all.extend(rule.names.parameters.values());
+    all.extend(rule.names.lists.values().flatten());
+    if let Some(sync) = &network.rules.sync {
+        all.extend(sync.query.iter().map(|(_, template)| template));
+        all.extend(sync.pixels.iter().flat_map(|pixel| [&pixel.origin, &pixel.path]));
+    }
+    all
+}
+
+fn wanted(network: &Network, rule: &PostbackRule) -> Wanted {
+    let mut wanted = Wanted::default();
+    for template in templates(network, rule) {
+        wanted.add(template);
+    }
+    for name in ["order_id", "value", "currency"] {
+        wanted.add_name(name);
+    }
+    for name in network.needs.iter().flatten() {
+        wanted.add_hashed(name);
+    }
+    wanted
+}
+
+/// What `extra` takes: anything.
+static FREE: Parameter = Parameter { required: false, default: None, pattern: None, many: false };
