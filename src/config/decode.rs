@@ -7,8 +7,8 @@
 use super::problem::{Place, Problem, Problems, Severity, shown};
 use super::tree::{Kind, Node, Origin, Scalar, push_index, push_key};
 
-mod section;
 mod secret;
+mod section;
 mod value;
 
 pub use section::Section;

@@ -15,7 +15,8 @@ impl Field<'_> {
     /// A relative path is relative to `base`. One newline at the end of the file is left out. A file
     /// that can't be read, or is empty, is a problem.
     pub fn secret_text(&self, base: &Path, read: &dyn Fn(&Path) -> io::Result<String>) -> Option<Scalar> {
-        let named_file = matches!(&self.node.kind, Kind::Map(entries) if entries.iter().any(|entry| entry.key == "file"));
+        let named_file =
+            matches!(&self.node.kind, Kind::Map(entries) if entries.iter().any(|entry| entry.key == "file"));
         if !named_file {
             return self.filled().cloned();
         }

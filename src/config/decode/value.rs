@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Field, named, told};
 use crate::config::problem::{nearest, shown};
-use crate::config::tree::Scalar;
+use crate::config::tree::{Origin, Scalar};
 use crate::config::units::{self, InvalidQuantity};
 
 impl<'a> Field<'a> {
@@ -55,8 +55,10 @@ impl<'a> Field<'a> {
         let chosen = choices.iter().find(|(name, _)| *name == scalar.text);
         if chosen.is_none() {
             let names: Vec<String> = choices.iter().map(|(name, _)| shown(name)).collect();
-            let remedy = nearest(&scalar.text, choices.iter().map(|(name, _)| *name));
-            let remedy = remedy.map(|name| format!("did you mean {}?", shown(name)));
+            // What a secret resembles says something of the secret.
+            let written = (scalar.origin == Origin::Written).then_some(scalar.text.as_str());
+            let meant = written.and_then(|text| nearest(text, choices.iter().map(|(name, _)| *name)));
+            let remedy = meant.map(|name| format!("did you mean {}?", shown(name)));
             self.error(format!("{} is none of {}", named(scalar), names.join(", ")), remedy);
         }
         chosen.map(|(_, value)| *value)
@@ -75,12 +77,7 @@ impl<'a> Field<'a> {
         Some(scalar)
     }
 
-    fn quantity<T>(
-        &self,
-        read: fn(&str) -> Result<T, InvalidQuantity>,
-        expected: &str,
-        examples: &str,
-    ) -> Option<T> {
+    fn quantity<T>(&self, read: fn(&str) -> Result<T, InvalidQuantity>, expected: &str, examples: &str) -> Option<T> {
         let scalar = self.filled()?;
         match read(&scalar.text) {
             Ok(quantity) => return Some(quantity),

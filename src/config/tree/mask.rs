@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn covering_keeps_every_other_character_and_every_place() {
-        for text in ["", "a", "${A}", "x: {y: ${A_1}, z: ${b}}", "${", "${}", "${a-b}", "${${A}}", "\u{E000}${A}\u{E001}"] {
+        for text in
+            ["", "a", "${A}", "x: {y: ${A_1}, z: ${b}}", "${", "${}", "${a-b}", "${${A}}", "\u{E000}${A}\u{E001}"]
+        {
             let mask = Mask::for_text(text);
             let covered = mask.cover(text);
             assert_eq!(mask.uncover(&covered), text);

@@ -62,7 +62,11 @@ const COMPLAINTS: &[(&str, &str, &str)] = &[
     ("flow construct", "a `{ … }` or `[ … ]` goes on left of where it began", "indent the line further, or close it"),
     ("indentation in quoted", "a quoted text goes on left of where it began", "indent the line further"),
     ("wrongly indented line in block", "this line stands left of its block of text", "indent the whole block evenly"),
-    ("invalid indentation", "the indentation does not fit the lines above", "check the spaces at the start of the line"),
+    (
+        "invalid indentation",
+        "the indentation does not fit the lines above",
+        "check the spaces at the start of the line",
+    ),
     (
         "comment intercepting",
         "everything after ` #` is a comment, and this one cuts a value that goes on below",
@@ -85,8 +89,16 @@ const COMPLAINTS: &[(&str, &str, &str)] = &[
     ("<document start>", "the document ended above, and more text follows", "remove the `...` or close the brackets"),
     ("end of plain scalar", "a value cannot begin with this character", "quote the value"),
     ("node content", "a value is missing here", "quote a value that begins with `,`, `]` or `}`"),
-    ("block scalar", "the head of a block of text is malformed", "write `|` or `>` alone, and the text below, indented"),
+    (
+        "block scalar",
+        "the head of a block of text is malformed",
+        "write `|` or `>` alone, and the text below, indented",
+    ),
     ("tag", "`!` begins a tag, which is not supported", "quote a value that begins with `!`"),
     ("handle", "`!` begins a tag, which is not supported", "quote a value that begins with `!`"),
-    ("directive", "`%` at the start of a line begins a directive, and this is none", "quote a value that begins with `%`"),
+    (
+        "directive",
+        "`%` at the start of a line begins a directive, and this is none",
+        "quote a value that begins with `%`",
+    ),
 ];
