@@ -57,11 +57,13 @@ impl<'a> Field<'a> {
     }
 
     /// Where all problems go.
+    #[must_use]
     pub fn problems(&self) -> &'a Problems {
         self.problems
     }
 
     /// The scalar, whatever its text; anything else is a problem.
+    #[must_use]
     pub fn scalar(&self) -> Option<&'a Scalar> {
         match &self.node.kind {
             Kind::Scalar(scalar) => return Some(scalar),
@@ -78,6 +80,7 @@ impl<'a> Field<'a> {
     }
 
     /// The elements of a list; anything else is a problem.
+    #[must_use]
     pub fn list(&self) -> Option<Vec<Field<'a>>> {
         match &self.node.kind {
             Kind::List(items) => Some(self.elements(items)),
@@ -89,6 +92,7 @@ impl<'a> Field<'a> {
     }
 
     /// The elements of a list, or the node itself if it is none.
+    #[must_use]
     pub fn one_or_many(&self) -> Vec<Field<'a>> {
         match &self.node.kind {
             Kind::List(items) => self.elements(items),
@@ -97,6 +101,7 @@ impl<'a> Field<'a> {
     }
 
     /// A map with known keys; nothing counts as an empty one, anything else is a problem.
+    #[must_use]
     pub fn section(&self) -> Option<Section<'a>> {
         self.map().map(|entries| Section::new(self.clone(), entries))
     }
@@ -104,6 +109,7 @@ impl<'a> Field<'a> {
     /// A map with free keys, such as networks or headers; nothing counts as an empty one.
     ///
     /// Values that are null are included: `exoclick:` alone may well be an account.
+    #[must_use]
     pub fn entries(&self) -> Option<Vec<(&'a str, Field<'a>)>> {
         let entries = self.map()?;
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
@@ -160,7 +166,7 @@ fn named(scalar: &Scalar) -> String {
     match &scalar.origin {
         Origin::Written => shown(&scalar.text),
         Origin::Environment(name) => format!("the value of environment variable {name}"),
-        Origin::File(path) => format!("the content of {}", path.display()),
+        Origin::File(path) => format!("the content of {}", shown(&path.to_string_lossy())),
     }
 }
 
@@ -178,8 +184,12 @@ fn unquoted(node: &Node) -> Option<String> {
         return None;
     }
     let keys: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-    Some(format!("{{{}}}", keys.join(", ")))
+    let text = format!("{{{}}}", keys.join(", "));
+    (text.len() <= LONGEST_ADVICE && !text.contains(char::is_control)).then_some(text)
 }
+
+/// Bytes of a text that a remedy repeats in full, to be copied.
+const LONGEST_ADVICE: usize = 200;
 
 #[cfg(test)]
 mod tests;

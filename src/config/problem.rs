@@ -110,6 +110,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// Text of the operator's as it may stand in a message: in backticks, on one line, not too long.
+#[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown = String::from("`");
     for (position, character) in text.chars().enumerate() {

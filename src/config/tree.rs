@@ -114,6 +114,7 @@ impl Node {
     }
 
     /// Whether this is a plain `null`, `~`, or nothing at all.
+    #[must_use]
     pub fn is_null(&self) -> bool {
         match &self.kind {
             Kind::Scalar(scalar) => scalar.is_null(),
@@ -167,11 +168,13 @@ impl Node {
 
 impl Scalar {
     /// Whether this is a plain `null`, `~`, or nothing at all.
+    #[must_use]
     pub fn is_null(&self) -> bool {
         self.origin == Origin::Written && !self.quoted && matches!(self.text.as_str(), "" | "~" | "null")
     }
 
     /// The NAME of a scalar that is `${NAME}` and nothing else.
+    #[must_use]
     pub fn variable(&self) -> Option<&str> {
         let name = self.text.strip_prefix("${")?.strip_suffix('}')?;
         (self.origin == Origin::Written && is_variable_name(name)).then_some(name)
@@ -189,7 +192,7 @@ fn is_variable_name(name: &str) -> bool {
 pub(super) fn push_key(path: &mut String, key: &str) {
     let plain = !key.is_empty() && !key.chars().any(|character| character.is_whitespace() || character.is_control());
     if !plain {
-        path.push_str(&format!("[{key:?}]"));
+        path.extend(["[", &format!("{key:?}"), "]"]);
         return;
     }
     if !path.is_empty() {
@@ -200,7 +203,7 @@ pub(super) fn push_key(path: &mut String, key: &str) {
 
 /// Appends a position in a list to a path of keys: `[3]`.
 pub(super) fn push_index(path: &mut String, index: usize) {
-    path.push_str(&format!("[{index}]"));
+    path.extend(["[", &index.to_string(), "]"]);
 }
 
 #[cfg(test)]

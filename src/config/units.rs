@@ -76,9 +76,9 @@ mod tests {
     fn durations_have_one_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("15m"), Ok(Duration::from_secs(900)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        assert_eq!(duration("30d"), Ok(Duration::from_secs(2_592_000)));
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("24h"), Ok(Duration::from_hours(24)));
+        assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         for text in ["", "s", "1h30m", "1.5s", "-1s", "30 sec", "１s"] {
             assert_eq!(duration(text), Err(InvalidQuantity::Malformed), "{text}");

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::Field;
+use crate::config::problem::shown;
 use crate::config::tree::{Kind, Origin, Scalar};
 
 impl Field<'_> {
@@ -28,14 +29,14 @@ impl Field<'_> {
         let text = match read(&path) {
             Ok(text) => text,
             Err(error) => {
-                file.error(format!("{} cannot be read: {error}", path.display()), None);
+                file.error(format!("{} cannot be read: {error}", shown(&path.to_string_lossy())), None);
                 return None;
             }
         };
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {
-            file.error(format!("{} is empty", path.display()), None);
+            file.error(format!("{} is empty", shown(&path.to_string_lossy())), None);
             return None;
         }
         Some(Scalar { text: text.to_owned(), quoted: true, origin: Origin::File(path) })

@@ -48,6 +48,7 @@ impl<'a> Section<'a> {
     }
 
     /// Whether the key is there with a value. Does not make it known.
+    #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key && !entry.value.is_null())
     }
@@ -63,6 +64,7 @@ impl<'a> Section<'a> {
     }
 
     /// The map itself, for problems that concern all of it.
+    #[must_use]
     pub fn field(&self) -> &Field<'a> {
         &self.field
     }

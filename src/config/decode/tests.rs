@@ -82,7 +82,7 @@ fn nothing_counts_as_an_empty_map() {
 fn every_value_reads_as_an_operator_writes_it() {
     let said = said("[30d, 64KiB, on, No, truncate, 8080, x, {a: 1}]", |root| {
         let fields = root.list().unwrap();
-        assert_eq!(fields[0].duration(), Some(Duration::from_secs(2_592_000)));
+        assert_eq!(fields[0].duration(), Some(Duration::from_hours(720)));
         assert_eq!(fields[1].size(), Some(65_536));
         assert_eq!((fields[2].switch(), fields[3].switch()), (Some(true), Some(false)));
         assert_eq!(fields[4].choice(&[("full", 1), ("truncate", 2)]), Some(2));
@@ -185,8 +185,8 @@ fn a_secret_may_stand_in_a_file() {
     assert_eq!(
         said,
         [
-            "3:10: [2].file: /etc/tl/none cannot be read: entity not found",
-            "4:10: [3].file: /etc/tl/empty is empty",
+            "3:10: [2].file: `/etc/tl/none` cannot be read: entity not found",
+            "4:10: [3].file: `/etc/tl/empty` is empty",
             "5:15: [4].mode: unknown key `mode`; possible keys: file",
             "6:3: [5]: expected text, found a map",
         ]

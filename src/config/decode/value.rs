@@ -12,11 +12,13 @@ use crate::config::units::{self, InvalidQuantity};
 
 impl<'a> Field<'a> {
     /// Text that is neither null nor empty.
+    #[must_use]
     pub fn text(&self) -> Option<&'a str> {
         self.filled().map(|scalar| scalar.text.as_str())
     }
 
     /// Any type that reads itself; `expected` names it in the problem: "a port number".
+    #[must_use]
     pub fn parse<T: FromStr>(&self, expected: &str) -> Option<T> {
         let scalar = self.filled()?;
         let parsed = scalar.text.parse().ok();
@@ -37,6 +39,7 @@ impl<'a> Field<'a> {
     }
 
     /// A switch: `true`/`false`, `on`/`off` or `yes`/`no`, in any case.
+    #[must_use]
     pub fn switch(&self) -> Option<bool> {
         let scalar = self.filled()?;
         match scalar.text.to_ascii_lowercase().as_str() {

@@ -3,6 +3,8 @@
 //! In YAML a `#` after a space begins a comment, so `value: #total` is empty and
 //! `value: html("div #total")` ends at `div`. No parser complains; this does.
 
+use saphyr_parser::{Marker, Span};
+
 use crate::config::problem::Severity;
 
 /// Whether the comment in `rest`, what follows a plain scalar on its line, was meant to be text.
@@ -23,6 +25,27 @@ pub(super) fn cut(written: &str, rest: &str) -> Option<Severity> {
         (true, false, true) | (true, true, false) => Some(Severity::Warning),
         (true, false, false) | (false, _, _) => None,
     }
+}
+
+/// What follows a plain scalar on its line; `None` for an empty one that is not after `:` or `-`.
+pub(super) fn after(source: &[char], span: Span, empty: bool) -> Option<String> {
+    let from = if empty {
+        // An empty value stands at the `:` or `-` before it.
+        matches!(source.get(span.start.index())?, ':' | '-').then(|| span.start.index() + 1)?
+    } else {
+        span.end.index()
+    };
+    Some(source.get(from..)?.iter().take_while(|character| **character != '\n').collect())
+}
+
+/// The `-` of an item without a value; the scanner places it behind the comment that follows.
+pub(super) fn dash_before(source: &[char], mark: Marker) -> Option<Marker> {
+    let start = mark.index().checked_sub(mark.col())?;
+    let line = source.get(start..mark.index())?;
+    let comment = line.iter().scan(' ', |last, now| Some((std::mem::replace(last, *now), *now)));
+    let end = comment.take_while(|pair| !matches!(pair, (' ' | '\t', '#'))).count();
+    let dash = line.get(..end)?.iter().rposition(|character| !matches!(character, ' ' | '\t'))?;
+    (line.get(dash) == Some(&'-')).then(|| Marker::new(start + dash, mark.line(), dash))
 }
 
 /// Whether a quote or bracket is left open; a closing one alone may be a smile.

@@ -1,8 +1,7 @@
 //! Builds the tree from the scanner's events.
 //!
-//! The tree is built on a stack of its own, within bounds: no input recurses deeply, and no chain of
-//! aliases grows beyond the bounds of `size`. Mistakes that leave the shape of
-//! the document clear are noted and the rest is read; broken syntax ends the reading.
+//! On a stack of its own and within the bounds of `size`, so that no input recurses deeply. Mistakes
+//! that leave the shape of the document clear are noted and the rest is read; broken syntax ends it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,21 +15,27 @@ use crate::config::problem::{Place, Problem, Problems, Severity, shown};
 
 pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Option<Node> {
     let file: Arc<str> = file.into();
-    let refuse = |message: &str, remedy: &str| {
+    let refuse = |line: usize, column: usize, message: &str, remedy: &str| {
         problems.add(Problem {
-            place: Place { file: Arc::clone(&file), line: 1, column: 1 },
+            place: Place { file: Arc::clone(&file), line, column },
             path: String::new(),
             message: message.to_owned(),
-            remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
+            remedy: Some(remedy.to_owned()),
             severity: Severity::Error,
         });
     };
     if text.len() > LARGEST_FILE {
-        refuse("the file is larger than 1 MiB", "split it, or check that it is the right file");
+        refuse(1, 1, "the file is larger than 1 MiB", "split it, or check that it is the right file");
         return None;
     }
     // One kind of line end, so that lines and columns are counted alike everywhere; editors don't show the mark.
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    // The scanner takes a NUL for the end of a value here and of the document there.
+    if let Some((before, _)) = text.split_once('\0') {
+        let (line, column) = (before.split('\n').count(), before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+        refuse(line, column, "the file holds a NUL character", "save it as UTF-8 text");
+        return None;
+    }
     let mask = Mask::for_text(&text);
     let masked = mask.cover(&text);
     let builder = Builder {
@@ -46,7 +51,7 @@ pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Option<Node>
     let root = builder.build(&masked).ok()?;
     let root = root.filter(|root| !matches!(&root.kind, Kind::Scalar(scalar) if scalar.is_null()));
     if root.is_none() {
-        refuse("the file is empty", "a configuration needs at least `sites:` with one `upstream:`");
+        refuse(1, 1, "the file is empty", "a configuration needs at least `sites:` with one `upstream:`");
     }
     root
 }
@@ -77,12 +82,10 @@ enum Content {
 /// A key that waits for its value.
 enum Key {
     Named(String, Place),
-    /// Noted as a problem; its value is read and dropped.
-    Refused,
+    Refused, // its value is read and dropped
 }
 
-/// Broken beyond reading on; the problem is noted.
-struct Broken;
+struct Broken; // beyond reading on; the problem is noted
 
 impl Builder<'_> {
     fn build(mut self, masked: &str) -> Result<Option<Node>, Broken> {
@@ -123,12 +126,17 @@ impl Builder<'_> {
         tag: Option<&Tag>,
         span: Span,
     ) -> Result<(), Broken> {
-        let place = self.place(span.start);
         let text = self.mask.uncover(text).into_owned();
+        let span = match self.frames.last() {
+            Some(Frame { content: Content::List(_), .. }) if text.is_empty() && style == ScalarStyle::Plain => {
+                comment::dash_before(&self.source, span.start).map_or(span, Span::empty)
+            }
+            _ => span,
+        };
+        let place = self.place(span.start);
         // `!` and `!!str` say what a scalar is anyway: text.
-        let text_tag = tag.is_some_and(|tag| match (tag.handle.as_str(), tag.suffix.as_str()) {
-            ("tag:yaml.org,2002:", "str") | ("", "!") => true,
-            _ => false,
+        let text_tag = tag.is_some_and(|tag| {
+            matches!((tag.handle.as_str(), tag.suffix.as_str()), ("tag:yaml.org,2002:", "str") | ("", "!"))
         });
         if let Some(tag) = tag.filter(|_| !text_tag) {
             self.refuse_tag(place.clone(), tag);
@@ -143,18 +151,10 @@ impl Builder<'_> {
 
     /// Says so when a `#` cut this plain scalar, or left nothing of it.
     fn look_for_comment(&self, text: &str, span: Span) {
-        // An empty value stands at the `:` or `-` before it.
-        let empty = text.is_empty();
-        let from = if empty { span.start.index() + 1 } else { span.end.index() };
-        let indicator = self.source.get(span.start.index());
-        if empty && !matches!(indicator, Some(':' | '-')) {
-            return;
-        }
-        let rest: String =
-            self.source.get(from..).unwrap_or_default().iter().take_while(|character| **character != '\n').collect();
+        let Some(rest) = comment::after(&self.source, span, text.is_empty()) else { return };
         if let Some(severity) = comment::cut(text, &rest) {
             self.problems.add(Problem {
-                place: self.place(if empty { span.start } else { span.end }),
+                place: self.place(span.end),
                 path: self.path(),
                 message: format!("everything after ` #` is a comment, so this value is {}", shown(text)),
                 remedy: Some("quote the value, or put a space after the `#` of a comment".to_owned()),

@@ -34,7 +34,7 @@ const COMPLAINTS: &[(&str, &str, &str)] = &[
     (
         "mapping values are not allowed",
         "a `:` with a space after it stands where no key can be",
-        "check the indentation of this line; quote a value that holds `: `",
+        "check the indentation, write a space after the `:` of the key above, or quote a value that holds `: `",
     ),
     ("illegal placement of ':'", "a `:` stands where no key can be", "quote a value that holds `:`"),
     (
@@ -77,7 +77,6 @@ const COMPLAINTS: &[(&str, &str, &str)] = &[
     ("escape c", "a `\\` in double quotes begins an escape that YAML does not know", "use single quotes: '\\d+'"),
     ("hexadecimal", "an escape in double quotes lacks hexadecimal digits", "use single quotes: '\\x41'"),
     ("trailing content after", "text follows the closing quote", "put the whole value in one pair of quotes"),
-    ("unprintable", "the file holds a NUL character", "save it as UTF-8 text"),
     ("byte order mark", "a byte order mark stands inside the file", "remove it"),
     ("recursion limit", "brackets are nested too deep", ""),
     ("block sequence entries", "a list cannot begin on this line", "begin it on a line of its own"),
