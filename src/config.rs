@@ -2,9 +2,158 @@
 //!
 //! Three steps: `tree` reads the text into nodes that know their places, `decode` offers the
 //! accessors that turn nodes into values, and `problem` gathers whatever is wrong on the way, so
-//! that one run shows an operator every mistake. None of the other modules imports this one.
+//! that one run shows an operator every mistake. The other files are one section of the
+//! configuration each. None of the other modules imports this one.
 
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+pub mod catalogue;
+mod conversion;
+mod cookie;
 pub mod decode;
+mod delivery;
+mod network;
 pub mod problem;
+mod request;
+mod send;
+mod server;
+pub mod show;
+mod site;
 pub mod tree;
 pub mod units;
+mod value;
+mod verdict;
+
+use decode::Field;
+pub use delivery::DeliverySettings;
+pub use network::{Network, described};
+use problem::{Place, Problem, Problems, Severity};
+pub use server::{Log, LogFormat, Server};
+pub use site::{HostPattern, Site, UpstreamAddress};
+use tree::{Kind, Node, Origin};
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// What concerns the process.
+    pub server: Server,
+    /// The sites in their order; at least one.
+    pub sites: Vec<Site>,
+    /// What is legal but odd.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why a configuration cannot be used: everything that is wrong with it.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// Errors and warnings in the order of their places.
+    pub problems: Vec<Problem>,
+}
+
+/// Where `${NAME}` is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// In the environment of this process.
+    Process,
+    /// Nowhere: whatever a variable would hold is taken for right.
+    Ignored,
+}
+
+impl Config {
+    /// Reads a file.
+    #[expect(clippy::disallowed_methods, reason = "the configuration loader reads files")]
+    pub fn load(file: &Path, environment: Environment) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(file, &text, environment),
+            Err(error) => Err(ConfigError::unreadable(file, &error)),
+        }
+    }
+
+    /// Reads a text as if it stood in this file.
+    pub fn parse(file: &Path, text: &str, environment: Environment) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let mut root = Node::parse(&file.display().to_string(), text, &problems);
+        if let Some(root) = &mut root {
+            root.expand_environment(&|name| environment.lookup(name), &problems);
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let decoded = root.as_ref().and_then(|root| decode_root(&Field::root(root, &problems), folder));
+        let ignored = match environment {
+            Environment::Process => Vec::new(),
+            Environment::Ignored => root.iter().flat_map(places_of_variables).collect(),
+        };
+        let mut found = problems.into_sorted();
+        found.retain(|problem| !ignored.contains(&problem.place));
+        let broken = found.iter().any(|problem| problem.severity == Severity::Error);
+        match decoded {
+            Some((server, sites)) if !broken => Ok(Self { server, sites, warnings: found }),
+            Some(_) | None => Err(ConfigError { problems: found }),
+        }
+    }
+}
+
+fn decode_root(root: &Field<'_>, folder: &Path) -> Option<(Server, Vec<Site>)> {
+    let mut section = root.section()?;
+    let server = server::server(&mut section, folder);
+    let sites = section.require("sites", "write at least one site: `sites: [{ upstream: http://127.0.0.1:8080 }]`");
+    let sites = sites.map(|field| site::sites(&field, &server, folder)).unwrap_or_default();
+    section.finish();
+    Some((server, sites))
+}
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    fn lookup(self, name: &str) -> Option<String> {
+        match self {
+            Self::Process => std::env::var(name).ok(),
+            // Any text will do: problems at the places of variables are dropped.
+            Self::Ignored => Some(format!("${{{name}}}")),
+        }
+    }
+}
+
+fn places_of_variables(node: &Node) -> Vec<Place> {
+    match &node.kind {
+        Kind::Scalar(scalar) if matches!(scalar.origin, Origin::Environment(_)) => vec![node.place.clone()],
+        Kind::Scalar(_) => vec![],
+        Kind::List(items) => items.iter().flat_map(places_of_variables).collect(),
+        Kind::Map(entries) => entries.iter().flat_map(|entry| places_of_variables(&entry.value)).collect(),
+    }
+}
+
+impl ConfigError {
+    fn unreadable(file: &Path, error: &io::Error) -> Self {
+        let place = Place { file: file.display().to_string().into(), line: 1, column: 1 };
+        let problem = Problem {
+            place,
+            path: String::new(),
+            message: format!("the file cannot be read: {error}"),
+            remedy: Some("name another one with `-c FILE`".to_owned()),
+            severity: Severity::Error,
+        };
+        Self { problems: vec![problem] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The file that is read when none is named.
+#[must_use]
+pub fn default_file() -> PathBuf {
+    PathBuf::from("throughline.yaml")
+}
+
+#[cfg(test)]
+mod tests;

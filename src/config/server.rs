@@ -1,0 +1,217 @@
+//! Decoding of the keys that concern the process: addresses, state, delays, threads, logs.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    decode::{Field, Section},
+    delivery::{DeliverySettings, delivery},
+    network::MODES,
+    tree::Origin,
+    value,
+};
+use crate::tracking::{network::Mode, visitor::Seal};
+
+/// What concerns the process.
+#[derive(Debug)]
+pub struct Server {
+    /// Where visitors connect.
+    pub listen: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// What operators must show there.
+    pub admin_token: Option<String>,
+    /// The folder of the store.
+    pub state: PathBuf,
+    /// Seal our cookies; none: one is made in the state folder.
+    pub secrets: Vec<String>,
+    /// Whether tracking acts at all.
+    pub tracking: Mode,
+    /// Whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a thank-you page may wait for the disk.
+    pub max_page_delay: Duration,
+    /// How many threads serve visitors.
+    pub threads: usize,
+    /// Defaults for delivery.
+    pub delivery: DeliverySettings,
+    /// Logs.
+    pub log: Log,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`.
+    pub level: &'static str,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// Reads the keys of the root that concern the process.
+pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
+    let listen = section.get("listen").map(|field| addresses(&field)).unwrap_or_default();
+    let (admin, admin_token) = section.get("admin").map(|field| admin(&field, folder)).unwrap_or_default();
+    let threads = section.get("threads").and_then(|field| threads(&field));
+    Server {
+        listen: if listen.is_empty() { vec![DEFAULT_LISTEN] } else { listen },
+        admin: admin.unwrap_or(DEFAULT_ADMIN),
+        admin_token,
+        state: section.get("state").and_then(|field| state(&field, folder)).unwrap_or_else(|| folder.join("throughline-data")),
+        secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
+        tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
+        trusted_proxies: section.get("trusted_proxies").map(|field| networks(&field)).unwrap_or_default(),
+        max_page_delay: section.get("max_page_delay").and_then(|field| page_delay(&field)).unwrap_or(DEFAULT_PAGE_DELAY),
+        threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+        delivery: section
+            .get("delivery")
+            .map_or_else(DeliverySettings::default, |field| delivery(&field, DeliverySettings::default())),
+        log: section.get("log").map(|field| log(&field)).unwrap_or_default(),
+    }
+}
+
+fn addresses(field: &Field<'_>) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for field in field.one_or_many() {
+        if let Some(address) = address(&field) {
+            if address.port() != 0 && found.contains(&address) {
+                field.error(format!("{address} stands here twice"), None);
+            }
+            found.push(address);
+        }
+    }
+    found
+}
+
+fn address(field: &Field<'_>) -> Option<SocketAddr> {
+    let text = field.text()?;
+    let parsed = text.replace("localhost:", "127.0.0.1:").parse().ok();
+    if parsed.is_none() {
+        field.error(
+            format!("`{text}` is not an address to listen on"),
+            Some("write ADDRESS:PORT, such as 0.0.0.0:80 or [::]:80".to_owned()),
+        );
+    }
+    parsed
+}
+
+fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String>) {
+    let Some(mut section) = field.section() else { return (None, None) };
+    let listen = section.get("listen");
+    let address = listen.as_ref().and_then(address);
+    let token = section.get("token").and_then(|field| secret_text(&field, "token", folder));
+    if let (Some(address), Some(listen), None) = (address, &listen, &token)
+        && !address.ip().is_loopback()
+        && !section.contains("token")
+    {
+        listen.error(
+            "off loopback the admin port needs a token",
+            Some("write `token: ${THROUGHLINE_ADMIN_TOKEN}`, or listen on 127.0.0.1".to_owned()),
+        );
+    }
+    section.finish();
+    (address, token)
+}
+
+/// A text that must not stand in the file itself.
+fn secret_text(field: &Field<'_>, name: &str, folder: &Path) -> Option<String> {
+    let scalar = value::secret(field, folder)?;
+    if scalar.origin == Origin::Written {
+        let variable = format!("THROUGHLINE_{}", name.to_uppercase());
+        field.error(
+            format!("`{name}` is a secret and must not stand here in clear text"),
+            Some(format!("write `${{{variable}}}` and set that variable, or {{ file: PATH }}")),
+        );
+        return None;
+    }
+    Some(scalar.text)
+}
+
+fn state(field: &Field<'_>, folder: &Path) -> Option<PathBuf> {
+    let mut section = field.section()?;
+    let path = section.get("path").and_then(|field| field.text().map(|path| folder.join(path)));
+    section.finish();
+    path
+}
+
+fn secrets(field: &Field<'_>, folder: &Path) -> Vec<String> {
+    let read = |field: Field<'_>| {
+        let text = secret_text(&field, "secret", folder)?;
+        if let Err(short) = Seal::new([text.as_str()]) {
+            field.error(short.to_string(), Some("make one with `openssl rand -base64 32`".to_owned()));
+        }
+        Some(text)
+    };
+    field.one_or_many().into_iter().filter_map(read).collect()
+}
+
+fn networks(field: &Field<'_>) -> Vec<IpNet> {
+    let read = |field: Field<'_>| {
+        let text = field.text()?;
+        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        if net.is_none() {
+            field.error(format!("`{text}` is not an address or a network"), Some("write 10.0.0.0/8 or 192.0.2.7".to_owned()));
+        }
+        net
+    };
+    field.one_or_many().into_iter().filter_map(read).collect()
+}
+
+fn page_delay(field: &Field<'_>) -> Option<Duration> {
+    let delay = field.duration()?;
+    if delay > Duration::from_mins(1) {
+        field.error("no visitor waits longer than a minute", Some("50ms is the default".to_owned()));
+        return None;
+    }
+    Some(delay)
+}
+
+fn threads(field: &Field<'_>) -> Option<usize> {
+    if field.text()? == "auto" {
+        return None;
+    }
+    let threads = field.parse::<usize>("a number of threads, or `auto`")?;
+    if !(1..=1024).contains(&threads) {
+        field.error(format!("{threads} threads are out of range"), Some("write `auto`, or a number from 1 to 1024".to_owned()));
+        return None;
+    }
+    Some(threads)
+}
+
+fn log(field: &Field<'_>) -> Log {
+    let default = Log::default();
+    let Some(mut section) = field.section() else { return default };
+    let log = Log {
+        level: section.get("level").and_then(|field| field.choice(&LEVELS)).unwrap_or(default.level),
+        format: section.get("format").and_then(|field| field.choice(&FORMATS)).unwrap_or(default.format),
+    };
+    section.finish();
+    log
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info", format: LogFormat::Text }
+    }
+}
+
+const LEVELS: [(&str, &str); 5] =
+    [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
+const DEFAULT_PAGE_DELAY: Duration = Duration::from_millis(50);

@@ -1,0 +1,131 @@
+//! The effective configuration as YAML: what was written, over the defaults and the networks' files.
+//!
+//! Secrets cannot leak here: variables and files are shown by their names, because they are not read.
+
+use std::{fmt::Write as _, path::Path};
+
+use super::{
+    Config, ConfigError, Environment, catalogue,
+    problem::Problems,
+    tree::{Entry, Kind, Node, Scalar},
+};
+
+/// Prints the effective configuration of a file that is in order.
+#[expect(clippy::disallowed_methods, reason = "the configuration loader reads files")]
+pub fn show(file: &Path) -> Result<String, ConfigError> {
+    Config::load(file, Environment::Ignored)?;
+    let problems = Problems::default();
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+    let parse = |name: &str, text: &str| Node::parse(name, text, &problems);
+    let (Some(defaults), Some(site_defaults), Some(root)) =
+        (parse("defaults", DEFAULTS), parse("defaults", SITE_DEFAULTS), parse("file", &text))
+    else {
+        return Ok(String::new());
+    };
+    let mut effective = Node::overlay(&defaults, &root);
+    if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
+        for site in sites {
+            *site = Node::overlay(&site_defaults, site);
+            if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
+                networks.iter_mut().for_each(|entry| lay_over_preset(entry, &problems));
+            }
+        }
+    }
+    let mut out = String::new();
+    print(&effective, 0, &mut out);
+    Ok(out)
+}
+
+fn member<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    match &mut node.kind {
+        Kind::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+        Kind::Scalar(_) | Kind::List(_) => None,
+    }
+}
+
+fn lay_over_preset(entry: &mut Entry, problems: &Problems) {
+    let preset = match member(&mut entry.value, "preset").map(|preset| &preset.kind) {
+        Some(Kind::Scalar(scalar)) => scalar.text.clone(),
+        Some(Kind::List(_) | Kind::Map(_)) | None => entry.key.clone(),
+    };
+    let Some(mut base) = catalogue::tree(&preset, problems) else { return };
+    if let Kind::Map(entries) = &mut base.kind {
+        entries.retain(|entry| !DOCUMENTATION.contains(&entry.key.as_str()));
+    }
+    entry.value = Node::overlay(&base, &entry.value);
+}
+
+fn print(node: &Node, indent: usize, out: &mut String) {
+    match &node.kind {
+        Kind::Scalar(scalar) => {
+            // Writing to a string cannot fail, here and below.
+            let _infallible = writeln!(out, " {}", scalar_text(scalar));
+        }
+        Kind::List(items) if items.is_empty() => out.push_str(" []\n"),
+        Kind::Map(entries) if entries.is_empty() => out.push_str(" {}\n"),
+        Kind::List(items) => {
+            out.push('\n');
+            for item in items {
+                let _infallible = write!(out, "{:indent$}-", "");
+                match &item.kind {
+                    Kind::Map(entries) if !entries.is_empty() => print_first_inline(entries, indent + 2, out),
+                    Kind::Map(_) | Kind::List(_) | Kind::Scalar(_) => print(item, indent + 2, out),
+                }
+            }
+        }
+        Kind::Map(entries) => {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            for entry in entries {
+                let _infallible = write!(out, "{:indent$}{}:", "", key_text(&entry.key));
+                print(&entry.value, indent + 2, out);
+            }
+        }
+    }
+}
+
+/// `- name: shop` with the other keys below it.
+fn print_first_inline(entries: &[Entry], indent: usize, out: &mut String) {
+    for (index, entry) in entries.iter().enumerate() {
+        let margin = if index == 0 { 1 } else { indent };
+        let _infallible = write!(out, "{:margin$}{}:", "", key_text(&entry.key));
+        print(&entry.value, indent + 2, out);
+    }
+}
+
+fn key_text(key: &str) -> String {
+    scalar_text(&Scalar { text: key.to_owned(), quoted: false, origin: super::tree::Origin::Written })
+}
+
+fn scalar_text(scalar: &Scalar) -> String {
+    let text = &scalar.text;
+    let plain = !scalar.quoted
+        && !text.is_empty()
+        && !text.starts_with(|first: char| "-?:,[]{}#&*!|>'\"%@` ".contains(first))
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.ends_with([':', ' '])
+        && !text.chars().any(char::is_control);
+    if plain || scalar.variable().is_some() { text.clone() } else { serde_json::Value::from(text.as_str()).to_string() }
+}
+
+const DOCUMENTATION: [&str; 6] = ["name", "description", "source", "verified", "examples", "settings"];
+
+const DEFAULTS: &str = "
+listen: 127.0.0.1:8000
+admin: { listen: 127.0.0.1:9180 }
+state: { path: ./throughline-data }
+tracking: on
+trusted_proxies: []
+max_page_delay: 50ms
+threads: auto
+delivery: { max_age: 7d, concurrency: 8 }
+log: { level: info, format: text }
+";
+
+const SITE_DEFAULTS: &str = "
+name: default
+tracking: on
+cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
+";
