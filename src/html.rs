@@ -1,6 +1,7 @@
-//! Edits of passing HTML.
+//! Passing pages: whether one may be edited, and the edit itself.
 //!
-//! Everything here works on bytes and knows nothing of requests, networks or the proxy.
+//! Bytes in, bytes out; nothing here knows why a page is edited.
 
 pub mod inject;
+pub mod page;
 pub mod pixel;

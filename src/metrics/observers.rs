@@ -1,0 +1,55 @@
+//! What the store and the delivery worker tell the metrics.
+
+use std::time::Duration;
+
+use super::{Metrics, seconds};
+use crate::{
+    delivery::DeliveryObserver,
+    store::{ErrorKind, StoreObserver, inspector::QueueCounts},
+    tracking::{timestamp::Timestamp, verdict::Verdict},
+};
+
+impl StoreObserver for Metrics {
+    fn committed(&self, took: Duration, _rows: usize) {
+        self.commit_seconds.observe(seconds(took));
+    }
+
+    fn failed(&self, kind: ErrorKind) {
+        self.store_errors_total.with_label_values(&[kind.as_str()]).inc();
+    }
+}
+
+impl DeliveryObserver for Metrics {
+    fn attempted(&self, site: &str, network: &str, result: &'static str, took: Duration) {
+        self.postback_attempts_total.with_label_values(&[site, network, result]).inc();
+        self.postback_seconds.with_label_values(&[network]).observe(seconds(took));
+    }
+
+    fn settled(&self, site: &str, network: &str, verdict: Verdict) {
+        self.postbacks_total.with_label_values(&[site, network, verdict.as_str()]).inc();
+    }
+}
+
+impl Metrics {
+    /// Shows the queue as it is now; `configured` tells parked rows from those that wait.
+    pub fn show_queue(&self, counts: &[QueueCounts], now: Timestamp, configured: &dyn Fn(&str, &str) -> bool) {
+        self.outbox_pending.reset();
+        self.outbox_oldest_seconds.reset();
+        self.outbox_parked.reset();
+        self.dead_letters.reset();
+        for count in counts {
+            let labels = [count.site.as_str(), count.network.as_str()];
+            let oldest = count.oldest_event.map_or(0, |oldest| now.since(oldest).as_secs());
+            let parked = !configured(&count.site, &count.network);
+            let (pending, parked) = if parked { (0, count.pending) } else { (count.pending, 0) };
+            self.outbox_pending.with_label_values(&labels).set(gauge(pending));
+            self.outbox_parked.with_label_values(&labels).set(gauge(parked));
+            self.outbox_oldest_seconds.with_label_values(&labels).set(gauge(oldest));
+            self.dead_letters.with_label_values(&labels).set(gauge(count.dead));
+        }
+    }
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

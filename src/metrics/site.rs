@@ -1,0 +1,189 @@
+//! The metrics of one site, resolved once, so that counting on the request path is one addition.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use prometheus::{Histogram, IntCounter};
+
+use super::Metrics;
+use crate::{
+    html::page::Untouchable,
+    tracking::{click::ClickResult, conversion::Outcome, network::Mode, site::SiteRules, verdict::Verdict},
+};
+
+/// Counters of one site.
+#[derive(Debug)]
+pub struct SiteMetrics {
+    metrics: Arc<Metrics>,
+    name: Arc<str>,
+    codes: Box<[OnceLock<IntCounter>]>,
+    /// `request_seconds`
+    pub request_seconds: Histogram,
+    /// `upstream_seconds`
+    pub upstream_seconds: Histogram,
+    /// `overhead_seconds`
+    pub overhead_seconds: Histogram,
+    clicks: Vec<HashMap<ClickResult, IntCounter>>,
+    injections: Vec<HashMap<Injection, IntCounter>>,
+    conversions: Vec<ConversionMetrics>,
+}
+
+#[derive(Debug)]
+struct ConversionMetrics {
+    hits: IntCounter,
+    unanswered: IntCounter,
+    undeduplicated: IntCounter,
+    /// By place under `send`.
+    outcomes: Vec<HashMap<Outcome, IntCounter>>,
+}
+
+/// What became of the pixels of one network for one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Injection {
+    /// They are in the page.
+    Injected,
+    /// The conversion had been reported already.
+    Duplicate,
+    /// The store did not say in time whether it had.
+    Unanswered,
+    /// The page broke off before its end.
+    Interrupted,
+    /// The page could not carry them.
+    Untouchable(Untouchable),
+}
+
+impl Injection {
+    const ALL: [Self; 11] = [
+        Self::Injected,
+        Self::Duplicate,
+        Self::Unanswered,
+        Self::Interrupted,
+        Self::Untouchable(Untouchable::Status),
+        Self::Untouchable(Untouchable::Empty),
+        Self::Untouchable(Untouchable::NotHtml),
+        Self::Untouchable(Untouchable::Encoded),
+        Self::Untouchable(Untouchable::Attachment),
+        Self::Untouchable(Untouchable::Charset),
+        Self::Untouchable(Untouchable::Trailers),
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Duplicate => "duplicate",
+            Self::Unanswered => "unanswered",
+            Self::Interrupted => "interrupted",
+            Self::Untouchable(reason) => reason.as_str(),
+        }
+    }
+}
+
+impl SiteMetrics {
+    /// Resolves all counters of a site, so that they show up with zero from the start.
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>, site: &SiteRules) -> Self {
+        let name = &*site.name;
+        metrics.tracking_enabled.with_label_values(&[name]).set(i64::from(site.mode == Mode::On));
+        let clicks = site.networks.iter().map(|network| {
+            let count = |result: ClickResult| {
+                metrics.clicks_total.with_label_values(&[name, &network.key, result.as_str()])
+            };
+            ClickResult::ALL.into_iter().map(|result| (result, count(result))).collect()
+        });
+        let injections = site.networks.iter().map(|network| {
+            let count = |result: Injection| {
+                metrics.injections_total.with_label_values(&[name, &network.key, result.as_str()])
+            };
+            let all = Injection::ALL.into_iter().filter(|_| network.sync.is_some());
+            all.map(|result| (result, count(result))).collect()
+        });
+        for network in &site.networks {
+            for verdict in Verdict::LABELS {
+                metrics.postbacks_total.with_label_values(&[name, &network.key, verdict]).inc_by(0);
+            }
+        }
+        Self {
+            metrics: Arc::clone(metrics),
+            name: Arc::clone(&site.name),
+            codes: std::iter::repeat_with(OnceLock::new).take(CODES).collect(),
+            request_seconds: metrics.request_seconds.with_label_values(&[name]),
+            upstream_seconds: metrics.upstream_seconds.with_label_values(&[name]),
+            overhead_seconds: metrics.overhead_seconds.with_label_values(&[name]),
+            clicks: clicks.collect(),
+            injections: injections.collect(),
+            conversions: site.conversions.iter().map(|rule| ConversionMetrics::new(metrics, site, rule)).collect(),
+        }
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, status: u16) {
+        let slot = usize::from(status).checked_sub(100).and_then(|index| self.codes.get(index));
+        if let Some(slot) = slot {
+            let counter = slot.get_or_init(|| {
+                self.metrics.requests_total.with_label_values(&[&*self.name, &status.to_string()])
+            });
+            counter.inc();
+        }
+    }
+
+    /// Counts a click parameter.
+    pub fn click(&self, network: usize, result: ClickResult) {
+        count(self.clicks.get(network).and_then(|results| results.get(&result)));
+    }
+
+    /// Counts the pixels of a network.
+    pub fn injection(&self, network: usize, result: Injection) {
+        count(self.injections.get(network).and_then(|results| results.get(&result)));
+    }
+
+    /// Counts a hit.
+    pub fn hit(&self, conversion: usize) {
+        count(self.conversions.get(conversion).map(|conversion| &conversion.hits));
+    }
+
+    /// Counts a hit that was never answered.
+    pub fn unanswered(&self, conversion: usize) {
+        count(self.conversions.get(conversion).map(|conversion| &conversion.unanswered));
+    }
+
+    /// Counts a conversion without a dedup key.
+    pub fn undeduplicated(&self, conversion: usize) {
+        count(self.conversions.get(conversion).map(|conversion| &conversion.undeduplicated));
+    }
+
+    /// Counts the outcome of a hit for one network.
+    pub fn outcome(&self, conversion: usize, send: usize, outcome: Outcome) {
+        let outcomes = self.conversions.get(conversion).and_then(|conversion| conversion.outcomes.get(send));
+        count(outcomes.and_then(|outcomes| outcomes.get(&outcome)));
+    }
+}
+
+impl ConversionMetrics {
+    fn new(metrics: &Metrics, site: &SiteRules, rule: &crate::tracking::conversion::ConversionRule) -> Self {
+        let labels = [&*site.name, &*rule.name];
+        let outcomes = rule.send.iter().map(|send| {
+            let network = site.networks.get(send.network).map_or("", |network| &*network.key);
+            let count = |outcome: Outcome| {
+                metrics.conversions_total.with_label_values(&[&*site.name, &*rule.name, network, outcome.as_str()])
+            };
+            Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect()
+        });
+        Self {
+            hits: metrics.conversion_hits_total.with_label_values(&labels),
+            unanswered: metrics.unanswered_total.with_label_values(&labels),
+            undeduplicated: metrics.undeduplicated_total.with_label_values(&labels),
+            outcomes: outcomes.collect(),
+        }
+    }
+}
+
+fn count(counter: Option<&IntCounter>) {
+    if let Some(counter) = counter {
+        counter.inc();
+    }
+}
+
+/// Statuses from 100 to 999.
+const CODES: usize = 900;
