@@ -1,0 +1,80 @@
+//! Edits of request and response heads.
+
+use http::{HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::tracking::visit::Visit;
+
+/// Makes the site answer with a page that can be worked on.
+///
+/// A 304 could carry neither a cookie nor pixels, a part of a page no pixels, and an encoded page
+/// would have to be decoded first.
+pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit) {
+    if visit.has_click_parameter() || visit.may_edit_page() {
+        request.remove_header(&header::IF_NONE_MATCH);
+        request.remove_header(&header::IF_MODIFIED_SINCE);
+    }
+    if visit.may_edit_page() {
+        request.remove_header(&header::RANGE);
+        request.remove_header(&header::IF_RANGE);
+        request.remove_header(&header::ACCEPT_ENCODING);
+    }
+}
+
+/// Adds our cookies, and keeps the answer from shared caches.
+pub(super) fn set_cookies(response: &mut ResponseHeader, lines: &[String]) {
+    let mut added = false;
+    for line in lines {
+        if let Ok(value) = HeaderValue::try_from(line.as_str()) {
+            added |= response.append_header(header::SET_COOKIE, value).is_ok();
+        }
+    }
+    if added {
+        keep_from_caches(response);
+    }
+}
+
+/// Takes the permission from shared caches to store this answer; what browsers were told stays.
+pub(super) fn keep_from_caches(response: &mut ResponseHeader) {
+    let mut kept: Vec<String> = Vec::new();
+    for line in response.headers.get_all(header::CACHE_CONTROL) {
+        let directives = line.to_str().unwrap_or_default().split(',').map(str::trim);
+        kept.extend(directives.filter(|it| !it.is_empty() && !is_for_shared_caches(it)).map(ToOwned::to_owned));
+    }
+    kept.push("private".to_owned());
+    let control = HeaderValue::try_from(kept.join(", ")).unwrap_or(HeaderValue::from_static("private"));
+    set(response, "cache-control", control);
+    set(response, "surrogate-control", HeaderValue::from_static("no-store"));
+    set(response, "cdn-cache-control", HeaderValue::from_static("no-store"));
+}
+
+fn is_for_shared_caches(directive: &str) -> bool {
+    let name = directive.split('=').next().unwrap_or_default().trim();
+    ["public", "private", "s-maxage", "proxy-revalidate"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Prepares for a body that gets longer on the way.
+pub(super) fn of_unknown_length(response: &mut ResponseHeader, is_http10: bool) {
+    response.remove_header(&header::CONTENT_LENGTH);
+    if is_http10 {
+        response.remove_header(&header::TRANSFER_ENCODING);
+    } else {
+        set(response, "transfer-encoding", HeaderValue::from_static("chunked"));
+    }
+    // They speak of the bytes that the site sent. Without validators a browser asks for the page
+    // again instead of showing this visitor's pixels a second time.
+    for name in ["etag", "last-modified", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"] {
+        response.remove_header(name);
+    }
+}
+
+/// HTTP/1.0 knows no chunks: the body ends with the connection.
+pub(super) fn without_chunks(response: &mut ResponseHeader) {
+    response.remove_header(&header::TRANSFER_ENCODING);
+}
+
+fn set(response: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
+    if response.insert_header(name, value).is_err() {
+        tracing::debug!(header = name, "a response has too many headers for another one");
+    }
+}

@@ -1,0 +1,171 @@
+//! What a running proxy shares between its requests: the sites, the store, the metrics.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use super::upstream::Upstream;
+use crate::{
+    config::{Config, HostPattern},
+    metrics::{Metrics, site::SiteMetrics},
+    store::Store,
+    tracking::{site::SiteRules, visitor::Seal},
+};
+
+/// Everything that tracking needs at run time.
+#[derive(Debug)]
+pub struct Tracker {
+    /// All sites.
+    pub sites: Vec<Arc<TrackedSite>>,
+    /// Where conversions are written down.
+    pub store: Store,
+    /// How long a thank-you page may wait for that.
+    pub max_page_delay: Duration,
+    /// The counters that belong to no site.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One site at run time.
+#[derive(Debug)]
+pub struct TrackedSite {
+    /// What is decided.
+    pub rules: Arc<SiteRules>,
+    /// What is counted.
+    pub metrics: SiteMetrics,
+}
+
+/// Sites by the host they answer for.
+#[derive(Debug)]
+pub struct SiteTable {
+    exact: HashMap<String, usize>,
+    /// The longest suffix first.
+    below: Vec<(String, usize)>,
+    otherwise: Option<usize>,
+    upstreams: Vec<Arc<Upstream>>,
+    trusted: Vec<IpNet>,
+}
+
+impl Tracker {
+    /// Prepares tracking for all sites of a configuration.
+    #[must_use]
+    pub fn new(config: &Config, seal: Option<&Arc<Seal>>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let site = |site: &crate::config::Site| {
+            let rules = Arc::new(SiteRules { seal: seal.cloned(), ..site.rules.clone() });
+            Arc::new(TrackedSite { metrics: SiteMetrics::new(metrics, &rules), rules })
+        };
+        Arc::new(Self {
+            sites: config.sites.iter().map(site).collect(),
+            store,
+            max_page_delay: config.server.max_page_delay,
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// The site with this name, for hosts that choose it themselves.
+    #[must_use]
+    pub fn site(&self, name: &str) -> Option<&Arc<TrackedSite>> {
+        self.sites.iter().find(|site| &*site.rules.name == name)
+    }
+}
+
+impl SiteTable {
+    /// Lays out the hosts of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut table = Self {
+            exact: HashMap::new(),
+            below: Vec::new(),
+            otherwise: None,
+            upstreams: config.sites.iter().map(|site| Arc::new(Upstream::new(&site.upstream))).collect(),
+            trusted: config.server.trusted_proxies.clone(),
+        };
+        for (index, site) in config.sites.iter().enumerate() {
+            if site.hosts.is_empty() {
+                table.otherwise = Some(index);
+            }
+            for host in &site.hosts {
+                match host {
+                    HostPattern::Exact(host) => {
+                        table.exact.insert(host.clone(), index);
+                    }
+                    HostPattern::Below(suffix) => table.below.push((suffix.clone(), index)),
+                }
+            }
+        }
+        table.below.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        table
+    }
+
+    /// Which site answers for a `Host` as it was sent.
+    #[must_use]
+    pub fn find(&self, host: &[u8]) -> Option<usize> {
+        if self.exact.is_empty() && self.below.is_empty() {
+            return self.otherwise;
+        }
+        let host = normal_host(host)?;
+        self.exact.get(&host).copied().or_else(|| {
+            let below = self.below.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));
+            below.map(|(_, index)| *index).or(self.otherwise)
+        })
+    }
+
+    /// The server behind a site.
+    #[must_use]
+    pub fn upstream(&self, site: usize) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(site)
+    }
+
+    /// The servers behind all sites.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Whether this peer's `X-Forwarded-*` is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// A host in lower case, without port and trailing dot; `None` when it is no text.
+#[must_use]
+pub fn normal_host(host: &[u8]) -> Option<String> {
+    let host = std::str::from_utf8(host).ok()?;
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => return Some(format!("[{}]", address.to_ascii_lowercase())),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    Some(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn the_longest_match_wins_and_the_rest_goes_to_the_site_without_hosts() {
+        let text = "
+sites:
+  - { name: a, hosts: [shop.example, '*.example'], upstream: 'http://127.0.0.1:1' }
+  - { name: b, hosts: ['*.shop.example'], upstream: 'http://127.0.0.1:2' }
+  - { name: c, upstream: 'http://127.0.0.1:3' }
+";
+        let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
+        let table = SiteTable::new(&config);
+        for (host, site) in [
+            ("shop.example", Some(0)),
+            ("Shop.Example.:8080", Some(0)),
+            ("www.shop.example", Some(1)),
+            ("other.example", Some(0)),
+            ("example", Some(2)),
+            ("[::1]:80", Some(2)),
+        ] {
+            assert_eq!(table.find(host.as_bytes()), site, "{host}");
+        }
+    }
+}

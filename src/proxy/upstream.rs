@@ -1,0 +1,80 @@
+//! Where a site's own server is: its address, resolved beside the requests and never within one.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::config::UpstreamAddress;
+
+/// The server behind a site.
+#[derive(Debug)]
+pub struct Upstream {
+    address: UpstreamAddress,
+    resolved: ArcSwap<Vec<SocketAddr>>,
+    next: AtomicUsize,
+}
+
+impl Upstream {
+    /// Takes an address; a name must be resolved before the first request.
+    #[must_use]
+    pub fn new(address: &UpstreamAddress) -> Self {
+        let literal = address.host.parse().map(|ip| vec![SocketAddr::new(ip, address.port)]).unwrap_or_default();
+        Self { address: address.clone(), resolved: ArcSwap::from_pointee(literal), next: AtomicUsize::new(0) }
+    }
+
+    /// A peer for one request, or `None` while the name has never been resolved.
+    #[must_use]
+    pub fn peer(&self) -> Option<Box<HttpPeer>> {
+        let resolved = self.resolved.load();
+        let address = match resolved.as_slice() {
+            [] => return None,
+            [only] => *only,
+            several => *several.get(self.next.fetch_add(1, Ordering::Relaxed) % several.len())?,
+        };
+        let mut peer = Box::new(HttpPeer::new(address, false, String::new()));
+        peer.options.connection_timeout = Some(CONNECT_TIMEOUT);
+        peer.options.total_connection_timeout = Some(CONNECT_TIMEOUT);
+        peer.options.read_timeout = Some(READ_TIMEOUT);
+        peer.options.write_timeout = Some(READ_TIMEOUT);
+        peer.options.idle_timeout = Some(IDLE_TIMEOUT);
+        Some(peer)
+    }
+
+    /// Resolves the name once; on failure what was known before stays.
+    pub async fn resolve(&self) {
+        let UpstreamAddress { host, port } = &self.address;
+        match tokio::net::lookup_host((host.as_str(), *port)).await {
+            Ok(found) => {
+                let mut found: Vec<SocketAddr> = found.collect();
+                found.sort_unstable();
+                if !found.is_empty() && **self.resolved.load() != found {
+                    self.resolved.store(found.into());
+                }
+            }
+            Err(error) => tracing::warn!(upstream = %host, %error, "the name of an upstream cannot be resolved"),
+        }
+    }
+
+    /// Keeps the name resolved.
+    pub async fn keep_resolved(&self) {
+        if self.address.host.parse::<std::net::IpAddr>().is_ok() {
+            return;
+        }
+        loop {
+            tokio::time::sleep(REFRESH).await;
+            self.resolve().await;
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_mins(5);
+/// Below the 5 s after which Apache closes an idle connection: a POST on a connection that is just
+/// being closed could not be repeated.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const REFRESH: Duration = Duration::from_secs(30);
