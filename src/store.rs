@@ -35,6 +35,7 @@ mod outbox;
 mod recovery;
 mod schema;
 mod transaction;
+mod unpark;
 mod writer;
 
 #[cfg(test)]

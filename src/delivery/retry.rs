@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_last_attempt_falls_on_the_last_moment() {
-        let old = Failed { age: 7 * DAY - Duration::from_secs(10), ..failed(10) };
+        let old = Failed { age: Duration::from_secs(7 * 86_400 - 10), ..failed(10) };
         assert_eq!(old.next(1.0), Next::After(Duration::from_secs(10)));
         assert_eq!(Failed { age: 7 * DAY, ..failed(1) }.next(0.5), Next::Expired);
         assert!(!is_overdue(7 * DAY, 7 * DAY) && is_overdue(8 * DAY, 7 * DAY));
@@ -155,15 +155,15 @@ mod tests {
     fn a_network_may_ask_for_more_time_but_not_more_than_an_hour() {
         let asked = |secs| Failed { retry_after: Some(Duration::from_secs(secs)), ..failed(1) }.next(1.0);
         assert_eq!(asked(1), Next::After(Duration::from_secs(5)));
-        assert_eq!(asked(120), Next::After(Duration::from_secs(120)));
+        assert_eq!(asked(120), Next::After(Duration::from_mins(2)));
         assert_eq!(asked(86_400), Next::After(LONGEST));
     }
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
         let now = Timestamp::from_millis(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
-        assert_eq!(retry_after(" 120 ", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(" 120 ", now), Some(Duration::from_mins(2)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_mins(1)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO), "the past");
         assert!(retry_after("99999999999999999999", now) > Some(LONGEST));
         for nonsense in ["", "-1", "1.5", "soon", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT"] {

@@ -79,7 +79,7 @@ impl Network {
             };
             match react(number) {
                 Reaction::Answer(answer) => connection.write_all(answer.as_bytes()).await.unwrap(),
-                Reaction::Hang => std::future::pending().await,
+                Reaction::Hang => std::future::pending::<()>().await,
                 Reaction::Reset => return,
                 Reaction::Endless => {
                     connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
@@ -87,7 +87,7 @@ impl Network {
                 }
                 Reaction::Stall => {
                     connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nOK").await.unwrap();
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
         }

@@ -9,8 +9,8 @@ use std::{
     collections::VecDeque,
     mem,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use super::{
     instance::Instance,
     outbox,
     transaction::{self, Applied, Placed},
+    unpark::Unpark,
 };
 use crate::tracking::timestamp::Timestamp;
 
@@ -76,7 +77,7 @@ impl Writer {
 
     /// Works until it is closed or nobody is left to ask.
     pub(super) fn run(mut self) {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = Unpark::this_thread();
         let mut context = Context::from_waker(&waker);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -280,19 +281,6 @@ impl Writer {
 pub(super) enum Leased {
     ByUs,
     ByNobody,
-}
-
-/// Wakes the writer's thread when a command arrives.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 fn take_closing(batch: &mut Vec<Command>) -> Vec<Command> {
