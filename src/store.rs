@@ -198,6 +198,8 @@ impl Store {
     }
 
     /// Writes what is queued, gives all leases back and ends the thread.
+    ///
+    /// The delivery worker must have been drained before, or what it sends is sent again.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         self.send(Command::Close(done)).await;

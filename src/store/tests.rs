@@ -451,3 +451,40 @@ async fn what_a_killed_process_had_accepted_is_sent_by_the_next() {
     assert!(killed.elapsed() < Duration::from_secs(2));
     assert_eq!(accept(&store, row("1")).await, Accepted::Duplicate);
 }
+
+#[tokio::test]
+async fn the_connection_is_set_up_to_survive_a_power_cut() {
+    let folder = TempDir::new().unwrap();
+    let (store, _fresh, _) = start(folder.path());
+    let (send, found) = std::sync::mpsc::channel();
+    store
+        .on_connection(move |connection| {
+            let read = |name: &str| {
+                connection
+                    .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
+                    .unwrap()
+            };
+            let names = ["journal_mode", "synchronous", "wal_autocheckpoint", "journal_size_limit", "busy_timeout"];
+            let more = ["mmap_size", "auto_vacuum", "application_id", "user_version"];
+            send.send(names.iter().chain(&more).map(|name| read(name)).collect::<Vec<_>>()).unwrap();
+        })
+        .await;
+    let found = found.recv_timeout(Duration::from_secs(5)).unwrap();
+    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 100].map(rusqlite::types::Value::Integer);
+    assert_eq!(found[0], rusqlite::types::Value::Text("wal".into()));
+    assert_eq!(found[1..], numbers);
+}
+
+#[tokio::test]
+async fn an_unreadable_row_becomes_a_dead_letter_and_holds_up_no_other() {
+    let folder = TempDir::new().unwrap();
+    let (store, fresh, _) = start(folder.path());
+    drop(fresh);
+    accept(&store, row("1")).await;
+    store
+        .on_connection(|connection| assert_eq!(connection.execute("UPDATE outbox SET payload = '{'", []).unwrap(), 1))
+        .await;
+    accept(&store, row("2")).await;
+    assert_eq!(leased(&store, NOW).await.len(), 1);
+    assert_eq!(store.inspect().counts(NOW).unwrap()[0].dead, 1);
+}

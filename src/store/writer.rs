@@ -88,7 +88,7 @@ impl Writer {
                 receive.poll(&mut context)
             };
             match polled {
-                Poll::Pending if self.database.is_some() && !self.deferred.is_empty() => {}
+                Poll::Pending if self.database.is_some() && !self.deferred.is_empty() => self.write_deferred(),
                 Poll::Pending => thread::park_timeout(TICK),
                 Poll::Ready(0) => return self.end(),
                 Poll::Ready(_) => {
@@ -200,6 +200,14 @@ impl Writer {
         }
     }
 
+    /// Writes some of what had to wait; a failure makes it wait again.
+    fn write_deferred(&mut self) {
+        let batch: Vec<_> = self.deferred.drain(..self.deferred.len().min(BATCH)).collect();
+        if !batch.is_empty() {
+            self.write(batch);
+        }
+    }
+
     /// What happens about once a second, with or without work.
     fn tick(&mut self) {
         let instant = clock::instant();
@@ -214,10 +222,8 @@ impl Writer {
         if self.database.is_none() && instant >= self.retry_at {
             self.reopen();
         }
-        if !self.deferred.is_empty() && self.database.is_some() {
-            let batch = self.deferred.drain(..self.deferred.len().min(BATCH)).collect();
-            self.write(batch);
-            self.next_tick = instant;
+        if self.database.is_some() {
+            self.write_deferred();
         }
         let Some(database) = &self.database else { return };
         let kept = self
@@ -250,9 +256,8 @@ impl Writer {
             }
         }
         self.handle(rest);
-        if self.database.is_some() && !self.deferred.is_empty() {
-            let batch = mem::take(&mut self.deferred).into();
-            self.write(batch);
+        while self.database.is_some() && !self.deferred.is_empty() {
+            self.write_deferred();
         }
     }
 
