@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     client::Reply,
-    retry::{self, Failed, Next},
+    retry::{self, Condition, Failed, Next},
     worker::{Flight, Worker},
 };
 use crate::{
@@ -20,15 +20,20 @@ impl Worker {
         let (now, instant) = (clock::now(), clock::instant());
         let asked =
             reply.and_then(|reply| reply.retry_after.as_deref()).and_then(|header| retry::retry_after(header, now));
+        let mut network = Condition::Up;
         if let Some(lane) = self.lane_of(&flight.destination.site, &flight.destination.network) {
             // Only with these two the network speaks about itself (RFC 9110, 10.2.3; RFC 6585, 4).
             let is_general = reply.is_some_and(|reply| matches!(reply.status, 429 | 503));
             lane.learn(judgement, asked.filter(|_| is_general), instant);
+            if lane.is_down() {
+                network = Condition::Down;
+            }
         }
         let failed = |reason| Failed {
             attempts: flight.row.attempts.saturating_add(1),
             reason,
             retry_after: asked,
+            network,
             age: now.since(flight.row.event.time),
             max_age: flight.destination.max_age,
         };

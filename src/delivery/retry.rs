@@ -17,10 +17,21 @@ pub struct Failed {
     pub reason: RetryReason,
     /// What the network asked for.
     pub retry_after: Option<Duration>,
+    /// How its network fares.
+    pub network: Condition,
     /// How old the conversion is.
     pub age: Duration,
     /// How old it may become.
     pub max_age: Duration,
+}
+
+/// How a network fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It takes other conversions: a row that fails again and again fails by itself.
+    Up,
+    /// It takes nothing: only age ends the wait, or a lost weekend would be lost conversions.
+    Down,
 }
 
 /// What follows a failed attempt.
@@ -41,7 +52,8 @@ impl Failed {
     pub fn next(&self, random: f64) -> Next {
         let left = self.max_age.saturating_sub(self.age);
         let is_counted = self.reason != RetryReason::Unauthorized;
-        if left.is_zero() || (is_counted && self.attempts >= MAX_ATTEMPTS) {
+        let is_limited = is_counted && self.network == Condition::Up;
+        if left.is_zero() || (is_limited && self.attempts >= MAX_ATTEMPTS) {
             return Next::Expired;
         }
         let random = random.clamp(0.0, 1.0);
@@ -118,7 +130,15 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     fn failed(attempts: u32) -> Failed {
-        Failed { attempts, reason: RetryReason::Status, retry_after: None, age: Duration::ZERO, max_age: 7 * DAY }
+        let network = Condition::Up;
+        Failed {
+            attempts,
+            reason: RetryReason::Status,
+            retry_after: None,
+            network,
+            age: Duration::ZERO,
+            max_age: 7 * DAY,
+        }
     }
 
     fn seconds(next: Next) -> f64 {
@@ -141,6 +161,13 @@ mod tests {
         assert_eq!(failed(20).next(0.5), Next::Expired);
         let unauthorized = Failed { reason: RetryReason::Unauthorized, ..failed(20) };
         assert!(seconds(unauthorized.next(0.0)) >= 300.0);
+    }
+
+    #[test]
+    fn an_outage_uses_up_no_attempts() {
+        let down = Failed { network: Condition::Down, ..failed(40) };
+        assert!(matches!(down.next(0.5), Next::After(_)));
+        assert_eq!(Failed { age: 7 * DAY, ..down }.next(0.5), Next::Expired);
     }
 
     #[test]
