@@ -1,1 +1,109 @@
-//! The delivery worker.
+//! The delivery of conversions: what is accepted is sent until it has a verdict.
+//!
+//! A [`Delivery`] runs on a thread of its own with its own runtime, so that no network ever takes
+//! time from a page. It decides who is sent next and what a failure leads to; what a row holds,
+//! what a request looks like and what an answer means stand in `store` and `tracking`.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use tokio::sync::{
+    mpsc::{self, UnboundedReceiver},
+    oneshot,
+};
+
+use crate::{
+    store::{LeasedRow, Store},
+    tracking::{postback::PostbackRule, verdict::Verdict},
+};
+
+pub mod client;
+pub mod destination;
+pub mod retry;
+
+mod drain;
+mod lane;
+mod outcome;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use destination::{Destination, Destinations};
+
+use client::Client;
+use worker::{Control, Render, Worker};
+
+/// The delivery worker of this process; it ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    control: mpsc::UnboundedSender<Control>,
+}
+
+/// Hears about attempts and verdicts, on the worker's thread.
+pub trait DeliveryObserver: Send + Sync {
+    /// An attempt ended: the verdict's label, or `retry`.
+    fn attempted(&self, site: &str, network: &str, result: &'static str, took: Duration);
+    /// A postback has its verdict.
+    fn settled(&self, site: &str, network: &str, verdict: Verdict);
+}
+
+/// Why delivery can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// The machine has no thread or no runtime for it.
+    #[error("the delivery worker can't be started: {0}")]
+    Thread(#[from] io::Error),
+    /// TLS can't be set up: no root certificates, for example.
+    #[error("the HTTP client of the delivery worker can't be made: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl Delivery {
+    /// Starts to deliver: what is accepted from now on, and what waits in the store.
+    ///
+    /// `fresh` is the receiver that came with the store. A process needs a rustls crypto provider
+    /// installed before this.
+    ///
+    /// # Errors
+    /// See [`NotStarted`].
+    pub fn start(
+        store: Store,
+        fresh: UnboundedReceiver<LeasedRow>,
+        destinations: Arc<Destinations>,
+        observer: Arc<dyn DeliveryObserver>,
+    ) -> Result<Self, NotStarted> {
+        Self::start_with(store, fresh, destinations, observer, Box::new(PostbackRule::render))
+    }
+
+    fn start_with(
+        store: Store,
+        fresh: UnboundedReceiver<LeasedRow>,
+        destinations: Arc<Destinations>,
+        observer: Arc<dyn DeliveryObserver>,
+        render: Render,
+    ) -> Result<Self, NotStarted> {
+        let client = Client::new()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (control, commands) = mpsc::unbounded_channel();
+        let worker = Worker::new(store, fresh, commands, destinations, observer, client, render);
+        thread::Builder::new().name("delivery".into()).spawn(move || runtime.block_on(worker.run()))?;
+        Ok(Self { control })
+    }
+
+    /// Puts another configuration in force for everything that is not yet under way.
+    pub fn replace(&self, destinations: Arc<Destinations>) {
+        // A worker that has ended needs no configuration.
+        drop(self.control.send(Control::Replace(destinations)));
+    }
+
+    /// Stops claiming, waits for what is under way, gives the rest back and ends the worker.
+    ///
+    /// Attempts that take longer than `within` are broken off and made again by whoever is next.
+    pub async fn drain(&self, within: Duration) {
+        let (done, drained) = oneshot::channel();
+        if self.control.send(Control::Drain { within, done }).is_ok() {
+            // An error means that the worker ended in another way.
+            drop(drained.await);
+        }
+    }
+}

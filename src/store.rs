@@ -1,1 +1,247 @@
-//! The store.
+//! The durable store: what was accepted, what is still to be sent, what became of it.
+//!
+//! A [`Store`] is a cheap handle. Behind it one thread owns the only read-write connection of this
+//! process and writes whatever is queued as one transaction with one fsync. Whatever happens to the
+//! disk, a caller gets an answer and never an error: an unusable folder is a degraded mode that
+//! ends by itself. What rows mean to a network and when they are tried again does not belong here.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::tracking::{
+    event::{DedupKey, Event, EventId},
+    timestamp::Timestamp,
+};
+
+pub mod clock;
+pub mod inspector;
+pub mod observer;
+pub mod row;
+
+mod command;
+mod database;
+mod dedup;
+mod due;
+mod filesystem;
+mod housekeeping;
+mod instance;
+mod outbox;
+mod recovery;
+mod schema;
+mod transaction;
+mod unpark;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use inspector::Inspector;
+pub use observer::{ErrorKind, StoreObserver};
+pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
+
+use command::Command;
+use due::Due;
+use writer::Writer;
+
+/// A handle to the store of this process.
+#[derive(Clone, Debug)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// A conversion to accept.
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    /// What happened.
+    pub event: Event,
+    /// What makes it the same conversion as another one; `None` accepts every one.
+    pub key: Option<Dedup>,
+}
+
+/// A dedup key and how long it is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Dedup {
+    /// The key.
+    pub key: DedupKey,
+    /// The time from the first acceptance in which the same key is a duplicate.
+    pub window: Duration,
+}
+
+/// Takes a dedup key without a row, for pixels that the network counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Who takes it.
+    pub event_id: EventId,
+    /// The key to take.
+    pub dedup: Dedup,
+    /// When the page was answered.
+    pub time: Timestamp,
+}
+
+/// What became of a [`NewRow`] or a [`Claim`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on disk (for a claim: the key is ours), now or from an earlier try.
+    Queued,
+    /// The key was taken by another conversion.
+    Duplicate,
+    /// It is certainly not on disk.
+    Unstored,
+}
+
+/// Whether the store writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Everything is written.
+    Ready,
+    /// Nothing is written at present; the store tries again by itself.
+    Degraded {
+        /// What is wrong and what to do, for people.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// What the handles and the writer both see.
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    health: Mutex<Health>,
+    due: Due,
+}
+
+impl Store {
+    /// Opens the store in `folder`; a folder that can't be used is degraded mode, not an error.
+    ///
+    /// Blocks until the file has been checked. The receiver gets each accepted row right after its
+    /// commit, already leased by this process; whoever reads it settles or releases them. When the
+    /// receiver is dropped, rows are stored without a lease.
+    #[must_use]
+    pub fn start(folder: &Path, observer: Arc<dyn StoreObserver>) -> (Self, mpsc::UnboundedReceiver<LeasedRow>) {
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (fresh, fresh_receiver) = mpsc::unbounded_channel();
+        let shared =
+            Arc::new(Shared { folder: folder.to_owned(), health: Mutex::new(Health::Ready), due: Due::default() });
+        let writer = Writer::new(receiver, fresh, observer, Arc::clone(&shared));
+        // Without a thread the receiver is dropped, and every call is answered `Unstored` at once.
+        if let Err(error) = thread::Builder::new().name("store".into()).spawn(move || writer.run()) {
+            tracing::error!(%error, "the store has no thread; conversions are NOT stored until a restart");
+            shared.degrade(&format!("the store has no thread: {error}"), clock::now());
+        }
+        (Self { commands, shared }, fresh_receiver)
+    }
+
+    /// Accepts conversions; the answer, in their order, comes once they are on disk.
+    ///
+    /// Waits while the queue is full. Dropping the answer does not take the rows back.
+    pub async fn accept(&self, rows: Vec<NewRow>) -> oneshot::Receiver<Vec<Accepted>> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Accept { rows, answer }).await;
+        receiver
+    }
+
+    /// Takes dedup keys; the answer, in their order, comes before they are on disk.
+    ///
+    /// Whoever drops the answer before it arrives has taken nothing.
+    pub async fn claim(&self, claims: Vec<Claim>) -> oneshot::Receiver<Vec<Accepted>> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Claim { claims, answer: Some(answer) }).await;
+        receiver
+    }
+
+    /// Whether the store writes.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether [`lease`](Self::lease) may find something: a hint without any input or output.
+    #[must_use]
+    pub fn may_be_due(&self, site: &str, network: &str, now: Timestamp) -> bool {
+        self.shared.due.is_due(site, network, now)
+    }
+
+    /// Leases up to `room` rows of one destination whose time has come.
+    pub async fn lease(&self, site: &str, network: &str, room: usize, now: Timestamp) -> Vec<LeasedRow> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::Lease { site: site.into(), network: network.into(), room, now, answer }).await;
+        receiver.await.unwrap_or_default()
+    }
+
+    /// Records the end of an attempt and gives the lease back.
+    pub async fn settle(&self, settlement: Settlement) {
+        self.send(Command::Settle(settlement)).await;
+    }
+
+    /// Gives a lease back unsent.
+    pub async fn release(&self, row: LeasedRow) {
+        self.send(Command::Release { row, at: None }).await;
+    }
+
+    /// Gives a lease back unsent, and keeps the row from being leased before `at`.
+    pub async fn park(&self, row: LeasedRow, at: Timestamp) {
+        self.send(Command::Release { row, at: Some(at) }).await;
+    }
+
+    /// Reads the store beside the writer.
+    #[must_use]
+    pub fn inspect(&self) -> Inspector {
+        Inspector::at(&self.shared.folder)
+    }
+
+    /// Writes what is queued, gives all leases back and ends the thread.
+    ///
+    /// The delivery worker must have been drained before, or what it sends is sent again.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        self.send(Command::Close(done)).await;
+        // An error means that the thread had ended before.
+        drop(closed.await);
+    }
+
+    /// A command that can't be sent is dropped, and its answer with it: see [`Command`].
+    async fn send(&self, command: Command) {
+        if let Err(mpsc::error::SendError(command)) = self.commands.send(command).await {
+            command.refuse();
+        }
+    }
+
+    #[cfg(test)]
+    async fn on_connection(&self, action: impl FnOnce(&rusqlite::Connection) + Send + 'static) {
+        self.send(Command::Test(Box::new(action))).await;
+    }
+}
+
+impl Shared {
+    /// Records the degraded mode; its beginning is kept while it lasts.
+    fn degrade(&self, why: &str, now: Timestamp) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match &*health {
+            Health::Degraded { since, .. } => *since,
+            Health::Ready => now,
+        };
+        *health = Health::Degraded { reason: why.to_owned(), since };
+    }
+
+    fn is_ready(&self) -> bool {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
+    }
+
+    /// Records the end of the degraded mode and says whether there was one.
+    fn recover(&self) -> bool {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *health, Health::Ready) != Health::Ready
+    }
+}
+
+/// Commands that may wait. Full means that the disk is slower than the shop sells; callers then wait
+/// as long as they like, and a page never longer than its deadline.
+const QUEUE: usize = 8192;

@@ -1,0 +1,61 @@
+//! Where conversions go: one network of one site, with the rules of its postbacks.
+
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::tracking::{postback::PostbackRule, verdict::VerdictRules};
+
+/// One network of one site.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The site's name.
+    pub site: Arc<str>,
+    /// The network's key.
+    pub network: Arc<str>,
+    /// Requests at the same time, at most.
+    pub concurrency: usize,
+    /// How old a conversion may become before it is given up.
+    pub max_age: Duration,
+    /// What its answers mean.
+    pub verdicts: VerdictRules,
+    /// The postback of each conversion, by the conversion's name.
+    pub routes: BTreeMap<Arc<str>, PostbackRule>,
+    /// Nothing is sent; rows wait.
+    pub paused: bool,
+}
+
+/// All destinations, found by site and network.
+#[derive(Clone, Debug, Default)]
+pub struct Destinations(Vec<Arc<Destination>>);
+
+impl Destinations {
+    /// Takes them in any order; of two with one name, the first stays.
+    #[must_use]
+    pub fn new(destinations: Vec<Destination>) -> Self {
+        let mut sorted: Vec<_> = destinations.into_iter().map(Arc::new).collect();
+        sorted.sort_by(|one, other| one.compare(&other.site, &other.network));
+        sorted.dedup_by(|later, first| later.compare(&first.site, &first.network) == Ordering::Equal);
+        Self(sorted)
+    }
+
+    /// The destination of this site and network.
+    #[must_use]
+    pub fn find(&self, site: &str, network: &str) -> Option<&Arc<Destination>> {
+        self.position(site, network).and_then(|position| self.0.get(position))
+    }
+
+    /// All of them, by site and network.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Destination>> {
+        self.0.iter()
+    }
+
+    /// The place in [`iter`](Self::iter)'s order.
+    pub(super) fn position(&self, site: &str, network: &str) -> Option<usize> {
+        self.0.binary_search_by(|destination| destination.compare(site, network)).ok()
+    }
+}
+
+impl Destination {
+    fn compare(&self, site: &str, network: &str) -> Ordering {
+        (&*self.site, &*self.network).cmp(&(site, network))
+    }
+}

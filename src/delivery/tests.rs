@@ -1,0 +1,397 @@
+//! The worker and its client against networks on real sockets.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{HeaderMap, Method};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use url::Url;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    store::{
+        Accepted, ErrorKind, NewRow, StoreObserver, clock,
+        inspector::{Filter, RowState, RowSummary},
+    },
+    tracking::{
+        event::{Event, EventId, Payload},
+        postback::{Postback, PostbackRule, Unrenderable},
+        verdict::{RetryReason, VerdictRules},
+    },
+};
+
+/// What a network does with the n-th request (from 0).
+#[derive(Clone, Copy)]
+enum Reaction {
+    Answer(&'static str),
+    /// Nothing, ever.
+    Hang,
+    /// Closes the connection.
+    Reset,
+    /// A body without end.
+    Endless,
+    /// A body that stops in the middle and stays open.
+    Stall,
+}
+
+const OK: Reaction = Reaction::Answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK");
+
+struct Network {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Network {
+    async fn that(react: impl Fn(usize) -> Reaction + Send + Copy + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(Self::serve(connection, Arc::clone(&noted), react));
+            }
+        });
+        Self { address, seen }
+    }
+
+    async fn serve(mut connection: TcpStream, noted: Arc<Mutex<Vec<String>>>, react: impl Fn(usize) -> Reaction) {
+        let mut head = Vec::new();
+        while let Ok(byte) = connection.read_u8().await {
+            head.push(byte);
+            if !head.ends_with(b"\r\n\r\n") {
+                continue;
+            }
+            let number = {
+                let mut seen = noted.lock().unwrap();
+                seen.push(String::from_utf8(std::mem::take(&mut head)).unwrap());
+                seen.len() - 1
+            };
+            match react(number) {
+                Reaction::Answer(answer) => connection.write_all(answer.as_bytes()).await.unwrap(),
+                Reaction::Hang => std::future::pending::<()>().await,
+                Reaction::Reset => return,
+                Reaction::Endless => {
+                    connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                    while connection.write_all(&[b'x'; 1024]).await.is_ok() {}
+                }
+                Reaction::Stall => {
+                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nOK").await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/pb?click=abc", self.address)
+    }
+
+    fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+fn client() -> Client {
+    // Another test of this process may have installed it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::new().unwrap()
+}
+
+fn get(url: &str) -> Postback {
+    Postback { method: Method::GET, url: Url::parse(url).unwrap(), headers: HeaderMap::new(), body: Vec::new() }
+}
+
+async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let network = Network::that(|_| {
+        Reaction::Answer("HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n")
+    })
+    .await;
+    let reply = client().send(get(&network.url())).await.unwrap();
+    assert_eq!((reply.status, network.count()), (302, 1));
+    assert_eq!(reply.retry_after.as_deref(), Some("7"));
+    assert!(network.seen.lock().unwrap()[0].contains(concat!("user-agent: throughline/", env!("CARGO_PKG_VERSION"))));
+}
+
+#[tokio::test]
+async fn a_postback_may_bring_its_own_user_agent() {
+    let network = Network::that(|_| OK).await;
+    let mut postback = get(&network.url());
+    postback.headers.insert("user-agent", "visitor".parse().unwrap());
+    assert_eq!(client().send(postback).await.unwrap().body.as_deref(), Some(&b"OK"[..]));
+    assert!(network.seen.lock().unwrap()[0].contains("user-agent: visitor"));
+}
+
+#[tokio::test]
+async fn an_endless_body_is_no_body() {
+    let network = Network::that(|_| Reaction::Endless).await;
+    let reply = within(6, client().send(get(&network.url()))).await.unwrap();
+    assert_eq!((reply.status, reply.body), (200, None));
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_no_body() {
+    let network = Network::that(|_| Reaction::Stall).await;
+    let reply = within(7, client().send(get(&network.url()))).await.unwrap();
+    assert_eq!((reply.status, reply.body), (200, None));
+}
+
+#[tokio::test]
+async fn refused_and_broken_connections_are_told_apart() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert_eq!(client().send(get(&format!("http://{gone}/"))).await.unwrap_err(), RetryReason::Connect);
+    let network = Network::that(|_| Reaction::Reset).await;
+    assert_eq!(client().send(get(&network.url())).await.unwrap_err(), RetryReason::Reset);
+}
+
+#[derive(Default)]
+struct Noted {
+    attempts: Mutex<Vec<(String, &'static str)>>,
+    verdicts: Mutex<Vec<Verdict>>,
+}
+
+impl DeliveryObserver for Noted {
+    fn attempted(&self, _: &str, network: &str, result: &'static str, _: Duration) {
+        self.attempts.lock().unwrap().push((network.into(), result));
+    }
+    fn settled(&self, _: &str, _: &str, verdict: Verdict) {
+        self.verdicts.lock().unwrap().push(verdict);
+    }
+}
+
+impl StoreObserver for Noted {
+    fn committed(&self, _: Duration, _: usize) {}
+    fn failed(&self, kind: ErrorKind) {
+        panic!("the store failed: {kind:?}");
+    }
+}
+
+/// A rule whose content does not matter: the tests render by themselves.
+fn any_rule() -> PostbackRule {
+    PostbackRule {}
+}
+
+fn destination(network: &str) -> Destination {
+    Destination {
+        site: "shop".into(),
+        network: network.into(),
+        concurrency: 8,
+        max_age: Duration::from_hours(7 * 24),
+        verdicts: VerdictRules::default(),
+        routes: BTreeMap::from([("purchase".into(), any_rule())]),
+        paused: false,
+    }
+}
+
+/// The field `url` is the address; `panic` and `broken` are what they say.
+fn render(_: &PostbackRule, event: &Event) -> Result<Postback, Unrenderable> {
+    match event.payload.fields["url"].as_str() {
+        "panic" => panic!("as the test wants"),
+        "broken" => Err(Unrenderable::Url),
+        url => Ok(get(url)),
+    }
+}
+
+fn event(network: &str, url: &str) -> Event {
+    Event {
+        id: EventId::new(Uuid::new_v4()),
+        time: clock::now(),
+        site: "shop".into(),
+        conversion: "purchase".into(),
+        network: network.into(),
+        payload: Payload { fields: BTreeMap::from([("url".into(), url.into())]), ..Payload::default() },
+    }
+}
+
+struct World {
+    store: Store,
+    delivery: Delivery,
+    noted: Arc<Noted>,
+}
+
+impl World {
+    fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
+        drop(client());
+        let noted = Arc::new(Noted::default());
+        let (store, fresh) = Store::start(folder, Arc::clone(&noted) as Arc<dyn StoreObserver>);
+        let observer = Arc::clone(&noted) as Arc<dyn DeliveryObserver>;
+        let destinations = Arc::new(Destinations::new(destinations));
+        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, Box::new(render)).unwrap();
+        Self { store, delivery, noted }
+    }
+
+    async fn accept(&self, events: Vec<Event>) {
+        let rows = events.into_iter().map(|event| NewRow { event, key: None }).collect();
+        let answer = within(10, async { self.store.accept(rows).await.await.unwrap() }).await;
+        assert!(answer.iter().all(|answer| *answer == Accepted::Queued));
+    }
+
+    /// Waits until a row of the store is as wanted.
+    async fn row(&self, seconds: u64, is_wanted: impl Fn(&RowSummary) -> bool) -> RowSummary {
+        within(seconds, async {
+            loop {
+                let rows = self.store.inspect().list(&Filter::default()).unwrap();
+                if let Some(row) = rows.into_iter().find(&is_wanted) {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
+    async fn until(&self, what: &str, seconds: u64, mut is_so: impl FnMut() -> bool) {
+        let reached = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(seconds), reached).await.is_ok(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_is_sent_once_and_moves_into_the_history() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept(vec![event("mine", &network.url())]).await;
+    let row = world.row(5, |row| row.state == RowState::Settled).await;
+    assert_eq!((row.verdict.as_deref(), row.attempts, network.count()), (Some("delivered"), 1, 1));
+    assert_eq!(*world.noted.attempts.lock().unwrap(), [("mine".into(), "delivered")]);
+    assert_eq!(*world.noted.verdicts.lock().unwrap(), [Verdict::Delivered]);
+}
+
+#[tokio::test]
+async fn a_hanging_network_slows_no_other() {
+    let folder = TempDir::new().unwrap();
+    let hanging = Network::that(|_| Reaction::Hang).await;
+    let good = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![destination("hanging"), destination("good")]);
+    world.accept((0..400).map(|_| event("hanging", &hanging.url())).collect()).await;
+    world.accept((0..400).map(|_| event("good", &good.url())).collect()).await;
+    world.until("the good network has everything", 5, || good.count() == 400).await;
+    assert_eq!(hanging.count(), 8, "its concurrency");
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_repeated_under_the_same_id() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|number| if number == 0 { Reaction::Reset } else { OK }).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    let event = event("mine", &network.url());
+    world.accept(vec![event.clone()]).await;
+    let waiting = world.row(5, |row| row.attempts == 1).await;
+    assert_eq!((waiting.state, waiting.reason.as_deref()), (RowState::Pending, Some("reset")));
+    let delivered = world.row(9, |row| row.state == RowState::Settled).await;
+    assert_eq!((delivered.event_id, delivered.attempts), (Some(event.id), 2));
+}
+
+#[tokio::test]
+async fn refused_credentials_keep_the_conversion_without_counting() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| Reaction::Answer("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n")).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept(vec![event("mine", &network.url())]).await;
+    let row = world.row(5, |row| row.reason.is_some()).await;
+    assert_eq!((row.state, row.attempts), (RowState::Pending, 0));
+    assert!(row.next.unwrap().since(clock::now()) > Duration::from_secs(290));
+}
+
+#[tokio::test]
+async fn a_row_that_panics_three_times_is_poison() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept(vec![event("mine", "panic"), event("mine", &network.url())]).await;
+    let dead = world.row(9, |row| row.state == RowState::Dead).await;
+    assert_eq!((dead.reason.as_deref(), dead.attempts), (Some("poison"), 3));
+    assert_eq!(network.count(), 1, "its neighbour was sent");
+}
+
+#[tokio::test]
+async fn a_row_that_makes_no_request_is_a_dead_letter() {
+    let folder = TempDir::new().unwrap();
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept(vec![event("mine", "broken")]).await;
+    let dead = world.row(5, |row| row.state == RowState::Dead).await;
+    assert_eq!((dead.verdict.as_deref(), dead.reason.as_deref()), (Some("rejected"), Some("unrenderable")));
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_old_expires_unsent() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    let mut old = event("mine", &network.url());
+    old.time = crate::tracking::timestamp::Timestamp::from_millis(old.time.as_millis() - 8 * 86_400_000);
+    world.accept(vec![old]).await;
+    let dead = world.row(5, |row| row.state == RowState::Dead).await;
+    assert_eq!((dead.verdict.as_deref(), dead.attempts, network.count()), (Some("expired"), 0, 0));
+}
+
+#[tokio::test]
+async fn rows_without_a_destination_wait_for_one() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let paused = Destination { paused: true, ..destination("paused") };
+    let world = World::start(folder.path(), vec![paused]);
+    world.accept(vec![event("later", &network.url()), event("paused", &network.url())]).await;
+    for name in ["later", "paused"] {
+        let row = world.row(5, |row| row.network == name && !row.leased).await;
+        assert_eq!((row.state, row.attempts), (RowState::Pending, 0));
+    }
+    assert_eq!(network.count(), 0);
+    world.delivery.replace(Arc::new(Destinations::new(vec![destination("later"), destination("paused")])));
+    world.until("both are sent", 5, || network.count() == 2).await;
+}
+
+#[tokio::test]
+async fn a_row_without_a_route_is_not_spun_on() {
+    let folder = TempDir::new().unwrap();
+    let world = World::start(folder.path(), vec![Destination { routes: BTreeMap::new(), ..destination("mine") }]);
+    world.accept(vec![event("mine", "http://127.0.0.1:9/")]).await;
+    let row = world.row(5, |row| !row.leased).await;
+    assert!(row.next.unwrap().since(clock::now()) > Duration::from_secs(200));
+    assert_eq!((row.attempts, row.state), (0, RowState::Pending));
+}
+
+#[tokio::test]
+async fn a_drained_worker_gives_everything_back() {
+    let folder = TempDir::new().unwrap();
+    let hanging = Network::that(|_| Reaction::Hang).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept((0..300).map(|_| event("mine", &hanging.url())).collect()).await;
+    world.until("requests are under way", 5, || hanging.count() == 8).await;
+    within(5, world.delivery.drain(Duration::from_millis(50))).await;
+    let rows = within(5, world.store.lease("shop", "mine", 1000, clock::now())).await;
+    assert_eq!(rows.len(), 300);
+    assert!(rows.iter().all(|row| row.attempts == 0));
+}
+
+#[tokio::test]
+async fn a_drained_worker_waits_for_answers_that_come() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    world.accept(vec![event("mine", &network.url())]).await;
+    world.until("the request is under way", 5, || network.count() == 1).await;
+    within(6, world.delivery.drain(Duration::from_secs(5))).await;
+    within(5, world.store.close()).await;
+    assert_eq!(world.store.inspect().list(&Filter::default()).unwrap()[0].state, RowState::Settled);
+}

@@ -1,0 +1,256 @@
+//! Who is sent next, and what becomes of them.
+//!
+//! Everything happens on one thread. Requests and queries are tasks beside the loop; the rows that
+//! are under way stay with the loop, so that a task that panics loses none.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc::UnboundedReceiver, oneshot},
+    task::{self, JoinError, JoinSet},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    DeliveryObserver, Destination, Destinations,
+    client::{Client, Reply},
+    lane::Lane,
+    retry,
+};
+use crate::{
+    store::{LeasedRow, Settled, Store, clock},
+    tracking::{
+        event::{Event, EventId},
+        postback::{Postback, PostbackRule, Unrenderable},
+        verdict::{Answer, Judgement, Rejection, RetryReason, Verdict},
+    },
+};
+
+/// Builds a request; a function so that tests can build theirs.
+pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, Unrenderable> + Send>;
+
+/// What the worker is told from outside.
+#[derive(Debug)]
+pub(super) enum Control {
+    Replace(Arc<Destinations>),
+    Drain { within: Duration, done: oneshot::Sender<()> },
+}
+
+pub(super) struct Worker {
+    pub(super) store: Store,
+    pub(super) fresh: UnboundedReceiver<LeasedRow>,
+    control: UnboundedReceiver<Control>,
+    pub(super) observer: Arc<dyn DeliveryObserver>,
+    client: Client,
+    render: Render,
+    pub(super) destinations: Arc<Destinations>,
+    /// One for each destination, in the same order.
+    pub(super) lanes: Vec<Lane>,
+    /// The lane that is asked first.
+    pub(super) turn: usize,
+    pub(super) sending: JoinSet<Result<Reply, RetryReason>>,
+    pub(super) flights: HashMap<task::Id, Flight>,
+    pub(super) leasing: JoinSet<(Arc<Destination>, Vec<LeasedRow>)>,
+    /// How often a row made us panic.
+    pub(super) panics: BTreeMap<EventId, u32>,
+}
+
+/// A row under way.
+pub(super) struct Flight {
+    pub(super) row: LeasedRow,
+    pub(super) destination: Arc<Destination>,
+    pub(super) started: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(
+        store: Store,
+        fresh: UnboundedReceiver<LeasedRow>,
+        control: UnboundedReceiver<Control>,
+        destinations: Arc<Destinations>,
+        observer: Arc<dyn DeliveryObserver>,
+        client: Client,
+        render: Render,
+    ) -> Self {
+        Self {
+            store,
+            fresh,
+            control,
+            observer,
+            client,
+            render,
+            lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect(),
+            destinations,
+            turn: 0,
+            sending: JoinSet::new(),
+            flights: HashMap::new(),
+            leasing: JoinSet::new(),
+            panics: BTreeMap::new(),
+        }
+    }
+
+    /// Works until it is drained or its handle is gone.
+    pub(super) async fn run(mut self) {
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut fresh = Vec::new();
+        let mut is_fresh_open = true;
+        loop {
+            self.launch_ready().await;
+            tokio::select! {
+                control = self.control.recv() => match control {
+                    Some(Control::Replace(destinations)) => self.replace(destinations).await,
+                    Some(Control::Drain { within, done }) => {
+                        self.drain(within).await;
+                        // Its end is the answer.
+                        return drop(done);
+                    }
+                    None => return self.drain(Duration::ZERO).await,
+                },
+                count = self.fresh.recv_many(&mut fresh, 64), if is_fresh_open => {
+                    is_fresh_open = count > 0;
+                    for row in fresh.drain(..) {
+                        self.take(row).await;
+                    }
+                }
+                Some(finished) = self.sending.join_next_with_id(), if !self.sending.is_empty() => {
+                    self.land(finished).await;
+                }
+                Some(Ok((destination, rows))) = self.leasing.join_next(), if !self.leasing.is_empty() => {
+                    if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
+                        lane.is_leasing = false;
+                    }
+                    for row in rows {
+                        self.take(row).await;
+                    }
+                }
+                _ = poll.tick() => self.poll(),
+            }
+        }
+    }
+
+    /// Asks the store for rows where there is room and something due.
+    fn poll(&mut self) {
+        for position in 0..self.lanes.len() {
+            self.poll_lane(position);
+        }
+    }
+
+    fn poll_lane(&mut self, position: usize) {
+        let Some(lane) = self.lanes.get_mut(position) else { return };
+        let (now, room) = (clock::now(), lane.room(clock::instant()));
+        let destination = &lane.destination;
+        if room > 0 && self.store.may_be_due(&destination.site, &destination.network, now) {
+            lane.is_leasing = true;
+            let (store, destination) = (self.store.clone(), Arc::clone(destination));
+            self.leasing.spawn(async move {
+                let rows = store.lease(&destination.site, &destination.network, room, now).await;
+                (destination, rows)
+            });
+        }
+    }
+
+    /// Queues a row, or gives it back when it has no destination, no route or no room.
+    pub(super) async fn take(&mut self, row: LeasedRow) {
+        let Some(lane) = self.lane_of(&row.event.site, &row.event.network) else {
+            return self.store.release(row).await;
+        };
+        if lane.destination.paused || lane.is_full() {
+            self.store.release(row).await;
+        } else if lane.destination.routes.contains_key(&row.event.conversion) {
+            lane.queue.push_back(row);
+        } else {
+            // Its destination is polled, so it must not be due again at once.
+            self.store.park(row, clock::now().plus(PARKED)).await;
+        }
+    }
+
+    /// Starts what may start, one row of each destination in turn.
+    async fn launch_ready(&mut self) {
+        while self.sending.len() < MAX_IN_FLIGHT {
+            let now = clock::instant();
+            let count = self.lanes.len();
+            let ready = (0..count)
+                .map(|offset| (self.turn + offset) % count)
+                .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(now)));
+            let Some(index) = ready else { return };
+            self.turn = (index + 1) % count;
+            let Some(lane) = self.lanes.get_mut(index) else { return };
+            let destination = Arc::clone(&lane.destination);
+            if let Some(row) = lane.queue.pop_front() {
+                self.launch(row, destination).await;
+            }
+        }
+    }
+
+    async fn launch(&mut self, row: LeasedRow, destination: Arc<Destination>) {
+        let started = clock::instant();
+        if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
+            return self.settle(row, Settled::Final(Verdict::Expired), None).await;
+        }
+        let Some(rule) = destination.routes.get(&row.event.conversion) else {
+            return self.store.park(row, clock::now().plus(PARKED)).await;
+        };
+        let flight = |row| Flight { row, destination: Arc::clone(&destination), started };
+        match catch_unwind(AssertUnwindSafe(|| (self.render)(rule, &row.event))) {
+            Ok(Ok(postback)) => {
+                let client = self.client.clone();
+                let handle = self.sending.spawn(async move { client.send(postback).await });
+                self.flights.insert(handle.id(), flight(row));
+                if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
+                    lane.in_flight += 1;
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(event = %row.event.id, %error, "a postback can't be built");
+                let verdict = Verdict::Rejected(Rejection::Unrenderable);
+                if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
+                    lane.learn(Judgement::Final(verdict), None, started);
+                }
+                self.settle(row, Settled::Final(verdict), None).await;
+            }
+            Err(_) => self.panicked(flight(row)).await,
+        }
+    }
+
+    /// Judges an answer and settles its row.
+    pub(super) async fn land(&mut self, finished: Result<(task::Id, Result<Reply, RetryReason>), JoinError>) {
+        let id = finished.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(flight) = self.flights.remove(&id) else { return };
+        let Destination { site, network, .. } = &*flight.destination;
+        if let Some(position) = self.destinations.position(site, network) {
+            if let Some(lane) = self.lanes.get_mut(position) {
+                lane.in_flight = lane.in_flight.saturating_sub(1);
+            }
+            // A backlog moves as fast as its network, not as fast as the clock ticks.
+            self.poll_lane(position);
+        }
+        match finished {
+            Ok((_, Ok(reply))) => {
+                let answer = Answer { status: reply.status, body: reply.body.as_deref() };
+                match catch_unwind(AssertUnwindSafe(|| flight.destination.verdicts.judge(answer))) {
+                    Ok(judgement) => self.conclude(flight, judgement, Some(&reply)).await,
+                    Err(_) => self.panicked(flight).await,
+                }
+            }
+            Ok((_, Err(reason))) => self.conclude(flight, Judgement::Retry(reason), None).await,
+            Err(_) => self.panicked(flight).await,
+        }
+    }
+
+    pub(super) fn lane_of(&mut self, site: &str, network: &str) -> Option<&mut Lane> {
+        self.destinations.position(site, network).and_then(|position| self.lanes.get_mut(position))
+    }
+}
+
+/// Between two looks for rows that have become due.
+const POLL: Duration = Duration::from_millis(500);
+/// Requests at the same time, over all destinations.
+const MAX_IN_FLIGHT: usize = 64;
+/// How long a row waits whose conversion has no route, before it is looked at again.
+const PARKED: Duration = Duration::from_mins(5);

@@ -1,0 +1,64 @@
+//! The keys that make a conversion count once.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Dedup;
+use crate::tracking::{
+    event::{DedupKey, EventId},
+    timestamp::Timestamp,
+};
+
+/// Who has a key now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// This event, since now.
+    Now,
+    /// This event, since before.
+    Before,
+    /// Another event.
+    Elsewhere,
+}
+
+/// Takes a key for an event unless another one holds it; an expired key is free.
+pub(super) fn take(connection: &Connection, id: EventId, dedup: Dedup, time: Timestamp) -> rusqlite::Result<Taken> {
+    // One statement decides for nearly every conversion; nothing is changed when the key is held.
+    let changed = connection
+        .prepare_cached(
+            "INSERT INTO dedup (key, event_id, accepted_ms, expires_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (key) DO UPDATE
+             SET event_id = excluded.event_id, accepted_ms = excluded.accepted_ms, expires_ms = excluded.expires_ms
+             WHERE expires_ms <= excluded.accepted_ms AND event_id <> excluded.event_id",
+        )?
+        .execute((dedup.key.as_bytes(), id.as_bytes(), time.as_millis(), time.plus(dedup.window).as_millis()))?;
+    if changed > 0 {
+        return Ok(Taken::Now);
+    }
+    Ok(if holder(connection, dedup.key)? == Some(id) { Taken::Before } else { Taken::Elsewhere })
+}
+
+/// Gives a key back that [`take`] has just taken.
+pub(super) fn give_back(connection: &Connection, key: DedupKey) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([key.as_bytes()]).map(drop)
+}
+
+/// Whether another event holds the key at this time.
+pub(super) fn is_elsewhere(
+    connection: &Connection,
+    id: EventId,
+    key: DedupKey,
+    time: Timestamp,
+) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM dedup WHERE key = ?1 AND event_id <> ?2 AND expires_ms > ?3")?.exists((
+        key.as_bytes(),
+        id.as_bytes(),
+        time.as_millis(),
+    ))
+}
+
+fn holder(connection: &Connection, key: DedupKey) -> rusqlite::Result<Option<EventId>> {
+    let id: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT event_id FROM dedup WHERE key = ?1")?
+        .query_row([key.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(id.as_deref().and_then(EventId::from_slice))
+}

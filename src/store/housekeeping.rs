@@ -1,0 +1,98 @@
+//! Forgetting what is old, a slice at a time, so that no conversion waits behind it.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::tracking::timestamp::Timestamp;
+
+/// When the next slice is due, and where the walk through the keys stands.
+#[derive(Debug)]
+pub(super) struct Housekeeping {
+    due: Instant,
+    /// The last key that was looked at; empty at the beginning of a round.
+    key: Vec<u8>,
+}
+
+impl Housekeeping {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { due: now, key: Vec::new() }
+    }
+
+    /// Works on one slice of everything when it is time to.
+    pub(super) fn tick(&mut self, connection: &Connection, instant: Instant, now: Timestamp) -> rusqlite::Result<()> {
+        if instant < self.due {
+            return Ok(());
+        }
+        let kept_from = now.as_millis().saturating_sub(RETENTION_MS);
+        let keys = self.expire_keys(connection, now.as_millis())?;
+        let history = expire_history(connection, kept_from)?;
+        let dead = expire_dead(connection, kept_from)?;
+        let pause = if keys || history || dead { PAUSE_IN_BACKLOG } else { PAUSE };
+        self.due = instant + pause;
+        shrink(connection)
+    }
+
+    /// Deletes the expired keys among the next slice; says whether there were many.
+    ///
+    /// The walk needs no index on the time of expiry, which would cost every conversion.
+    fn expire_keys(&mut self, connection: &Connection, now_ms: i64) -> rusqlite::Result<bool> {
+        let (last, expired): (Option<Vec<u8>>, i64) = connection
+            .prepare_cached(
+                "SELECT max(key), total(expires_ms <= ?2)
+                 FROM (SELECT key, expires_ms FROM dedup WHERE key > ?1 ORDER BY key LIMIT 2000)",
+            )?
+            .query_row((&self.key, now_ms), |row| {
+                #[expect(clippy::cast_possible_truncation, reason = "total() answers a float; at most 2,000")]
+                Ok((row.get(0)?, row.get::<_, f64>(1)? as i64))
+            })?;
+        let Some(last) = last else {
+            self.key.clear();
+            return Ok(false);
+        };
+        if expired > 0 {
+            connection
+                .prepare_cached("DELETE FROM dedup WHERE key > ?1 AND key <= ?2 AND expires_ms <= ?3")?
+                .execute((&self.key, &last, now_ms))?;
+        }
+        self.key = last;
+        Ok(expired > 500)
+    }
+}
+
+/// Rows of the history stand in the order of their end, so the oldest come first.
+fn expire_history(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+    let oldest = "SELECT settled_ms FROM history ORDER BY rowid LIMIT 1";
+    let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
+    if is_old.transpose()?.is_none_or(|settled| settled >= kept_from) {
+        return Ok(false);
+    }
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM history WHERE rowid IN (SELECT rowid FROM history ORDER BY rowid LIMIT 500) AND settled_ms < ?1",
+        )?
+        .execute([kept_from])?;
+    Ok(deleted == 500)
+}
+
+fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+    let old = "SELECT id FROM outbox WHERE verdict IS NOT NULL AND settled_ms < ?1 LIMIT 500";
+    // Without this look, an idle store would write every ten seconds.
+    if !connection.prepare_cached(old)?.exists([kept_from])? {
+        return Ok(false);
+    }
+    let deleted =
+        connection.prepare_cached(&format!("DELETE FROM outbox WHERE id IN ({old})"))?.execute([kept_from])?;
+    Ok(deleted == 500)
+}
+
+/// Gives pages back to the disk once many are free; a few are kept for the next conversions.
+fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+    let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if free > 4096 { connection.execute_batch("PRAGMA incremental_vacuum(512)") } else { Ok(()) }
+}
+
+/// How long history and dead letters are kept.
+const RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE_IN_BACKLOG: Duration = Duration::from_secs(1);

@@ -1,0 +1,64 @@
+//! Who is told how the store fares: the metrics, in production.
+
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+/// Hears about commits and failures, on the writer's thread.
+pub trait StoreObserver: Send + Sync {
+    /// A transaction with so many accepted rows is on disk.
+    fn committed(&self, took: Duration, rows: usize);
+    /// Something could not be opened or written.
+    fn failed(&self, kind: ErrorKind);
+}
+
+/// What went wrong, as a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The disk is full.
+    Full,
+    /// The file or its file system can't be written.
+    Readonly,
+    /// The disk fails.
+    Io,
+    /// Another process held the lock for too long.
+    Busy,
+    /// The file was damaged and has been set aside.
+    Corrupt,
+    /// The folder or the file can't be opened.
+    Open,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorKind {
+    /// All kinds as metric labels, so that counters exist from the start.
+    pub const LABELS: [&'static str; 7] = ["full", "readonly", "io", "busy", "corrupt", "open", "other"];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Readonly => "readonly",
+            Self::Io => "io",
+            Self::Busy => "busy",
+            Self::Corrupt => "corrupt",
+            Self::Open => "open",
+            Self::Other => "other",
+        }
+    }
+
+    /// Classifies an error of `SQLite`.
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ReadOnly) => Self::Readonly,
+            Some(ErrorCode::SystemIoFailure) => Self::Io,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt,
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::Open,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A row in the hands of the delivery worker, and what the worker says about it afterwards.
+
+use serde::{Deserialize, Serialize};
+
+use crate::tracking::{
+    event::Event,
+    timestamp::Timestamp,
+    verdict::{RetryReason, Verdict},
+};
+
+/// A row that this process alone may send, until it is settled or released.
+///
+/// Dropping one leaves the row leased until this process ends: nothing is lost, but it waits.
+#[must_use = "a leased row waits until it is settled or released"]
+#[derive(Debug)]
+pub struct LeasedRow {
+    /// What happened.
+    pub event: Event,
+    /// Attempts so far, those that found wrong credentials not counted.
+    pub attempts: u32,
+    /// Where it stands in the outbox.
+    pub(super) id: i64,
+}
+
+/// The end of one attempt.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The row; its lease ends here.
+    pub row: LeasedRow,
+    /// What becomes of it.
+    pub outcome: Settled,
+    /// The last answer, for people.
+    pub answer: Option<AnswerRecord>,
+    /// When the attempt ended.
+    pub now: Timestamp,
+}
+
+/// What becomes of a row after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is over.
+    Final(Verdict),
+    /// Another attempt follows.
+    Retry {
+        /// Not before this time.
+        at: Timestamp,
+        /// Why.
+        reason: RetryReason,
+    },
+}
+
+/// What an attempt met, kept with the row for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerRecord {
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// The beginning of the body.
+    pub body: String,
+    /// The verdict's word, or why there will be another attempt.
+    pub result: &'static str,
+    /// How long the attempt took, in milliseconds.
+    pub millis: u64,
+}
+
+/// An [`AnswerRecord`] as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredAnswer {
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// The beginning of the body.
+    pub body: String,
+    /// The verdict's word, or why there was to be another attempt.
+    pub result: String,
+    /// How long the attempt took, in milliseconds.
+    pub millis: u64,
+}
+
+impl AnswerRecord {
+    /// The most of a body that is kept, in bytes.
+    pub const MAX_BODY: usize = 2048;
+
+    /// Cuts a body to what is kept, as text.
+    #[must_use]
+    pub fn excerpt(body: &[u8]) -> String {
+        let head = body.get(..Self::MAX_BODY).unwrap_or(body);
+        let mut text = String::from_utf8_lossy(head).into_owned();
+        // Replacement characters are longer than the bytes they stand for.
+        let end = text.floor_char_boundary(Self::MAX_BODY);
+        text.truncate(end);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_never_longer_than_two_kibibytes() {
+        for byte in [b'a', 0xff] {
+            let excerpt = AnswerRecord::excerpt(&vec![byte; 10_000]);
+            assert!(excerpt.len() <= AnswerRecord::MAX_BODY && excerpt.len() > AnswerRecord::MAX_BODY - 3);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The tables, and how an older file becomes a newer one.
+//!
+//! `user_version` is MAJOR × 100 + MINOR. A minor step only adds, so that two versions can share one
+//! file during a hand-over; a file of a newer major is refused.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::database::OpenError;
+
+/// Marks a file as ours: `TLin` in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x544c_696e;
+
+/// Brings a file up to this version's schema.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    // Read again inside the transaction: another process may migrate at the same time.
+    if version(connection)? == current() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let application: i32 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (tables > 0 || found != 0) {
+        return Err(OpenError::Foreign);
+    }
+    if found / 100 > current() / 100 {
+        return Err(OpenError::Newer { found });
+    }
+    for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+const fn current() -> i32 {
+    match MIGRATIONS.last() {
+        Some((version, _)) => *version,
+        None => 0,
+    }
+}
+
+/// Each step with the version it leads to.
+///
+/// Every index is paid for by every conversion it holds, so there are three:
+/// - `event_id` (unique) makes a repeated insert harmless and finds a row after a doubtful commit;
+/// - `outbox_due` leads to the due rows of one destination, and gauges read nothing else. Rows that
+///   are leased are not in it, so a conversion that is delivered at once never touches it;
+/// - `outbox_dead` holds dead letters only, for their gauge and their expiry.
+///
+/// `history` and `dedup` expire along their own keys and need none. Columns that scans read stand
+/// before `payload`, so that scans never follow overflow pages.
+const MIGRATIONS: &[(i32, &str)] = &[(
+    100,
+    "CREATE TABLE dedup (
+        key BLOB PRIMARY KEY NOT NULL,
+        event_id BLOB NOT NULL,
+        accepted_ms INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        event_id BLOB NOT NULL UNIQUE,
+        site TEXT NOT NULL,
+        conversion TEXT NOT NULL,
+        network TEXT NOT NULL,
+        event_ms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_ms INTEGER NOT NULL,
+        lease TEXT,
+        verdict TEXT,
+        reason TEXT,
+        settled_ms INTEGER,
+        payload TEXT NOT NULL,
+        last_answer TEXT
+    );
+    CREATE INDEX outbox_due ON outbox (site, network, next_ms, event_ms) WHERE lease IS NULL AND verdict IS NULL;
+    CREATE INDEX outbox_dead ON outbox (site, network, settled_ms) WHERE verdict IS NOT NULL;
+    CREATE TABLE history (
+        event_id BLOB NOT NULL,
+        site TEXT NOT NULL,
+        conversion TEXT NOT NULL,
+        network TEXT NOT NULL,
+        event_ms INTEGER NOT NULL,
+        settled_ms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        verdict TEXT NOT NULL,
+        reason TEXT,
+        payload TEXT NOT NULL,
+        last_answer TEXT
+    );
+    CREATE TABLE instance (id TEXT PRIMARY KEY NOT NULL, started_ms INTEGER NOT NULL) WITHOUT ROWID;",
+)];

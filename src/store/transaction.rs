@@ -1,0 +1,138 @@
+//! One batch of commands as one transaction, and what its commands are told afterwards.
+//!
+//! Commands are only borrowed while the transaction runs, so that after a failure everything is
+//! still there to be looked up or repeated.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{
+    Accepted, Claim, ErrorKind, LeasedRow, NewRow,
+    command::Command,
+    dedup::{self, Taken},
+    outbox,
+};
+
+/// What a command did, until the commit makes it true.
+pub(super) enum Applied {
+    Rows(Vec<Placed>),
+    Leased(Vec<LeasedRow>),
+    Nothing,
+}
+
+/// Where one accepted row went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Into the outbox, just now.
+    At(i64),
+    /// It was stored before.
+    Known,
+    Duplicate,
+    /// This row alone can't be stored.
+    Refused,
+}
+
+/// Why nothing of a batch may have been stored.
+pub(super) struct Failure {
+    pub(super) error: rusqlite::Error,
+    /// Whether the commit itself failed, so that only a look at the disk can tell.
+    pub(super) is_doubtful: bool,
+}
+
+impl Placed {
+    pub(super) const fn accepted(self) -> Accepted {
+        match self {
+            Self::At(_) | Self::Known => Accepted::Queued,
+            Self::Duplicate => Accepted::Duplicate,
+            Self::Refused => Accepted::Unstored,
+        }
+    }
+}
+
+/// Writes a batch. `lease` is who new rows are leased to; nobody, when nobody would be told of them.
+pub(super) fn run(
+    connection: &mut Connection,
+    batch: &mut [Command],
+    owner: &str,
+    lease: Option<&str>,
+) -> Result<Vec<Applied>, Failure> {
+    let certain = |error| Failure { error, is_doubtful: false };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(certain)?;
+    let applied = batch
+        .iter_mut()
+        .map(|command| apply(&transaction, command, owner, lease))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(certain)?;
+    transaction.commit().map_err(|error| Failure { error, is_doubtful: true })?;
+    Ok(applied)
+}
+
+fn apply(
+    connection: &Connection,
+    command: &mut Command,
+    owner: &str,
+    lease: Option<&str>,
+) -> rusqlite::Result<Applied> {
+    match command {
+        Command::Accept { rows, .. } => {
+            rows.iter().map(|row| place(connection, row, lease)).collect::<Result<_, _>>().map(Applied::Rows)
+        }
+        Command::Claim { claims, answer } => {
+            if let Some(answer) = answer.take().filter(|answer| !answer.is_closed()) {
+                let taken = claims
+                    .iter()
+                    .map(|claim| dedup::take(connection, claim.event_id, claim.dedup, claim.time))
+                    .collect::<Result<Vec<_>, _>>()?;
+                if answer.send(taken.iter().copied().map(accepted).collect()).is_err() {
+                    give_back(connection, claims, &taken)?;
+                }
+            }
+            Ok(Applied::Nothing)
+        }
+        Command::Lease { site, network, room, now, .. } => {
+            outbox::lease(connection, (site, network), *room, *now, owner).map(Applied::Leased)
+        }
+        Command::Settle(settlement) => outbox::settle(connection, settlement, owner).map(|()| Applied::Nothing),
+        Command::Release { row, at } => outbox::release(connection, row, *at, owner).map(|()| Applied::Nothing),
+        Command::Close(_) => Ok(Applied::Nothing),
+        #[cfg(test)]
+        Command::Test(_) => Ok(Applied::Nothing),
+    }
+}
+
+/// Takes the key and stores the row, or does neither.
+fn place(connection: &Connection, row: &NewRow, lease: Option<&str>) -> rusqlite::Result<Placed> {
+    if let Some(dedup) = row.key {
+        match dedup::take(connection, row.event.id, dedup, row.event.time)? {
+            Taken::Now => {}
+            Taken::Before => return Ok(Placed::Known),
+            Taken::Elsewhere => return Ok(Placed::Duplicate),
+        }
+    }
+    match outbox::insert(connection, &row.event, lease) {
+        Ok(Some(id)) => Ok(Placed::At(id)),
+        Ok(None) => Ok(Placed::Known),
+        // SQLite has undone this statement alone (the row is too big, say): its neighbours go on.
+        Err(error) if ErrorKind::of(&error) == ErrorKind::Other => {
+            tracing::error!(%error, event = %row.event.id, "a conversion can't be stored");
+            row.key.map_or(Ok(()), |dedup| dedup::give_back(connection, dedup.key))?;
+            Ok(Placed::Refused)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The page left before the answer came: no pixels went out, so the next visit must find the key free.
+fn give_back(connection: &Connection, claims: &[Claim], taken: &[Taken]) -> rusqlite::Result<()> {
+    claims
+        .iter()
+        .zip(taken)
+        .filter(|(_, taken)| **taken == Taken::Now)
+        .try_for_each(|(claim, _)| dedup::give_back(connection, claim.dedup.key))
+}
+
+const fn accepted(taken: Taken) -> Accepted {
+    match taken {
+        Taken::Now | Taken::Before => Accepted::Queued,
+        Taken::Elsewhere => Accepted::Duplicate,
+    }
+}
