@@ -68,7 +68,8 @@ impl Jar {
         let mut cookies: Vec<&SetCookie> = self.alive().filter(|cookie| covers(cookie.path(), path)).collect();
         // Longer paths come first (RFC 6265 section 5.4).
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path().len()));
-        let pairs: Vec<String> = cookies.into_iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let pairs: Vec<String> =
+            cookies.into_iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
