@@ -172,7 +172,7 @@ fn a_network_answers_in_order_and_then_repeats() {
 #[test]
 fn endless_and_dripping_bodies_do_not_end() {
     let network =
-        AdNetwork::answering([Response::endless("OK "), Response::from("OK").dripping(Duration::from_secs(60))]);
+        AdNetwork::answering([Response::endless("OK "), Response::from("OK").dripping(Duration::from_mins(1))]);
     let mut visitor = Visitor::at(network.address());
     let mut open = visitor.open("GET", "/", &[], "").unwrap();
     let mut much = vec![0; 1 << 20];

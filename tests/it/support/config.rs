@@ -16,7 +16,7 @@ pub(crate) fn shop(origin: &Origin, network: &AdNetwork) -> String {
 /// The same with more keys under the conversion, such as `dedup_window: 1d`, one per line.
 pub(crate) fn shop_with(origin: &Origin, network: &AdNetwork, conversion: &str) -> String {
     let (origin, network) = (origin.address(), network.address());
-    let more = conversion.lines().map(|line| format!("        {}\n", line.trim())).collect::<String>();
+    let more: String = conversion.lines().flat_map(|line| ["        ", line.trim(), "\n"]).collect();
     format!(
         r#"sites:
   - upstream: "http://{origin}"

@@ -69,11 +69,6 @@ impl Headers {
         self.0.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// All lines.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     fn mentions(&self, name: &str, token: &str) -> bool {
         self.all(name).iter().any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     }
@@ -179,6 +174,11 @@ impl From<&io::Error> for Ending {
             Self::Malformed(error.to_string())
         }
     }
+}
+
+/// Adds a header line.
+pub(super) fn push_header(to: &mut String, name: &str, value: &str) {
+    to.extend([name, ": ", value, "\r\n"]);
 }
 
 /// Each byte becomes the character of the same number, so that nothing is lost or replaced.

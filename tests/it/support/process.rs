@@ -39,10 +39,6 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    pub(super) fn stdout(&self) -> String {
-        lock(&self.stdout).clone()
-    }
-
     pub(super) fn stderr(&self) -> String {
         lock(&self.stderr).clone()
     }

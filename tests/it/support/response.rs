@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use super::http::push_header;
+
 /// An answer with every freedom that real origins take.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
@@ -202,14 +204,14 @@ impl Response {
     fn head(&self) -> Vec<u8> {
         let mut head = format!("{} {} Scripted\r\n", self.version, self.status);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            push_header(&mut head, name, value);
         }
         match self.framing {
             Sent::WithLength if matches!(self.status, 101 | 204 | 304) => {}
-            Sent::WithLength => head.push_str(&format!("Content-Length: {}\r\n", self.body.len())),
-            Sent::Claiming(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
-            Sent::Chunked(..) => head.push_str("Transfer-Encoding: chunked\r\n"),
-            Sent::UntilClose | Sent::Endless => head.push_str("Connection: close\r\n"),
+            Sent::WithLength => push_header(&mut head, "Content-Length", &self.body.len().to_string()),
+            Sent::Claiming(length) => push_header(&mut head, "Content-Length", &length.to_string()),
+            Sent::Chunked(..) => push_header(&mut head, "Transfer-Encoding", "chunked"),
+            Sent::UntilClose | Sent::Endless => push_header(&mut head, "Connection", "close"),
         }
         head.push_str("\r\n");
         head.into_bytes()
@@ -236,9 +238,11 @@ impl Response {
                     send(&encoded)?;
                     thread::sleep(pause);
                 }
-                let trailers: String =
-                    self.trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                send(format!("0\r\n{trailers}\r\n").as_bytes())
+                let mut last = String::from("0\r\n");
+                for (name, value) in &self.trailers {
+                    push_header(&mut last, name, value);
+                }
+                send((last + "\r\n").as_bytes())
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     SOCKET_TIMEOUT,
-    http::{Body, Ending, Framing, Head, Headers, latin1},
+    http::{Body, Ending, Framing, Head, Headers, latin1, push_header},
     jar::{Jar, SetCookie},
     server::lock,
 };
@@ -187,13 +187,13 @@ impl Visitor {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let replaced = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         for (name, value) in own.filter(|(name, _)| !replaced(name)).chain(headers.iter().copied()) {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            push_header(&mut request, name, value);
         }
         if let Some(cookies) = self.jar.header(target).filter(|_| !replaced("Cookie")) {
-            request.push_str(&format!("Cookie: {cookies}\r\n"));
+            push_header(&mut request, "Cookie", &cookies);
         }
         if !body.is_empty() {
-            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            push_header(&mut request, "Content-Length", &body.len().to_string());
         }
         request.push_str("\r\n");
         request.push_str(body);

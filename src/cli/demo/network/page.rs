@@ -6,7 +6,7 @@ use super::{Received, ReceivedLog, What};
 pub(super) fn render(log: &ReceivedLog) -> String {
     let rows: String = log.memory().received.iter().map(row).collect();
     let rows = if rows.is_empty() { "<tr><td colspan=5>Nothing yet: click an ad.</td></tr>".to_owned() } else { rows };
-    let ads: String = ADS.iter().map(|(ad, text)| format!("<a href=\"/click/{ad}\">{text}</a>\n")).collect();
+    let ads: String = ADS.iter().flat_map(|(ad, text)| ["<a href=\"/click/", ad, "\">", text, "</a>\n"]).collect();
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=refresh content=2>\n\
          <title>The ad networks</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>The ad networks</h1>\n\
