@@ -1,0 +1,22 @@
+//! Throughline as an operator runs it: the real binary between real sockets.
+//!
+//! Every test is a story of four parties: an origin (the site), a visitor (the browser), an ad
+//! network, and the proxy between them. Nothing is mocked and nothing sleeps for luck: what a test
+//! expects, it awaits with a deadline.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a story that cannot go on should panic, and it lives among real clocks and files"
+)]
+
+mod delivery;
+mod faults;
+mod landing;
+mod pixels;
+mod support;
+mod support_works;
+mod thank_you;

@@ -1,0 +1,39 @@
+//! The cast of the stories, and the one way to wait.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) mod accounting;
+pub(crate) mod config;
+pub(crate) mod http;
+pub(crate) mod jar;
+pub(crate) mod metrics;
+pub(crate) mod network;
+pub(crate) mod origin;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod response;
+pub(crate) mod server;
+pub(crate) mod visitor;
+
+/// How long a fact may take to become true: generous, because only a failing test waits for it.
+///
+/// It has room for the first retries of a postback, which come after up to 5 s and up to 15 s.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long any single read or write on a socket may take.
+pub(crate) const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waits until `fact` yields something, and fails with what `otherwise` says when it never does.
+pub(crate) fn await_fact<T>(mut fact: impl FnMut() -> Option<T>, otherwise: impl FnOnce() -> String) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = fact() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain: {}", otherwise());
+        thread::sleep(Duration::from_millis(10));
+    }
+}

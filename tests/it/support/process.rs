@@ -1,0 +1,105 @@
+//! One process of the real binary, watched.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use super::{await_fact, server::lock};
+
+/// A running `throughline`; killed and reaped when dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+}
+
+/// The binary under test with its arguments.
+pub(super) fn throughline(arguments: &[&str], configuration: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    command.args(arguments).arg("-c").arg(configuration).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(super) fn finish(mut command: Command) -> Output {
+    command.output().expect("the binary starts")
+}
+
+impl Process {
+    /// Starts a command and collects what it prints.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stdout = collect(child.stdout.take().expect("stdout is piped"));
+        let stderr = collect(child.stderr.take().expect("stderr is piped"));
+        Self { child, stdout, stderr }
+    }
+
+    pub(super) fn stderr(&self) -> String {
+        lock(&self.stderr).clone()
+    }
+
+    /// Waits for something on stdout; fails at once when the process ends without it.
+    pub(super) fn await_stdout<T>(&mut self, what: &str, mut read: impl FnMut(&str) -> Option<T>) -> T {
+        let ended = |child: &mut Child| child.try_wait().expect("the child is ours");
+        let Self { child, stdout, stderr } = self;
+        await_fact(
+            || {
+                // Asked first: what a process that has ended printed is then complete but for the collector.
+                let status = ended(child);
+                let found = read(&lock(stdout));
+                assert!(
+                    found.is_some() || status.is_none(),
+                    "the proxy ended ({status:?}) before {what}\nstdout: {}\nstderr: {}",
+                    lock(stdout),
+                    lock(stderr)
+                );
+                found
+            },
+            || format!("{what}\nstdout: {}\nstderr: {}", lock(stdout), lock(stderr)),
+        )
+    }
+
+    /// Ends it without warning, as a crash or an out-of-memory kill does.
+    pub(super) fn kill(&mut self) {
+        // Fails only when it has ended already, which is what we want.
+        self.child.kill().ok();
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(super) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill exists").success(), "kill -{name} failed");
+    }
+
+    /// Waits for its end.
+    pub(super) fn await_exit(&mut self) -> ExitStatus {
+        let Self { child, stderr, .. } = self;
+        await_fact(|| child.try_wait().expect("the child is ours"), || format!("the end; stderr: {}", lock(stderr)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text: Arc<Mutex<String>> = Arc::default();
+    let into = text.clone();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(from);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            lock(&into).push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
