@@ -1,3 +1,95 @@
-//! The commands.
+//! The commands: what an operator types, and what the process answers with its exit status.
 
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+mod check;
 pub mod demo;
+mod logging;
+mod networks;
+mod outbox;
+pub mod run;
+mod show;
+
+/// Carries ad clicks to their conversions, in front of a site that nobody has to touch.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration [default: throughline.yaml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the proxy
+    Run(run::Options),
+    /// Finds every mistake of configurations in one run
+    Check(check::Options),
+    /// Shows the effective configuration; variables and files by their names
+    Show(show::Options),
+    /// Starts a sample shop, ad networks and the proxy on loopback, to click through
+    Demo(demo::Options),
+    /// Lists the networks that come with Throughline, or shows one
+    Networks(networks::Options),
+    /// Shows what waits, what was delivered and what was given up
+    Outbox(outbox::Options),
+}
+
+/// How a command ended, in the words of sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Success,
+    /// It failed; the reason was said.
+    Failure,
+    /// The configuration is wrong (`EX_CONFIG`).
+    Configuration,
+    /// An address is in use; it may be free later (`EX_TEMPFAIL`).
+    TryAgain,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::TryAgain => 75,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+impl Arguments {
+    /// Runs the command.
+    #[must_use]
+    pub fn execute(self) -> Exit {
+        let file = self.config.unwrap_or_else(crate::config::default_file);
+        match self.command {
+            Command::Run(options) => run::execute(&file, &options),
+            Command::Check(options) => check::execute(&file, options),
+            Command::Show(options) => show::execute(&file, options),
+            Command::Demo(options) => demo::execute(&options),
+            Command::Networks(options) => networks::execute(&options),
+            Command::Outbox(options) => outbox::execute(&file, options),
+        }
+    }
+}
+
+/// Prints for whoever reads the command's result.
+pub(crate) fn say(text: &str) {
+    // A reader who has seen enough closes the pipe; nothing is left to be said to them.
+    let _closed = writeln!(io::stdout().lock(), "{text}").and_then(|()| io::stdout().flush());
+}
+
+/// Prints for whoever must act.
+pub(crate) fn complain(text: &str) {
+    let _closed = writeln!(io::stderr().lock(), "{text}");
+}

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 mod observers;
@@ -29,7 +29,7 @@ macro_rules! metrics {
                 let registry = Registry::new();
                 $( let $name = registered(
                     &registry,
-                    $kind::create(stringify!($name), [$($help),+], &[$($label),*], first(&[$($buckets,)?])),
+                    <$kind as Kind>::named(stringify!($name), [$($help),+], &[$($label),*], first(&[$($buckets,)?])),
                 ); )+
                 Self { registry, $($name),+ }
             }
@@ -106,36 +106,36 @@ impl Default for Metrics {
 
 /// A kind of metric that is created by name.
 trait Kind: Sized {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], buckets: &[f64]) -> Self;
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], buckets: &[f64]) -> Self;
 }
 
 impl Kind for IntCounter {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], _buckets: &[f64]) -> Self {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], _buckets: &[f64]) -> Self {
         valid(Self::with_opts(options(name, &help)))
     }
 }
 
 impl Kind for IntCounterVec {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
         valid(Self::new(options(name, &help), labels))
     }
 }
 
 impl Kind for IntGaugeVec {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
         valid(Self::new(options(name, &help), labels))
     }
 }
 
 impl Kind for Histogram {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], buckets: &[f64]) -> Self {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], buckets: &[f64]) -> Self {
         let HistogramOpts { common_opts, .. } = HistogramOpts::from(options(name, &help));
         valid(Self::with_opts(HistogramOpts { common_opts, buckets: buckets.to_vec() }))
     }
 }
 
 impl Kind for HistogramVec {
-    fn create<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], buckets: &[f64]) -> Self {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], buckets: &[f64]) -> Self {
         let HistogramOpts { common_opts, .. } = HistogramOpts::from(options(name, &help));
         valid(Self::new(HistogramOpts { common_opts, buckets: buckets.to_vec() }, labels))
     }

@@ -9,13 +9,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::tracking::{
-    event::{DedupKey, Event, EventId},
+    event::{Dedup, Event, EventId},
     timestamp::Timestamp,
 };
 
@@ -63,15 +62,6 @@ pub struct NewRow {
     pub event: Event,
     /// What makes it the same conversion as another one; `None` accepts every one.
     pub key: Option<Dedup>,
-}
-
-/// A dedup key and how long it is remembered.
-#[derive(Clone, Copy, Debug)]
-pub struct Dedup {
-    /// The key.
-    pub key: DedupKey,
-    /// The time from the first acceptance in which the same key is a duplicate.
-    pub window: Duration,
 }
 
 /// Takes a dedup key without a row, for pixels that the network counts.

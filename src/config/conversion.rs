@@ -25,7 +25,10 @@ use crate::tracking::{
 pub fn conversion(field: &Field<'_>, networks: &[Network], base: &Path) -> Option<ConversionRule> {
     let mut section = field.section()?;
     let name = section.require("name", "write `name: purchase`").and_then(|field| name(&field));
-    let paths = section.require("path", "write the thank-you page: `path: /thank-you`").map(|field| paths(&field)).unwrap_or_default();
+    let paths = section
+        .require("path", "write the thank-you page: `path: /thank-you`")
+        .map(|field| paths(&field))
+        .unwrap_or_default();
     let methods = section.get("method").map_or_else(|| vec![Method::GET, Method::POST], |field| methods(&field));
     let status = section.get("status").map_or_else(|| vec![StatusPattern::Class(2)], |field| verdict::statuses(&field));
     let when = section.get("when").map(|field| conditions(&field)).unwrap_or_default();
@@ -50,7 +53,10 @@ pub fn name(field: &Field<'_>) -> Option<Arc<str>> {
     let text = field.text()?;
     let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !plain {
-        field.error(format!("`{text}` cannot be a name"), Some("use up to 64 letters, digits, `-`, `_` and `.`".to_owned()));
+        field.error(
+            format!("`{text}` cannot be a name"),
+            Some("use up to 64 letters, digits, `-`, `_` and `.`".to_owned()),
+        );
     }
     plain.then(|| Arc::from(text))
 }
@@ -76,7 +82,10 @@ fn methods(field: &Field<'_>) -> Vec<Method> {
         let text = field.text()?;
         let method = KNOWN_METHODS.iter().find(|method| method.as_str() == text).cloned();
         if method.is_none() {
-            field.error(format!("`{text}` is not a method that a page answers"), Some("write GET, POST, PUT or PATCH".to_owned()));
+            field.error(
+                format!("`{text}` is not a method that a page answers"),
+                Some("write GET, POST, PUT or PATCH".to_owned()),
+            );
         }
         method
     };
@@ -126,7 +135,10 @@ fn fields(section: &mut Section<'_>, paths: &[PathPattern], base: &Path) -> Vec<
     }
     for (name, field) in section.get("fields").and_then(|field| field.entries()).unwrap_or_default() {
         if WELL_KNOWN.iter().any(|(known, _)| *known == name) {
-            field.key_error(format!("`{name}` is a field of its own"), Some(format!("write `{name}: …` beside `fields`")));
+            field.key_error(
+                format!("`{name}` is a field of its own"),
+                Some(format!("write `{name}: …` beside `fields`")),
+            );
         } else if let Some(value) = value(&field, base, Literals::Allowed) {
             fields.push((name.to_owned(), value));
         }
@@ -148,7 +160,8 @@ fn once_per(section: &mut Section<'_>, fields: &[(String, Value)], base: &Path) 
         Kind::Scalar(scalar) if fields.iter().any(|(name, _)| *name == scalar.text) => by_name(&scalar.text),
         Kind::Scalar(scalar) if !scalar.text.contains(['.', '{']) => {
             let known = fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-            field.error(format!("this conversion has no field `{}`", scalar.text), Some(format!("its fields: {known}")));
+            field
+                .error(format!("this conversion has no field `{}`", scalar.text), Some(format!("its fields: {known}")));
             None
         }
         Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => value(&field, base, Literals::Refused),

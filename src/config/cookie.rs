@@ -20,7 +20,9 @@ pub fn cookie_rule(layers: &[Option<&Node>], field: &Field<'_>, key: &str) -> Co
 
 fn attributes_of(node: &Node) -> Node {
     let entries = match &node.kind {
-        Kind::Map(entries) => entries.iter().filter(|entry| ATTRIBUTES.contains(&entry.key.as_str())).cloned().collect(),
+        Kind::Map(entries) => {
+            entries.iter().filter(|entry| ATTRIBUTES.contains(&entry.key.as_str())).cloned().collect()
+        }
         Kind::Scalar(_) | Kind::List(_) => Vec::new(),
     };
     Node { place: node.place.clone(), kind: Kind::Map(entries) }
@@ -51,7 +53,10 @@ fn domain(field: &Field<'_>) -> Option<Domain> {
             if plain && domain.contains('.') {
                 return Some(Domain::Fixed(domain));
             }
-            field.error(format!("`{text}` is not a domain"), Some("write `auto`, `host`, or a domain such as shop.example".to_owned()));
+            field.error(
+                format!("`{text}` is not a domain"),
+                Some("write `auto`, `host`, or a domain such as shop.example".to_owned()),
+            );
             None
         }
     }
@@ -61,7 +66,10 @@ fn path(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let plain = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';');
     if !plain {
-        field.error(format!("`{text}` is not a cookie's path"), Some("write `/` or a path that begins with it".to_owned()));
+        field.error(
+            format!("`{text}` is not a cookie's path"),
+            Some("write `/` or a path that begins with it".to_owned()),
+        );
     }
     plain.then(|| text.to_owned())
 }

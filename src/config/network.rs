@@ -91,11 +91,15 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         let _documentation = section.get(description);
     }
     let settings = settings(section.get("settings"), &written, field, around.base);
-    let hosts: Vec<&str> = settings.iter().filter(|(_, (setting, _))| setting.host).map(|(name, _)| name.as_str()).collect();
+    let hosts: Vec<&str> =
+        settings.iter().filter(|(_, (setting, _))| setting.host).map(|(name, _)| name.as_str()).collect();
     let parameters = parameters(section.get("parameters"));
     let click = section.get("click").and_then(|click| click_rule(key, &click));
     if click.is_none() && !section.contains("click") {
-        field.error("`click` is missing", Some("write `click: { param: NAME }`, the query parameter with the click ID".to_owned()));
+        field.error(
+            "`click` is missing",
+            Some("write `click: { param: NAME }`, the query parameter with the click ID".to_owned()),
+        );
     }
     let cookie = cookie_rule(&[entry(&base, "click"), around.site_cookie, entry(field.node, "click")], field, "click");
     let needs = section.get("needs").map_or_else(|| vec![vec!["click_id".to_owned()]], |field| needs(&field));
@@ -119,11 +123,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
 }
 
 /// The values of `tracking`.
-pub const MODES: [(&str, Mode); 3] = [
-    ("on", Mode::On),
-    ("observe", Mode::Observe),
-    ("off", Mode::Off),
-];
+pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observe), ("off", Mode::Off)];
 
 /// The network's file to start from: `preset`, else the key's own; the inner `None`: a network of the
 /// site's own.
@@ -134,7 +134,10 @@ fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>
         if catalogue::text(name).is_none() {
             let near = nearest(name, names()).map(|near| format!("did you mean `{near}`? "));
             let known = names().collect::<Vec<_>>().join(", ");
-            preset.error(format!("there is no preset `{name}`"), Some(format!("{}presets: {known}", near.unwrap_or_default())));
+            preset.error(
+                format!("there is no preset `{name}`"),
+                Some(format!("{}presets: {known}", near.unwrap_or_default())),
+            );
             return None;
         }
         return Some(Some(name));
@@ -151,7 +154,9 @@ fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>
     );
     field.key_error(
         format!("there is no network `{key}`"),
-        Some(format!("{hint} For another account write `preset: NAME`, for a network of your own `postback: {{ url: … }}`")),
+        Some(format!(
+            "{hint} For another account write `preset: NAME`, for a network of your own `postback: {{ url: … }}`"
+        )),
     );
     None
 }
@@ -196,7 +201,10 @@ fn settings(
             let value = match written.iter().find(|(key, value)| key == &name && !value.node.is_null()) {
                 Some((_, value)) => value_of_setting(name, &setting, value, base),
                 None if setting.required => {
-                    block.key_error(format!("the setting `{name}` is missing"), Some(format!("write `{name}: …` into this block")));
+                    block.key_error(
+                        format!("the setting `{name}` is missing"),
+                        Some(format!("write `{name}: …` into this block")),
+                    );
                     None
                 }
                 None => setting.default.clone(),
@@ -230,7 +238,10 @@ fn value_of_setting(name: &str, setting: &Setting, field: &Field<'_>, base: &Pat
         return None;
     }
     if setting.host && !is_host(&text) {
-        field.error(format!("`{name}` must be a host name"), Some("write it without scheme and path: net.example.com".to_owned()));
+        field.error(
+            format!("`{name}` must be a host name"),
+            Some("write it without scheme and path: net.example.com".to_owned()),
+        );
         return None;
     }
     if let Some(pattern) = &setting.pattern
@@ -312,7 +323,8 @@ fn sync(field: &Field<'_>, hosts: &[&str]) -> Option<SyncRule> {
         return None;
     }
     let mut section = field.section()?;
-    let all = section.get("pages").and_then(|field| field.choice(&[("conversion", false), ("all", true)])).unwrap_or(false);
+    let all =
+        section.get("pages").and_then(|field| field.choice(&[("conversion", false), ("all", true)])).unwrap_or(false);
     let every = section.get("every").and_then(|field| field.duration());
     let counted = section.get("counted").and_then(|field| field.switch());
     let pixels = section.require("pixels", "write a list of addresses, or `sync: none`");

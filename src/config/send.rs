@@ -46,7 +46,10 @@ fn send_to(
     let mut section = field.section()?;
     let click_id = section.get("click_id").and_then(|field| value(&field, base, Literals::Allowed));
     let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
-    let mut values = Values { names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() }, captured: vec![] };
+    let mut values = Values {
+        names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() },
+        captured: vec![],
+    };
     for (name, field) in section.take_rest() {
         match network.parameters.get(name) {
             Some(parameter) => values.add(name, &field, parameter, base),
@@ -61,7 +64,10 @@ fn send_to(
         if let (false, Some(default)) = (given, &parameter.default) {
             values.add(name, &Field::at(default, format!("{}.{name}", field.path), field.problems()), parameter, base);
         } else if !given && parameter.required && !field_has(field, name) {
-            field.key_error(format!("the parameter `{name}` is missing"), Some(format!("write `{key}: {{ {name}: … }}`")));
+            field.key_error(
+                format!("the parameter `{name}` is missing"),
+                Some(format!("write `{key}: {{ {name}: … }}`")),
+            );
         }
     }
     section.finish();

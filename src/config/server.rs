@@ -71,11 +71,17 @@ pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
         listen: if listen.is_empty() { vec![DEFAULT_LISTEN] } else { listen },
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         admin_token,
-        state: section.get("state").and_then(|field| state(&field, folder)).unwrap_or_else(|| folder.join("throughline-data")),
+        state: section
+            .get("state")
+            .and_then(|field| state(&field, folder))
+            .unwrap_or_else(|| folder.join("throughline-data")),
         secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
         tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
         trusted_proxies: section.get("trusted_proxies").map(|field| networks(&field)).unwrap_or_default(),
-        max_page_delay: section.get("max_page_delay").and_then(|field| page_delay(&field)).unwrap_or(DEFAULT_PAGE_DELAY),
+        max_page_delay: section
+            .get("max_page_delay")
+            .and_then(|field| page_delay(&field))
+            .unwrap_or(DEFAULT_PAGE_DELAY),
         threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         delivery: section
             .get("delivery")
@@ -164,7 +170,10 @@ fn networks(field: &Field<'_>) -> Vec<IpNet> {
         let text = field.text()?;
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         if net.is_none() {
-            field.error(format!("`{text}` is not an address or a network"), Some("write 10.0.0.0/8 or 192.0.2.7".to_owned()));
+            field.error(
+                format!("`{text}` is not an address or a network"),
+                Some("write 10.0.0.0/8 or 192.0.2.7".to_owned()),
+            );
         }
         net
     };
@@ -186,7 +195,10 @@ fn threads(field: &Field<'_>) -> Option<usize> {
     }
     let threads = field.parse::<usize>("a number of threads, or `auto`")?;
     if !(1..=1024).contains(&threads) {
-        field.error(format!("{threads} threads are out of range"), Some("write `auto`, or a number from 1 to 1024".to_owned()));
+        field.error(
+            format!("{threads} threads are out of range"),
+            Some("write `auto`, or a number from 1 to 1024".to_owned()),
+        );
         return None;
     }
     Some(threads)

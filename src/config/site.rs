@@ -69,7 +69,10 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
                 None => "all other hosts belong".to_owned(),
             };
             if let Some(first) = hosts.insert(host, line) {
-                field.error(format!("{what} to the site in line {first} already"), Some("write `hosts: [NAME]`".to_owned()));
+                field.error(
+                    format!("{what} to the site in line {first} already"),
+                    Some("write `hosts: [NAME]`".to_owned()),
+                );
             }
         }
         sites.push(site);
@@ -131,7 +134,10 @@ fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
     for (key, field) in field.entries().unwrap_or_default() {
         let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         if !plain {
-            field.key_error(format!("`{key}` cannot name a network"), Some("use letters, digits, `-` and `_`".to_owned()));
+            field.key_error(
+                format!("`{key}` cannot name a network"),
+                Some("use letters, digits, `-` and `_`".to_owned()),
+            );
             continue;
         }
         let Some(network) = network(key, &field, around) else { continue };

@@ -27,8 +27,7 @@ pub enum Literals {
 pub fn value(field: &Field<'_>, base: &Path, literals: Literals) -> Option<Value> {
     match &field.node.kind {
         Kind::List(_) => {
-            let values: Vec<Value> =
-                field.list()?.iter().filter_map(|item| value(item, base, literals)).collect();
+            let values: Vec<Value> = field.list()?.iter().filter_map(|item| value(item, base, literals)).collect();
             Some(Value::FirstOf(values))
         }
         Kind::Map(entries) if entries.iter().any(|entry| entry.key == "literal") => {
@@ -53,7 +52,10 @@ pub fn secret(field: &Field<'_>, base: &Path) -> Option<Scalar> {
 fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option<Value> {
     let text = scalar.text.trim();
     if text.is_empty() {
-        field.error("a value is missing here", Some("write a source (`query.NAME`), a template (`{NAME}`) or a text".to_owned()));
+        field.error(
+            "a value is missing here",
+            Some("write a source (`query.NAME`), a template (`{NAME}`) or a text".to_owned()),
+        );
         return None;
     }
     // What comes from the environment is data: it is not searched for sources and templates.
@@ -72,7 +74,9 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
     if literals == Literals::Refused {
         field.error(
             format!("`{text}` would be the same text for every visitor"),
-            Some(format!("write where it is read, such as `query.{text}`, or {{ literal: \"{text}\" }} if that is meant")),
+            Some(format!(
+                "write where it is read, such as `query.{text}`, or {{ literal: \"{text}\" }} if that is meant"
+            )),
         );
         return None;
     }
@@ -112,7 +116,10 @@ fn misspelt(field: &Field<'_>, text: &str) -> bool {
     }
     let kinds = Source::KINDS.map(|kind| format!("`{kind}.NAME`")).join(", ");
     let hint = near.map_or_else(|| format!("sources are {kinds}"), |near| format!("did you mean `{near}`?"));
-    field.error(format!("`{word}` is not a source"), Some(format!("{hint} For the text itself write {{ literal: \"{text}\" }}")));
+    field.error(
+        format!("`{word}` is not a source"),
+        Some(format!("{hint} For the text itself write {{ literal: \"{text}\" }}")),
+    );
     true
 }
 

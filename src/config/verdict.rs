@@ -4,7 +4,7 @@ use regex::bytes::Regex;
 
 use super::decode::{Field, Section};
 use crate::tracking::verdict::{
-    BodyPattern, Judgement, JsonPattern, Rejection, RetryReason, StatusPattern, Verdict, VerdictRule, VerdictRules,
+    BodyPattern, JsonPattern, Judgement, Rejection, RetryReason, StatusPattern, Verdict, VerdictRule, VerdictRules,
 };
 
 /// Reads the list under `verdict`.
@@ -16,8 +16,9 @@ fn rule(field: &Field<'_>) -> Option<VerdictRule> {
     let mut section = field.section()?;
     let status = section.get("status").map(|field| statuses(&field)).unwrap_or_default();
     let body = bodies(&mut section);
-    let judgement =
-        section.require("is", "write what the answer means: `is: delivered`").and_then(|field| field.choice(&JUDGEMENTS));
+    let judgement = section
+        .require("is", "write what the answer means: `is: delivered`")
+        .and_then(|field| field.choice(&JUDGEMENTS));
     section.finish();
     Some(VerdictRule { status, body, judgement: judgement? })
 }
@@ -28,7 +29,10 @@ pub fn statuses(field: &Field<'_>) -> Vec<StatusPattern> {
         let text = field.text()?;
         let pattern = StatusPattern::parse(text);
         if pattern.is_none() {
-            field.error(format!("`{text}` is not a status"), Some("write a status (`200`) or a class (`2xx`)".to_owned()));
+            field.error(
+                format!("`{text}` is not a status"),
+                Some("write a status (`200`) or a class (`2xx`)".to_owned()),
+            );
         }
         pattern
     };
@@ -51,7 +55,10 @@ fn bodies(section: &mut Section<'_>) -> Vec<BodyPattern> {
     }
     for (pointer, expected) in section.get("json").and_then(|field| field.entries()).unwrap_or_default() {
         if !pointer.starts_with('/') {
-            expected.error(format!("`{pointer}` is not a JSON pointer"), Some("a pointer begins with `/` (RFC 6901)".to_owned()));
+            expected.error(
+                format!("`{pointer}` is not a JSON pointer"),
+                Some("a pointer begins with `/` (RFC 6901)".to_owned()),
+            );
         } else if let Some(scalar) = expected.scalar() {
             let pattern = match scalar.text.as_str() {
                 "empty" if !scalar.quoted => JsonPattern::Empty,

@@ -25,7 +25,8 @@ use crate::{
     },
     tracking::{
         event::{Event, EventId, Payload},
-        postback::{Postback, PostbackRule, Unrenderable},
+        postback::{BodyRule, ConfiguredNames, ExtraPlace, Postback, PostbackRule, RequestRule, Unrenderable, UrlRule},
+        template::Template,
         verdict::{RetryReason, VerdictRules},
     },
 };
@@ -183,7 +184,19 @@ impl StoreObserver for Noted {
 
 /// A rule whose content does not matter: the tests render by themselves.
 fn any_rule() -> PostbackRule {
-    PostbackRule {}
+    PostbackRule {
+        request: RequestRule {
+            method: Method::GET,
+            url: UrlRule { origin: Template::literal("http://127.0.0.1"), path: Template::literal("/"), query: None },
+            query: Vec::new(),
+            headers: Vec::new(),
+            basic: None,
+            body: BodyRule::Empty,
+            extra: ExtraPlace::Query,
+        },
+        names: ConfiguredNames::default(),
+        extra: Vec::new(),
+    }
 }
 
 fn destination(network: &str) -> Destination {

@@ -87,15 +87,13 @@ impl SiteMetrics {
         let name = &*site.name;
         metrics.tracking_enabled.with_label_values(&[name]).set(i64::from(site.mode == Mode::On));
         let clicks = site.networks.iter().map(|network| {
-            let count = |result: ClickResult| {
-                metrics.clicks_total.with_label_values(&[name, &network.key, result.as_str()])
-            };
+            let count =
+                |result: ClickResult| metrics.clicks_total.with_label_values(&[name, &network.key, result.as_str()]);
             ClickResult::ALL.into_iter().map(|result| (result, count(result))).collect()
         });
         let injections = site.networks.iter().map(|network| {
-            let count = |result: Injection| {
-                metrics.injections_total.with_label_values(&[name, &network.key, result.as_str()])
-            };
+            let count =
+                |result: Injection| metrics.injections_total.with_label_values(&[name, &network.key, result.as_str()]);
             let all = Injection::ALL.into_iter().filter(|_| network.sync.is_some());
             all.map(|result| (result, count(result))).collect()
         });
@@ -121,9 +119,8 @@ impl SiteMetrics {
     pub fn answered(&self, status: u16) {
         let slot = usize::from(status).checked_sub(100).and_then(|index| self.codes.get(index));
         if let Some(slot) = slot {
-            let counter = slot.get_or_init(|| {
-                self.metrics.requests_total.with_label_values(&[&*self.name, &status.to_string()])
-            });
+            let counter =
+                slot.get_or_init(|| self.metrics.requests_total.with_label_values(&[&*self.name, &status.to_string()]));
             counter.inc();
         }
     }

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, time::timeout};
 use super::runtime::{TrackedSite, Tracker};
 use crate::{
     metrics::site::Injection,
-    store::{Accepted, Claim, Dedup, NewRow},
+    store::{Accepted, Claim, NewRow},
     tracking::{
         conversion::Outcome,
         timestamp::Timestamp,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A commit under way.
-struct Commit(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
+struct Commit(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Drop for Commit {
     fn drop(&mut self) {
@@ -115,11 +115,4 @@ async fn answered_in_time(tracker: &Tracker, claims: Vec<Claim>, delay: Duration
     }
     // Dropping the answer withdraws the claims.
     timeout(delay, async { tracker.store.claim(claims).await.await.ok() }).await.ok().flatten()
-}
-
-/// How a repeat is recognised, in the store's words.
-impl From<crate::tracking::visit::Dedup> for Dedup {
-    fn from(dedup: crate::tracking::visit::Dedup) -> Self {
-        Self { key: dedup.key, window: dedup.window }
-    }
 }

@@ -36,7 +36,11 @@ impl Listeners {
             listener.set_nonblocking(true)?;
             Ok((listener.local_addr()?, listener))
         };
-        addresses.iter().map(|address| bind(address).map_err(|error| (*address, error))).collect::<Result<_, _>>().map(Self)
+        addresses
+            .iter()
+            .map(|address| bind(address).map_err(|error| (*address, error)))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The addresses as they are, ports filled in.

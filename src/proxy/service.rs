@@ -11,12 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use http::header;
-use pingora::{
-    Error, ErrorType, Result,
-    http::ResponseHeader,
-    modules::http::HttpModules,
-    upstreams::peer::HttpPeer,
-};
+use pingora::{Error, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer};
 use pingora_proxy::{ProxyHttp, Session};
 
 use super::{
@@ -145,9 +140,9 @@ impl ProxyHttp for Proxy {
             session.set_abort_on_close(false);
         }
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
-        upstream.and_then(|upstream| upstream.peer()).ok_or_else(|| {
-            Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved")
-        })
+        upstream
+            .and_then(|upstream| upstream.peer())
+            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
     }
 
     async fn upstream_response_filter(

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use super::{database::FILE, inspector::*, *};
+use crate::tracking::event::DedupKey;
 use crate::tracking::{
     event::Payload,
     verdict::{RetryReason, Verdict},

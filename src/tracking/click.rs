@@ -50,7 +50,7 @@ pub enum InvalidClickId {
     Empty,
     /// More than 1,024 bytes.
     TooLong,
-    /// Something other than visible ASCII.
+    /// Something other than visible ASCII, or quotes and angle brackets.
     Bytes,
     /// Not what the network's click IDs look like.
     Pattern,
@@ -119,7 +119,7 @@ impl ClickId {
     pub fn parse(text: &str) -> Result<Self, InvalidClickId> {
         match text.len() {
             0 => Err(InvalidClickId::Empty),
-            1..=MAX_CLICK_ID if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(InvalidClickId::Bytes),
+            1..=MAX_CLICK_ID if !text.bytes().all(is_plain) => Err(InvalidClickId::Bytes),
             1..=MAX_CLICK_ID if is_unresolved_macro(text) => Err(InvalidClickId::Macro),
             1..=MAX_CLICK_ID => Ok(Self(text.to_owned())),
             _ => Err(InvalidClickId::TooLong),
@@ -219,6 +219,11 @@ fn encoded_length(ids: &[ClickId]) -> usize {
     cookie_value(ids).len()
 }
 
+/// Visible ASCII without quotes and angle brackets, which no network uses and every attack does.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>')
+}
+
 /// Whether this is a placeholder that the network left standing.
 ///
 /// The literal `${SUBID}` in place of a click ID is the commonest fault in the field; one stored
@@ -276,6 +281,9 @@ mod tests {
             ("exotracker=a%00b", InvalidClickId::Bytes),
             ("exotracker=a%20b", InvalidClickId::Bytes),
             ("exotracker=%ff%fe", InvalidClickId::Bytes),
+            ("exotracker=a%22b", InvalidClickId::Bytes),
+            ("exotracker=a'b", InvalidClickId::Bytes),
+            ("exotracker=</script>", InvalidClickId::Bytes),
             ("exotracker=%c3%a4", InvalidClickId::Bytes),
             ("exotracker={conversions_tracking}", InvalidClickId::Macro),
             ("exotracker=$%7BSUBID%7D", InvalidClickId::Macro),

@@ -4,7 +4,7 @@
 //! nothing that comes from the configuration. Settings and secrets are joined in when the postback
 //! is rendered, so that a corrected configuration also corrects what is still queued.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -127,6 +127,15 @@ impl DedupKey {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+}
+
+/// A dedup key and how long it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// The key.
+    pub key: DedupKey,
+    /// The time from the first acceptance in which the same key is a duplicate.
+    pub window: Duration,
 }
 
 #[cfg(test)]

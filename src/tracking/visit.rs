@@ -23,7 +23,7 @@ use super::{
 mod hit;
 
 use hit::Hit;
-pub use hit::{Decided, Dedup, PlannedClaim, PlannedRow};
+pub use hit::{Decided, PlannedClaim, PlannedRow};
 
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]

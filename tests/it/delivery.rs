@@ -89,7 +89,7 @@ fn rokt_gets_an_event() {
 #[test]
 fn ingenious_gets_all_clicks_and_the_order() {
     let request = reported(
-        r#"ingenious: { advertiser_id: i12345678, tracking_domain: shop.example, postback: { url: "http://NETWORK/ts/i12345678/tsa" } }"#,
+        r#"ingenious: { advertiser_id: i12345678, domain: shop.example, postback: { url: "http://NETWORK/ts/i12345678/tsa" } }"#,
         "ingenious: { }",
         "/?iclid=1-1ffa6161-ea6a-327a-807a-826aea6161fa",
     );

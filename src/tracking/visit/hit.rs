@@ -1,6 +1,6 @@
 //! A conversion's trigger that a request matched: what was read, and what is to be done about it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::tracking::{
     conversion::{ConversionRule, FieldNames, Outcome, SendRule},
     cookie,
     device::device_type,
-    event::{DedupKey, Event, EventId, Payload},
+    event::{Dedup, DedupKey, Event, EventId, Payload},
     human::NotAVisit,
     network::{Mode, NetworkRules, SyncPages, SyncRule},
     postback::{EventNames, Identity},
@@ -28,15 +28,6 @@ pub struct Decided {
     pub send: usize,
     /// What became of it.
     pub outcome: Outcome,
-}
-
-/// How a repeat is recognised, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dedup {
-    /// The key.
-    pub key: DedupKey,
-    /// The window, from the first acceptance.
-    pub window: Duration,
 }
 
 /// A conversion to be written down.

@@ -1,0 +1,94 @@
+//! The admin port: metrics and health, on a thread of its own.
+
+use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio::{runtime, sync::watch};
+
+use crate::{
+    delivery::Destinations,
+    proxy::runtime::Tracker,
+    store::{Health, clock},
+};
+
+/// What operators can ask for.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The running proxy.
+    pub tracker: Arc<Tracker>,
+    /// Where postbacks go, to tell parked rows from those that wait.
+    pub destinations: Arc<Destinations>,
+    /// What must be shown, as `Authorization: Bearer TOKEN`; never for the two probes.
+    pub token: Option<String>,
+    /// Says true when the process is about to end.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// Serves on a bound socket; yields its address.
+    pub fn start(self, listener: TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let routes = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readiness))
+            .with_state(self);
+        thread::Builder::new().name("admin".into()).spawn(move || {
+            let served = runtime
+                .block_on(async move { axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await });
+            if let Err(error) = served {
+                tracing::error!(%error, "the admin port is closed");
+            }
+        })?;
+        Ok(address)
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        self.token.as_ref().is_none_or(|token| equal(token.as_bytes(), shown.as_bytes()))
+    }
+}
+
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    if !admin.admits(&headers) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, challenge, "the admin token is missing or wrong\n").into_response();
+    }
+    let metrics = &admin.tracker.metrics;
+    let now = clock::now();
+    match admin.tracker.store.inspect().counts(now) {
+        Ok(counts) => {
+            metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some())
+        }
+        Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+}
+
+/// Ready as long as pages are served: a store that cannot write must not take the site off the air.
+async fn readiness(State(admin): State<Admin>) -> Response {
+    let stopping = *admin.stopping.borrow();
+    let store = match admin.tracker.store.health() {
+        Health::Ready => json!({ "state": "ready" }),
+        Health::Degraded { reason, since } => {
+            json!({ "state": "degraded", "reason": reason, "since": since.rfc3339() })
+        }
+    };
+    let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, Json(json!({ "ready": !stopping, "store": store }))).into_response()
+}
+
+/// Compares without telling by its time where two texts begin to differ.
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
+    one.len() == other.len() && differences == 0
+}

@@ -1,0 +1,197 @@
+//! `throughline outbox`: what waits, what was delivered, what was given up.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{Exit, check, complain, say};
+use crate::{
+    config::{Config, Environment},
+    store::inspector::{Filter, InspectError, Inspector, RowDetail, RowState, RowSummary},
+    tracking::event::Datum,
+};
+
+/// Options of `outbox`.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists postbacks, newest first
+    List(List),
+    /// Shows everything known of one postback, personal values masked
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Only those of this site
+    #[arg(long)]
+    site: Option<String>,
+    /// Only those to this network
+    #[arg(long)]
+    network: Option<String>,
+    /// Only those of this conversion
+    #[arg(long)]
+    conversion: Option<String>,
+    /// Only those in this state
+    #[arg(long)]
+    state: Option<State>,
+    /// At most so many
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// An event id, the beginning of one, or an order id
+    id: String,
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Pending,
+    Dead,
+    Settled,
+}
+
+pub(super) fn execute(file: &Path, options: Options) -> Exit {
+    // Only the folder is wanted: whoever looks into the outbox need not have the secrets at hand.
+    let folder = match Config::load(file, Environment::Ignored) {
+        Ok(config) => config.server.state,
+        Err(error) => {
+            check::print(&error.problems);
+            return Exit::Configuration;
+        }
+    };
+    let printed = match options.command {
+        Command::List(list) => print_list(&folder, list),
+        Command::Show(show) => print_rows(&folder, &show),
+    };
+    printed.unwrap_or_else(|error| {
+        complain(&error.to_string());
+        Exit::Failure
+    })
+}
+
+fn print_list(folder: &PathBuf, list: List) -> Result<Exit, InspectError> {
+    let state = list.state.map(|state| match state {
+        State::Pending => RowState::Pending,
+        State::Dead => RowState::Dead,
+        State::Settled => RowState::Settled,
+    });
+    let filter =
+        Filter { site: list.site, network: list.network, conversion: list.conversion, state, limit: list.limit };
+    let rows = Inspector::open(folder)?.list(&filter)?;
+    if list.json {
+        rows.iter().for_each(|row| say(&json!(row).to_string()));
+    } else if rows.is_empty() {
+        say("nothing here");
+    } else {
+        say(&line(["EVENT", "TIME", "SITE", "CONVERSION", "NETWORK", "STATE", "TRIES", "VERDICT"]));
+        rows.iter().for_each(|row| say(&summary(row)));
+    }
+    Ok(Exit::Success)
+}
+
+fn summary(row: &RowSummary) -> String {
+    let id = row.event_id.map(|id| id.to_string()).unwrap_or_default();
+    let verdict = match (&row.verdict, &row.reason) {
+        (Some(verdict), Some(reason)) => format!("{verdict} ({reason})"),
+        (Some(verdict), None) => verdict.clone(),
+        (None, Some(reason)) => format!("retry ({reason})"),
+        (None, None) => "-".to_owned(),
+    };
+    line([
+        &id,
+        &row.time.rfc3339(),
+        &row.site,
+        &row.conversion,
+        &row.network,
+        state(row.state),
+        &row.attempts.to_string(),
+        &verdict,
+    ])
+}
+
+fn line(cells: [&str; 8]) -> String {
+    let [id, time, site, conversion, network, state, tries, verdict] = cells;
+    format!("{id:<36}  {time:<24}  {site:<12}  {conversion:<12}  {network:<16}  {state:<8}  {tries:>5}  {verdict}")
+}
+
+const fn state(state: RowState) -> &'static str {
+    match state {
+        RowState::Pending => "pending",
+        RowState::Dead => "dead",
+        RowState::Settled => "settled",
+    }
+}
+
+fn print_rows(folder: &PathBuf, show: &Show) -> Result<Exit, InspectError> {
+    let rows = Inspector::open(folder)?.show(&show.id)?;
+    if rows.is_empty() {
+        complain(&format!("no postback has the event id or order id `{}`", show.id));
+        return Ok(Exit::Failure);
+    }
+    for row in &rows {
+        let described = describe(row);
+        if show.json {
+            say(&described.to_string());
+        } else if let Value::Object(members) = described {
+            members.iter().filter(|(_, value)| !value.is_null()).for_each(|(name, value)| {
+                say(&format!("{:<12} {}", name, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)));
+            });
+            say("");
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn describe(row: &RowDetail) -> Value {
+    let it = &row.summary;
+    let fields = row.payload.fields.iter().map(|(name, text)| (name.clone(), masked(name, json!(text))));
+    let parameters = row.payload.parameters.iter().map(|(name, datum)| {
+        let value = match datum {
+            Datum::One(text) => json!(text),
+            Datum::Many(texts) => json!(texts),
+        };
+        (name.clone(), masked(name, value))
+    });
+    json!({
+        "event": it.event_id,
+        "time": it.time.rfc3339(),
+        "site": it.site,
+        "conversion": it.conversion,
+        "network": it.network,
+        "state": state(it.state),
+        "verdict": it.verdict,
+        "reason": it.reason,
+        "attempts": it.attempts,
+        "next": it.next.map(|time| time.rfc3339()),
+        "settled": it.settled.map(|time| time.rfc3339()),
+        "clicks": row.payload.clicks,
+        "fields": Value::Object(fields.collect()),
+        "parameters": Value::Object(parameters.collect()),
+        "answer": row.last_answer,
+    })
+}
+
+/// Hides what tells a person: the operator needs orders and clicks, not addresses.
+fn masked(name: &str, value: Value) -> Value {
+    let is_personal = PERSONAL.iter().any(|word| name.to_lowercase().contains(word));
+    if is_personal { Value::from("***") } else { value }
+}
+
+/// Parts of names under which personal values travel.
+const PERSONAL: [&str; 11] =
+    ["mail", "phone", "mobile", "name", "address", "street", "zip", "postcode", "client_ip", "user_agent", "page_url"];

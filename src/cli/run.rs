@@ -1,0 +1,203 @@
+//! `throughline run`: from a configuration to a running proxy, and back to a stopped one.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{Exit, check, complain, logging, say};
+use crate::{
+    admin::Admin,
+    config::{Config, Environment},
+    delivery::{Delivery, Destination, Destinations},
+    metrics::Metrics,
+    proxy::{
+        runtime::{SiteTable, Tracker},
+        server::{self, Listeners},
+    },
+    store::{Health, Store},
+};
+
+mod secret;
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Exit instead of serving pages without tracking when the state folder cannot be used
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(super) fn execute(file: &Path, options: &Options) -> Exit {
+    let config = match Config::load(file, Environment::Process) {
+        Ok(config) => config,
+        Err(error) => {
+            check::print(&error.problems);
+            return Exit::Configuration;
+        }
+    };
+    logging::start(&config.server.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    match Prepared::new(&config, options.strict) {
+        Ok(prepared) => prepared.run(),
+        Err(exit) => exit,
+    }
+}
+
+/// A proxy whose sockets are bound and whose store is open.
+pub(super) struct Prepared {
+    listeners: Listeners,
+    admin: TcpListener,
+    admin_token: Option<String>,
+    tracker: Arc<Tracker>,
+    table: Arc<SiteTable>,
+    destinations: Arc<Destinations>,
+    delivery: Delivery,
+    threads: usize,
+}
+
+impl Prepared {
+    /// Prepares everything, or says what is in the way.
+    pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
+        // Fails when a provider is installed already, which is then the same one.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let listeners =
+            Listeners::bind(&config.server.listen).map_err(|(address, error)| cannot_listen(address, &error))?;
+        let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let (store, fresh) = Store::start(&config.server.state, metrics.clone());
+        if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
+            complain(&format!("the state folder cannot be used: {reason}"));
+            return Err(Exit::Failure);
+        }
+        let seal = secret::seal(&config.server);
+        let tracker = Tracker::new(config, seal.as_ref(), store.clone(), &metrics);
+        let destinations = Arc::new(destinations(config));
+        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
+            complain(&error.to_string());
+            Exit::Failure
+        })?;
+        Ok(Self {
+            listeners,
+            admin,
+            admin_token: config.server.admin_token.clone(),
+            tracker,
+            table: Arc::new(SiteTable::new(config)),
+            destinations,
+            delivery,
+            threads: config.server.threads,
+        })
+    }
+
+    /// Serves until a signal says stop, then ends in order: pages, postbacks, store.
+    pub(super) fn run(self) -> Exit {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                complain(&format!("no threads can be started: {error}"));
+                return Exit::Failure;
+            }
+        };
+        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, .. } = self;
+        let store = tracker.store.clone();
+        let (stopping, stopped) = watch::channel(false);
+        let admin =
+            Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
+                .start(admin);
+        runtime.block_on(async {
+            for address in listeners.addresses() {
+                say(&format!("listening {address}"));
+            }
+            match admin {
+                Ok(address) => say(&format!("admin listening {address}")),
+                Err(error) => tracing::error!(%error, "the admin port is closed"),
+            }
+            let proxy = tokio::spawn(server::serve(listeners, tracker, table, stopped, GRACE));
+            signalled().await;
+            tracing::info!("stopping: finishing what is under way");
+            stopping.send_replace(true);
+            if proxy.await.is_err() {
+                tracing::error!("the proxy ended in a panic");
+            }
+            delivery.drain(DRAIN).await;
+            store.close().await;
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        Exit::Success
+    }
+}
+
+fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
+    complain(&format!("cannot listen on {address}: {error}"));
+    if error.kind() == io::ErrorKind::AddrInUse { Exit::TryAgain } else { Exit::Failure }
+}
+
+/// Where postbacks of these sites go.
+fn destinations(config: &Config) -> Destinations {
+    let mut all = Vec::new();
+    for site in &config.sites {
+        for (index, network) in site.networks.iter().enumerate() {
+            let routes = site.rules.conversions.iter().flat_map(|rule| {
+                let sends = rule.send.iter().filter(|send| send.network == index);
+                sends.map(|send| (Arc::clone(&rule.name), (*send.postback).clone()))
+            });
+            all.push(Destination {
+                site: Arc::clone(&site.rules.name),
+                network: Arc::clone(&network.rules.key),
+                concurrency: network.delivery.concurrency,
+                max_age: network.delivery.max_age,
+                verdicts: network.verdicts.clone(),
+                routes: routes.collect(),
+                paused: false,
+            });
+        }
+    }
+    Destinations::new(all)
+}
+
+/// Waits for SIGTERM or SIGINT. SIGHUP and SIGQUIT must not end a proxy that is in the way of a site.
+async fn signalled() {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::quit()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup), Ok(mut quit)) = signals else {
+        tracing::error!("signals cannot be received; only SIGKILL ends this process");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+            _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
+        }
+    }
+}
+
+/// How long requests may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(25);
+/// How long postbacks under way may go on after that.
+const DRAIN: Duration = Duration::from_secs(5);
