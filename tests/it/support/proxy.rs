@@ -206,7 +206,6 @@ fn completed(configuration: &str) -> String {
         ("listen", "127.0.0.1:0"),
         ("admin", "{ listen: 127.0.0.1:0 }"),
         ("state", "{ path: ./state }"),
-        ("delivery", "{ allow_private: true }"),
     ];
     let mut completed = String::new();
     for (key, value) in defaults {
