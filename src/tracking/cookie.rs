@@ -124,7 +124,6 @@ pub fn registrable_domain(host: &str) -> Option<&str> {
         return None;
     }
     let domain = psl::domain(host.as_bytes())?;
-    domain.suffix().is_known().then_some(())?;
     std::str::from_utf8(domain.as_bytes()).ok()
 }
 
@@ -140,6 +139,7 @@ mod tests {
     fn a_cookie_belongs_to_the_whole_registrable_domain() {
         assert_eq!(registrable_domain("www.shop.example.co.uk"), Some("example.co.uk"));
         assert_eq!(registrable_domain("shop.de"), Some("shop.de"));
+        assert_eq!(registrable_domain("www.shop.internal"), Some("shop.internal"), "unknown: one label is the suffix");
         for alone in ["127.0.0.1", "[::1]", "localhost", "co.uk", "intranet", "github.io"] {
             assert_eq!(registrable_domain(alone), None, "{alone}");
         }

@@ -72,7 +72,8 @@ fn a_slow_origin_is_only_as_slow_as_it_is() {
 #[test]
 fn bytes_that_the_origin_has_sent_reach_the_visitor_at_once() {
     let stuck = Response::html(PAGE).chunked(PAGE.len()).hang_after(PAGE.len() + 4);
-    let (_network, proxy) = start(&Origin::start().route("/stream", stuck));
+    let origin = Origin::start().route("/stream", stuck);
+    let (_network, proxy) = start(&origin);
     let mut open = proxy.visitor().open("GET", "/stream", &[], "").unwrap();
     let began = Instant::now();
     let mut first = [0; 20];

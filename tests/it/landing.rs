@@ -31,7 +31,8 @@ fn a_click_id_is_kept_whatever_the_site_answers() {
 
 #[test]
 fn the_cookie_lives_as_the_network_says() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     let cookie = proxy.visitor().lands("/?exotracker=abc").set_cookie("_exoclick_cid").unwrap();
     assert_eq!(cookie.attribute("max-age"), Some("31536000"));
     assert_eq!(cookie.attribute("path"), Some("/"));
@@ -47,7 +48,8 @@ fn the_cookie_lives_as_the_network_says() {
 
 #[test]
 fn hosts_without_a_registrable_domain_get_a_host_only_cookie() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     for host in ["127.0.0.1", "localhost", "[::1]:8000"] {
         let cookie = proxy.visitor().host(host).lands("/?exotracker=abc").set_cookie("_exoclick_cid").unwrap();
         assert_eq!(cookie.attribute("domain"), None, "{host}");
@@ -58,7 +60,8 @@ fn hosts_without_a_registrable_domain_get_a_host_only_cookie() {
 
 #[test]
 fn one_request_may_carry_clicks_of_several_networks() {
-    let proxy = Proxy::with(&shop_of_three(&Origin::start())).start();
+    let origin = Origin::start();
+    let proxy = Proxy::with(&shop_of_three(&origin)).start();
     let mut visitor = proxy.visitor();
     visitor.lands("/?exode=second&utm=x&exotracker=first&rtid=0123456789abcdef0123456789abcdef");
     assert_eq!(visitor.cookie("_exoclick_cid").as_deref(), Some("first"));
@@ -68,7 +71,8 @@ fn one_request_may_carry_clicks_of_several_networks() {
 
 #[test]
 fn a_request_without_the_parameter_never_clears_a_cookie() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     let mut visitor = proxy.visitor();
     visitor.lands("/?exotracker=abc");
     for target in ["/", "/?other=1", "/?exotracker=", "/?exotracker", "/?EXOTRACKER=x"] {
@@ -79,7 +83,8 @@ fn a_request_without_the_parameter_never_clears_a_cookie() {
 
 #[test]
 fn a_newer_click_replaces_the_older() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     let mut visitor = proxy.visitor();
     visitor.lands("/?exotracker=old");
     visitor.lands("/?exotracker=new");
@@ -116,8 +121,9 @@ fn a_hostile_click_id_sets_nothing_and_the_page_is_untouched() {
 
 #[test]
 fn an_id_of_odd_characters_is_kept_encoded() {
-    let proxy = start(&Origin::start());
-    for (sent, kept) in [("a%22b", "a%22b"), ("%3C/script%3E", "%3C/script%3E"), ("a+b", "a+b"), ("a%2Cb", "a%2Cb")] {
+    let origin = Origin::start();
+    let proxy = start(&origin);
+    for (sent, kept) in [("a%3Bb", "a%3Bb"), ("a%5Cb", "a%5Cb"), ("a+b", "a+b"), ("a%2Cb", "a%2Cb"), ("a/b=", "a/b=")] {
         let cookie = proxy.visitor().lands(&format!("/?exotracker={sent}")).set_cookie("_exoclick_cid").unwrap();
         assert_eq!(cookie.value.to_ascii_uppercase(), kept.to_ascii_uppercase(), "{sent}");
     }
@@ -125,7 +131,8 @@ fn an_id_of_odd_characters_is_kept_encoded() {
 
 #[test]
 fn an_id_longer_than_1024_bytes_is_refused_and_one_of_a_megabyte_harms_nobody() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     let land = |length| proxy.visitor().try_request("GET", &format!("/?exotracker={}", "x".repeat(length)), &[], "");
     assert!(land(1024).unwrap().set_cookie("_exoclick_cid").is_some());
     assert!(land(1025).unwrap().set_cookies().is_empty());
@@ -138,7 +145,8 @@ fn an_id_longer_than_1024_bytes_is_refused_and_one_of_a_megabyte_harms_nobody() 
 
 #[test]
 fn raw_bytes_beyond_ascii_in_the_target_harm_nobody() {
-    let proxy = start(&Origin::start());
+    let origin = Origin::start();
+    let proxy = start(&origin);
     if let Ok(answer) = proxy.visitor().sends_raw(b"GET /?exotracker=\xff\xfe HTTP/1.1\r\nHost: shop.example\r\n\r\n") {
         assert!(answer.set_cookies().is_empty());
     }
@@ -151,7 +159,8 @@ fn a_response_with_our_cookie_is_private() {
         .header("Cache-Control", "public, max-age=60, s-maxage=600, must-revalidate")
         .header("Surrogate-Control", "max-age=600")
         .header("CDN-Cache-Control", "max-age=600");
-    let proxy = start(&Origin::start().route("/", cached));
+    let origin = Origin::start().route("/", cached);
+    let proxy = start(&origin);
     let landed = proxy.visitor().lands("/?exotracker=abc");
     let control = landed.header("cache-control").unwrap();
     let words: Vec<&str> = control.split(',').map(str::trim).collect();
