@@ -67,7 +67,7 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let now = clock::now();
     match admin.tracker.store.inspect().counts(now) {
         Ok(counts) => {
-            metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some())
+            metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some());
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }

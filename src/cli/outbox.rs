@@ -1,6 +1,6 @@
 //! `throughline outbox`: what waits, what was delivered, what was given up.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{Exit, check, complain, say};
 use crate::{
     config::{Config, Environment},
     store::inspector::{Filter, InspectError, Inspector, RowDetail, RowState, RowSummary},
-    tracking::event::Datum,
+    tracking::{event::Datum, timestamp::Timestamp},
 };
 
 /// Options of `outbox`.
@@ -84,7 +84,7 @@ pub(super) fn execute(file: &Path, options: Options) -> Exit {
     })
 }
 
-fn print_list(folder: &PathBuf, list: List) -> Result<Exit, InspectError> {
+fn print_list(folder: &Path, list: List) -> Result<Exit, InspectError> {
     let state = list.state.map(|state| match state {
         State::Pending => RowState::Pending,
         State::Dead => RowState::Dead,
@@ -137,7 +137,7 @@ const fn state(state: RowState) -> &'static str {
     }
 }
 
-fn print_rows(folder: &PathBuf, show: &Show) -> Result<Exit, InspectError> {
+fn print_rows(folder: &Path, show: &Show) -> Result<Exit, InspectError> {
     let rows = Inspector::open(folder)?.show(&show.id)?;
     if rows.is_empty() {
         complain(&format!("no postback has the event id or order id `{}`", show.id));
@@ -177,8 +177,8 @@ fn describe(row: &RowDetail) -> Value {
         "verdict": it.verdict,
         "reason": it.reason,
         "attempts": it.attempts,
-        "next": it.next.map(|time| time.rfc3339()),
-        "settled": it.settled.map(|time| time.rfc3339()),
+        "next": it.next.map(Timestamp::rfc3339),
+        "settled": it.settled.map(Timestamp::rfc3339),
         "clicks": row.payload.clicks,
         "fields": Value::Object(fields.collect()),
         "parameters": Value::Object(parameters.collect()),

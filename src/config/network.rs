@@ -79,8 +79,8 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let written = field.entries()?;
     let preset = preset_of(key, field, &written)?;
     let base = match preset {
-        Some(preset) => catalogue::tree(preset, problems)?,
-        None => Node { place: field.node.place.clone(), kind: Kind::Map(Vec::new()) },
+        Preset::Known(preset) => catalogue::tree(preset, problems)?,
+        Preset::None => Node { place: field.node.place.clone(), kind: Kind::Map(Vec::new()) },
     };
     let declared = setting_names(&base);
     let merged = Node::overlay(&base, &without(field.node, &declared));
@@ -125,9 +125,16 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
 /// The values of `tracking`.
 pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observe), ("off", Mode::Off)];
 
-/// The network's file to start from: `preset`, else the key's own; the inner `None`: a network of the
-/// site's own.
-fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>)]) -> Option<Option<&'a str>> {
+/// The network's file to start from.
+enum Preset<'a> {
+    /// One that comes with Throughline.
+    Known(&'a str),
+    /// None: a network of the site's own.
+    None,
+}
+
+/// Finds the file: `preset`, else the one with the key's name.
+fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>)]) -> Option<Preset<'a>> {
     let names = || catalogue::NETWORKS.iter().map(|(name, _)| *name);
     if let Some((_, preset)) = written.iter().find(|(name, _)| *name == "preset") {
         let name = preset.text()?;
@@ -140,13 +147,13 @@ fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>
             );
             return None;
         }
-        return Some(Some(name));
+        return Some(Preset::Known(name));
     }
     if catalogue::text(key).is_some() {
-        return Some(Some(key));
+        return Some(Preset::Known(key));
     }
     if written.iter().any(|(name, _)| *name == "postback") {
-        return Some(None);
+        return Some(Preset::None);
     }
     let hint = nearest(key, names()).map_or_else(
         || format!("known networks: {}", names().collect::<Vec<_>>().join(", ")),
@@ -350,6 +357,7 @@ fn sync(field: &Field<'_>, hosts: &[&str]) -> Option<SyncRule> {
 }
 
 /// A tree without problems, for the catalogue's own listing.
+#[must_use]
 pub fn described(name: &str) -> (String, String) {
     let problems = Problems::default();
     let tree = catalogue::tree(name, &problems);

@@ -62,8 +62,10 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
     if scalar.origin != Origin::Written {
         return Some(Value::Literal(text.to_owned()));
     }
-    if let Some(value) = source(field, text) {
-        return value;
+    match source(field, text) {
+        Reading::Source(value) => return Some(value),
+        Reading::Broken => return None,
+        Reading::Other => {}
     }
     if text.contains(['{', '}']) {
         return template(field, text).map(|template| match template.as_literal() {
@@ -83,8 +85,18 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
     Some(Value::Literal(text.to_owned()))
 }
 
-/// Reads `KIND.NAME` and `KIND.NAME | regex("…")`; the outer `None`: it is no source.
-fn source(field: &Field<'_>, text: &str) -> Option<Option<Value>> {
+/// What a text turned out to be.
+enum Reading {
+    /// A source.
+    Source(Value),
+    /// A source with a mistake, which has been noted.
+    Broken,
+    /// Something else.
+    Other,
+}
+
+/// Reads `KIND.NAME` and `KIND.NAME | regex("…")`.
+fn source(field: &Field<'_>, text: &str) -> Reading {
     let (place, filter) = match text.split_once('|') {
         Some((place, filter)) => (place.trim(), Some(filter.trim())),
         None => (text, None),
@@ -93,16 +105,20 @@ fn source(field: &Field<'_>, text: &str) -> Option<Option<Value>> {
         Some(Ok(source)) => source,
         Some(Err(message)) => {
             field.error(message, None);
-            return Some(None);
+            return Reading::Broken;
         }
-        None => return misspelt(field, place).then_some(None),
+        None if misspelt(field, place) => return Reading::Broken,
+        None => return Reading::Other,
     };
-    let Some(filter) = filter else { return Some(Some(Value::Source(source, None))) };
+    let Some(filter) = filter else { return Reading::Source(Value::Source(source, None)) };
     let Some(pattern) = filter.strip_prefix("regex(\"").and_then(|rest| rest.strip_suffix("\")")) else {
         field.error(format!("`{filter}` cannot follow a source"), Some("write `| regex(\"…(group)…\")`".to_owned()));
-        return Some(None);
+        return Reading::Broken;
     };
-    Some(regex(field, pattern).map(|regex| Value::Source(source, Some(regex))))
+    match regex(field, pattern) {
+        Some(regex) => Reading::Source(Value::Source(source, Some(regex))),
+        None => Reading::Broken,
+    }
 }
 
 /// Notes a problem when the text looks like a source, but is none.

@@ -181,15 +181,11 @@ impl Tracking {
     fn write(&mut self, body: &mut Option<Bytes>, ends: bool) {
         let Stage::Editing(edit) = &mut self.stage else { return };
         let chunk = body.take().unwrap_or_default();
-        let passed = match guarded(|| edit.injector.write(&chunk)) {
-            Some(passed) => passed,
-            None => {
-                // The held bytes are outside of what failed; the page goes on unedited.
-                let raw = [edit.injector.held(), &chunk].concat();
-                *body = Some(raw.into());
-                self.stage = Stage::Inert;
-                return;
-            }
+        let Some(passed) = guarded(|| edit.injector.write(&chunk)) else {
+            // The held bytes are outside of what failed; the page goes on unedited.
+            *body = Some([edit.injector.held(), &chunk].concat().into());
+            self.stage = Stage::Inert;
+            return;
         };
         let kept = chunk.slice(..passed.keep.min(chunk.len()));
         let tail = if ends { self.finish() } else { Vec::new() };

@@ -1,7 +1,5 @@
 //! Which requests a conversion's rule speaks of: paths with named segments, and conditions.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 
@@ -105,7 +103,8 @@ fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Ve
     let mut parts = path.split('/').skip(usize::from(path.is_empty()));
     let mut names = Vec::new();
     for segment in segments {
-        let decoded = decode(parts.next()?)?;
+        // Decoded segment by segment, so that `%2F` stays inside its segment.
+        let decoded = percent_decode_str(parts.next()?).decode_utf8().ok()?;
         match segment {
             Segment::Literal(text) => (*text == decoded).then_some(())?,
             Segment::Any => (!decoded.is_empty()).then_some(())?,
@@ -116,11 +115,6 @@ fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Ve
         }
     }
     (rest || parts.next().is_none()).then_some(names)
-}
-
-/// Decoded segment by segment, so that `%2F` stays inside its segment.
-fn decode(raw: &str) -> Option<Cow<'_, str>> {
-    percent_decode_str(raw).decode_utf8().ok()
 }
 
 impl Segment {
@@ -185,8 +179,8 @@ mod tests {
         PathPattern::parse(pattern).expect("a pattern").matches(path)
     }
 
-    fn order(id: &str) -> Option<Vec<(String, String)>> {
-        Some(vec![("id".to_owned(), id.to_owned())])
+    fn order(id: &str) -> Vec<(String, String)> {
+        vec![("id".to_owned(), id.to_owned())]
     }
 
     #[test]
@@ -199,13 +193,13 @@ mod tests {
             ("/thank-you", "/Thank-You", None),
             ("/thank-you", "/thank-you/7", None),
             ("/thank-you", "/thank-you//", None),
-            ("/o/{id}", "/o/7", order("7")),
-            ("/o/{id}", "/o/a%2Fb", order("a/b")),
+            ("/o/{id}", "/o/7", Some(order("7"))),
+            ("/o/{id}", "/o/a%2Fb", Some(order("a/b"))),
             ("/o/{id}", "/o/", None),
             ("/o/{id}", "/o/%ff", None),
-            ("/o/order-{id}.html", "/o/order-7.html", order("7")),
+            ("/o/order-{id}.html", "/o/order-7.html", Some(order("7"))),
             ("/o/order-{id}.html", "/o/order-.html", None),
-            ("/a/*/{id}", "/a/x/7", order("7")),
+            ("/a/*/{id}", "/a/x/7", Some(order("7"))),
             ("/a/**", "/a", Some(vec![])),
             ("/a/**", "/a/b/c", Some(vec![])),
             ("/a/**", "/ab", None),
@@ -220,7 +214,7 @@ mod tests {
     #[test]
     fn a_regular_expression_is_anchored() {
         let pattern = PathPattern::regex("/o/(?<id>[0-9]+)").expect("a pattern");
-        assert_eq!(pattern.matches("/o/17"), order("17"));
+        assert_eq!(pattern.matches("/o/17"), Some(order("17")));
         assert_eq!(pattern.matches("/o/17/x"), None);
         assert_eq!(pattern.names(), ["id"]);
     }

@@ -208,15 +208,17 @@ mod tests {
         assert_eq!(read("query.a", &format!("a={}", "x".repeat(1025)), &[]), None);
     }
 
+    struct Nothing;
+
+    impl Scope for Nothing {
+        fn lookup(&self, _: &str) -> Option<crate::tracking::event::Datum> {
+            None
+        }
+    }
+
     #[test]
     fn a_pattern_takes_its_group() {
         let value = Value::Source(Source::Query("o".into()), Regex::new("^WC-([0-9]+)$").ok());
-        struct Nothing;
-        impl Scope for Nothing {
-            fn lookup(&self, _: &str) -> Option<crate::tracking::event::Datum> {
-                None
-            }
-        }
         let headers = HeaderMap::new();
         let read = |query| value.read(RequestView { query, path: &[], headers: &headers }, &Nothing);
         assert_eq!(read("o=WC-17").as_deref(), Some("17"));

@@ -4,6 +4,8 @@
 //! decides by the table below, which keeps the rule that matters: an answer that may be read as
 //! "not now" is tried again, one that will never change is put aside for a person.
 
+use std::cell::OnceCell;
+
 use aho_corasick::AhoCorasick;
 use regex::bytes::Regex;
 use serde_json::Value;
@@ -211,10 +213,10 @@ impl VerdictRules {
     /// Says what the answer means: the first matching rule, else the table by status.
     #[must_use]
     pub fn judge(&self, answer: Answer<'_>) -> Judgement {
-        let mut json = None;
+        let json = OnceCell::new();
         self.rules
             .iter()
-            .find(|rule| rule.matches(answer, &mut json))
+            .find(|rule| rule.matches(answer, &json))
             .map_or_else(|| self.judge_by_status(answer.status), |rule| rule.judgement)
     }
 
@@ -232,7 +234,7 @@ impl VerdictRules {
 }
 
 impl VerdictRule {
-    fn matches(&self, answer: Answer<'_>, json: &mut Option<Option<Value>>) -> bool {
+    fn matches(&self, answer: Answer<'_>, json: &OnceCell<Option<Value>>) -> bool {
         let status_fits = if self.status.is_empty() {
             !asks_for_patience(answer.status)
         } else {
@@ -242,7 +244,7 @@ impl VerdictRule {
             && self.body.iter().all(|pattern| {
                 answer.body.is_some_and(|body| match pattern {
                     BodyPattern::Json(pointer, expected) => json
-                        .get_or_insert_with(|| serde_json::from_slice(body).ok())
+                        .get_or_init(|| serde_json::from_slice(body).ok())
                         .as_ref()
                         .is_some_and(|document| expected.matches(document.pointer(pointer))),
                     BodyPattern::Is(text) => body.trim_ascii() == text.as_bytes(),
@@ -290,7 +292,8 @@ impl JsonPattern {
             Self::NonEmpty => !is_empty(found),
             Self::Equals(text) => match found {
                 Some(Value::String(value)) => value == text,
-                Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == *text,
+                Some(Value::Bool(value)) => text == if *value { "true" } else { "false" },
+                Some(Value::Number(value)) => text.as_str() == value.to_string(),
                 Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
             },
         }

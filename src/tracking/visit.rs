@@ -59,11 +59,11 @@ pub struct Visit {
     over_tls: bool,
     /// Whether it can be answered with a page at all: GET or POST, no HEAD.
     has_body: bool,
-    not_a_visit: Option<NotAVisit>,
+    disregard: Option<NotAVisit>,
     clicks: Vec<FoundClick>,
     hits: Vec<Hit>,
     sync_everywhere: Vec<usize>,
-    visitor: Option<Uuid>,
+    known_visitor: Option<Uuid>,
     cookie_bytes: usize,
 }
 
@@ -117,11 +117,11 @@ impl Visit {
             host: request.host.to_owned(),
             over_tls: request.client.over_tls,
             has_body: request.method != Method::HEAD,
-            not_a_visit: not_a_visit(request.method, request.headers),
+            disregard: not_a_visit(request.method, request.headers),
             clicks,
             hits,
             sync_everywhere,
-            visitor,
+            known_visitor: visitor,
             cookie_bytes,
         })
     }
@@ -170,12 +170,12 @@ impl Visit {
         self.plan_clicks(status, &mut plan);
         let mut fresh_visitor = None;
         for hit in std::mem::take(&mut self.hits) {
-            let mut visitor = || match (self.visitor, &self.site.seal) {
+            let mut visitor = || match (self.known_visitor, &self.site.seal) {
                 (Some(known), _) => Some(known),
                 (None, Some(_)) => Some(*fresh_visitor.get_or_insert_with(&mut *uuid)),
                 (None, None) => None,
             };
-            hit.plan(&self.site, self.not_a_visit, status, editable, now, &mut visitor, &mut plan);
+            hit.plan(&self.site, self.disregard, status, editable, now, &mut visitor, &mut plan);
         }
         if let (Some(visitor), Some(seal)) = (fresh_visitor, &self.site.seal) {
             let sealed = seal.seal(visitor);
@@ -197,7 +197,7 @@ impl Visit {
             let Some(network) = site.networks.get(found.network) else { continue };
             let result = match found.result {
                 Err(reason) => ClickResult::Invalid(reason),
-                Ok(_) if self.not_a_visit.is_some() => ClickResult::NotVisited,
+                Ok(_) if self.disregard.is_some() => ClickResult::NotVisited,
                 Ok(_) if status == 304 => ClickResult::NotModified,
                 Ok(_) if !found.changes_cookie => ClickResult::Kept,
                 Ok(ids) => {
@@ -220,7 +220,7 @@ impl Visit {
             let Some(network) = site.networks.get(index) else { continue };
             let Some(sync) = &network.sync else { continue };
             let SyncPages::All { every } = sync.pages else { continue };
-            if status != 200 || !editable || self.not_a_visit.is_some() {
+            if status != 200 || !editable || self.disregard.is_some() {
                 continue;
             }
             let marker = sync_marker(&network.key);
