@@ -1,1 +1,234 @@
+use std::{sync::Arc, time::Duration};
 
+use http::{HeaderName, HeaderValue};
+
+use super::*;
+use crate::tracking::{
+    click::{ClickRule, Keep},
+    conversion::{ConversionRule, Outcome, SendRule, Wanted},
+    cookie::{CookieRule, Site},
+    matcher::PathPattern,
+    network::SyncRule,
+    postback::{BodyRule, ConfiguredNames, ExtraPlace, PostbackRule, RequestRule, UrlRule},
+    template::Template,
+    value::{Source, Value},
+    verdict::StatusPattern,
+    visitor::Seal,
+};
+
+fn network(key: &str, param: &str, sync: Option<SyncRule>) -> NetworkRules {
+    NetworkRules {
+        key: Arc::from(key),
+        mode: Mode::On,
+        click: ClickRule {
+            param: param.to_owned(),
+            cookie: format!("_{key}"),
+            ttl: Duration::from_hours(24),
+            keep: Keep::Last,
+            pattern: None,
+        },
+        cookie: CookieRule { same_site: Site::None, ..CookieRule::default() },
+        sync,
+    }
+}
+
+fn pixels(pages: SyncPages) -> SyncRule {
+    let url = UrlRule { origin: Template::literal("https://pixel.example"), path: Template::literal("/p"), query: None };
+    SyncRule { pages, pixels: vec![url], query: vec![] }
+}
+
+fn send(network: usize, needs: &[&str]) -> SendRule {
+    let url = UrlRule { origin: Template::literal("https://net.example"), path: Template::literal("/"), query: None };
+    let request = RequestRule {
+        method: Method::GET,
+        url,
+        query: vec![],
+        headers: vec![],
+        basic: None,
+        body: BodyRule::Empty,
+        extra: ExtraPlace::Query,
+    };
+    let mut wanted = Wanted::default();
+    wanted.add_name("order_id");
+    SendRule {
+        network,
+        click_id: None,
+        captured: vec![],
+        needs: needs.iter().map(|name| vec![(*name).to_owned()]).collect(),
+        required: vec![],
+        wanted,
+        postback: Arc::new(PostbackRule { request, names: ConfiguredNames::default(), extra: vec![] }),
+    }
+}
+
+/// Two networks, `clicky` with counted pixels and `always`, which hears of every conversion.
+fn shop() -> SiteRules {
+    let order = Value::Source(Source::Query("order".into()), None);
+    SiteRules {
+        name: Arc::from("shop"),
+        mode: Mode::On,
+        cookie: CookieRule::default(),
+        networks: vec![network("clicky", "cid", Some(pixels(SyncPages::Conversion))), network("always", "aid", None)],
+        conversions: vec![ConversionRule {
+            name: Arc::from("purchase"),
+            paths: vec![PathPattern::parse("/thanks").expect("a path")],
+            methods: vec![Method::GET],
+            status: vec![StatusPattern::Class(2)],
+            when: vec![],
+            fields: vec![("order_id".into(), order.clone())],
+            once_per: Some(order),
+            dedup_window: Duration::from_hours(90 * 24),
+            send: vec![send(0, &["click_id"]), send(1, &[])],
+        }],
+        seal: Seal::new(["a secret of more than thirty-two characters"]).ok().map(Arc::new),
+    }
+}
+
+fn begin(site: SiteRules, method: &Method, target: &str, headers: &[(&'static str, &str)]) -> Option<Visit> {
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value")))
+        .collect();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let client = Client { address: IpAddr::from([192, 0, 2, 7]), over_tls: true };
+    Visit::begin(&Arc::new(site), &Request { method, path, query, headers: &headers, host: "www.shop.de", client })
+}
+
+fn answer(visit: Option<Visit>, status: u16) -> Answered {
+    let mut next = 0;
+    let mut uuid = || {
+        next += 1;
+        Uuid::from_u128(next)
+    };
+    visit.expect("something to say").answered(status, true, Timestamp::from_millis(1), &mut uuid)
+}
+
+fn bought(headers: &[(&'static str, &str)], target: &str) -> Answered {
+    answer(begin(shop(), &Method::GET, target, headers), 200)
+}
+
+fn outcomes(plan: &Answered) -> Vec<Outcome> {
+    plan.decided.iter().map(|decided| decided.outcome).collect()
+}
+
+#[test]
+fn most_requests_are_none_of_our_business() {
+    for target in ["/", "/product?utm=1", "/thanks/more", "/thank"] {
+        assert!(begin(shop(), &Method::GET, target, &[]).is_none(), "{target}");
+    }
+    assert!(begin(shop(), &Method::POST, "/thanks", &[]).is_none());
+}
+
+#[test]
+fn a_landing_sets_the_networks_cookie_and_nothing_else() {
+    let plan = bought(&[], "/?cid=abc");
+    assert_eq!(
+        plan.set_cookies,
+        ["_clicky=abc; HttpOnly; SameSite=None; Secure; Path=/; Domain=shop.de; Max-Age=86400"]
+    );
+    assert_eq!(plan.clicks, [(0, ClickResult::Accepted)]);
+    assert!(plan.rows.is_empty() && plan.claims.is_empty() && plan.decided.is_empty());
+}
+
+#[test]
+fn every_network_of_a_conversion_gets_its_own_row_and_key() {
+    let plan = bought(&[("cookie", "_clicky=abc")], "/thanks?order=7");
+    let rows: Vec<(&str, &[String])> =
+        plan.rows.iter().map(|row| (&*row.event.network, row.event.payload.clicks.as_slice())).collect();
+    assert_eq!(rows, [("clicky", &["abc".to_owned()][..]), ("always", &[][..])]);
+    let keys: Vec<_> = plan.rows.iter().map(|row| row.dedup).collect();
+    assert_ne!(keys[0], keys[1]);
+    assert_ne!(plan.rows[0].event.id, plan.rows[1].event.id);
+    assert!(plan.set_cookies.is_empty(), "the order id tells repeats apart");
+}
+
+#[test]
+fn the_query_wins_over_the_cookie() {
+    let plan = bought(&[("cookie", "_clicky=old")], "/thanks?order=7&cid=new");
+    assert_eq!(plan.rows[0].event.payload.clicks, ["new"]);
+}
+
+#[test]
+fn without_a_click_the_pixels_take_the_key() {
+    let plan = bought(&[], "/thanks?order=7");
+    assert_eq!(plan.claims.len(), 1);
+    assert_eq!(plan.claims[0].pixels, ["https://pixel.example/p"]);
+    let with_click = bought(&[("cookie", "_clicky=abc")], "/thanks?order=7");
+    assert_eq!(plan.claims[0].dedup, with_click.rows[0].dedup, "one order, one key, however it is reported");
+}
+
+#[test]
+fn what_nothing_else_tells_apart_is_told_by_the_visitor() {
+    let plan = bought(&[], "/thanks");
+    let cookie = plan.set_cookies.first().expect("a visitor cookie");
+    let sealed = cookie.split(';').next().expect("a pair");
+    assert!(sealed.starts_with("_tl="), "{cookie}");
+    let again = bought(&[("cookie", sealed)], "/thanks");
+    assert!(again.set_cookies.is_empty());
+    assert_eq!(again.claims[0].dedup, plan.claims[0].dedup);
+    assert_ne!(bought(&[("cookie", "_tl=forged")], "/thanks").set_cookies.len(), 0);
+}
+
+#[test]
+fn the_first_outcome_that_applies_is_the_outcome() {
+    let get = |target, headers| begin(shop(), &Method::GET, target, headers);
+    let all = |outcome| vec![outcome; 2];
+    let off = SiteRules { mode: Mode::Observe, ..shop() };
+    assert_eq!(outcomes(&answer(begin(off, &Method::HEAD, "/thanks", &[]), 500)), all(Outcome::Off));
+    let prefetch = get("/thanks", &[("sec-purpose", "prefetch"), ("sec-fetch-dest", "image")]);
+    assert_eq!(outcomes(&answer(prefetch, 500)), all(Outcome::Prefetch));
+    assert_eq!(outcomes(&answer(begin(shop(), &Method::HEAD, "/thanks", &[]), 500)), all(Outcome::NotDocument));
+    assert_eq!(outcomes(&answer(get("/thanks", &[]), 404)), all(Outcome::NotSuccess));
+    let mut plain = shop();
+    plain.networks[0].sync = None;
+    assert_eq!(outcomes(&answer(begin(plain, &Method::GET, "/thanks?order=1", &[]), 200)), [Outcome::NoClick]);
+    let mut strict = shop();
+    strict.conversions[0].send[1].required = vec!["goal".into()];
+    let strict = answer(begin(strict, &Method::GET, "/thanks?order=1", &[]), 200);
+    assert_eq!(outcomes(&strict), [Outcome::Incomplete]);
+}
+
+#[test]
+fn a_304_and_a_prefetch_carry_no_cookie() {
+    let landed = answer(begin(shop(), &Method::GET, "/?cid=a", &[]), 304);
+    assert_eq!((landed.clicks, landed.set_cookies.len()), (vec![(0, ClickResult::NotModified)], 0));
+    let fetched = bought(&[("purpose", "prefetch")], "/?cid=a");
+    assert_eq!((fetched.clicks, fetched.set_cookies.len()), (vec![(0, ClickResult::NotVisited)], 0));
+}
+
+#[test]
+fn our_cookies_together_stay_under_four_kibibytes() {
+    let mut site = shop();
+    for name in ["b", "c", "d", "e"] {
+        site.networks.push(network(name, name, None));
+    }
+    let id = "x".repeat(1000);
+    let carried = format!("_always={id}; _b={id}; _c={id}; other={id}");
+    let plan = answer(begin(site, &Method::GET, &format!("/?d={id}&e={id}"), &[("cookie", &carried)]), 200);
+    assert_eq!(plan.clicks, [(4, ClickResult::Accepted), (5, ClickResult::Oversized)]);
+    assert_eq!(plan.set_cookies.len(), 1);
+}
+
+#[test]
+fn networks_that_share_a_cookie_set_it_once() {
+    let mut site = shop();
+    site.networks[1].click = site.networks[0].click.clone();
+    let plan = answer(begin(site, &Method::GET, "/?cid=a", &[]), 200);
+    assert_eq!(plan.set_cookies.len(), 1);
+}
+
+#[test]
+fn a_pure_match_of_cookies_is_shown_once_per_visitor() {
+    let every = Duration::from_hours(24);
+    let site = || SiteRules {
+        networks: vec![network("matchy", "mid", Some(pixels(SyncPages::All { every })))],
+        conversions: vec![],
+        ..shop()
+    };
+    let html = ("accept", "text/html,*/*");
+    let plan = answer(begin(site(), &Method::GET, "/", &[html]), 200);
+    assert_eq!(plan.matches, [(0, vec!["https://pixel.example/p".to_owned()])]);
+    assert!(plan.set_cookies[0].starts_with("_tl_sync_matchy=1;"), "{:?}", plan.set_cookies);
+    assert!(begin(site(), &Method::GET, "/", &[html, ("cookie", "_tl_sync_matchy=1")]).is_none());
+    assert!(begin(site(), &Method::GET, "/api", &[("accept", "application/json")]).is_none());
+}
