@@ -31,8 +31,8 @@ pub struct Network {
     pub request: RequestRule,
     /// Its verdicts.
     pub verdicts: VerdictRules,
-    /// Its settings with their values.
-    pub settings: BTreeMap<String, String>,
+    /// Its settings; those without a value by their names alone.
+    pub settings: BTreeMap<String, Option<String>>,
     /// What may stand under `send`.
     pub parameters: BTreeMap<String, Parameter>,
     /// Identifiers of which each group needs one.
@@ -115,7 +115,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         rules: NetworkRules { key: Arc::from(key), mode, click: click?, cookie, sync },
         request: request?,
         verdicts,
-        settings: settings.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect(),
+        settings: settings.into_iter().map(|(name, (_, value))| (name, value)).collect(),
         parameters,
         needs,
         delivery,

@@ -1,6 +1,6 @@
 //! Decoding of `send`: what each network hears of a conversion.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     conversion::WELL_KNOWN,
@@ -17,23 +17,44 @@ use crate::tracking::{
     value::Value,
 };
 
+/// The networks of a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Accounts<'a> {
+    /// Those in order.
+    pub networks: &'a [Network],
+    /// The keys of all, those with mistakes included.
+    pub declared: &'a [&'a str],
+}
+
 /// Reads the map under `send`.
-pub fn send(field: &Field<'_>, networks: &[Network], fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
+pub fn send(
+    field: &Field<'_>,
+    Accounts { networks, declared }: Accounts<'_>,
+    fields: &[(String, Value)],
+    base: &Path,
+) -> Vec<SendRule> {
     let entries = field.entries().unwrap_or_default();
     if entries.is_empty() {
         field.error("no network hears of this conversion", Some("write `send: { NETWORK: {} }`".to_owned()));
     }
-    entries.into_iter().filter_map(|(key, field)| send_to(key, &field, networks, fields, base)).collect()
+    entries
+        .into_iter()
+        .filter_map(|(key, field)| send_to(key, &field, Accounts { networks, declared }, fields, base))
+        .collect()
 }
 
 fn send_to(
     key: &str,
     field: &Field<'_>,
-    networks: &[Network],
+    Accounts { networks, declared }: Accounts<'_>,
     fields: &[(String, Value)],
     base: &Path,
 ) -> Option<SendRule> {
     let Some(index) = networks.iter().position(|network| &*network.rules.key == key) else {
+        // What is wrong with that network has been said where it stands.
+        if declared.contains(&key) {
+            return None;
+        }
         let names = || networks.iter().map(|network| &*network.rules.key);
         let remedy = nearest(key, names()).map_or_else(
             || format!("networks of this site: {}", names().collect::<Vec<_>>().join(", ")),
@@ -47,7 +68,7 @@ fn send_to(
     let click_id = section.get("click_id").and_then(|field| value(&field, base, Literals::Allowed));
     let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
     let mut values = Values {
-        names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() },
+        names: ConfiguredNames { settings: values_of_settings(network), ..ConfiguredNames::default() },
         captured: vec![],
     };
     for (name, field) in section.take_rest() {
@@ -83,6 +104,10 @@ fn send_to(
         wanted: wanted(network, &rule),
         postback: Arc::new(rule),
     })
+}
+
+fn values_of_settings(network: &Network) -> BTreeMap<String, String> {
+    network.settings.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
 }
 
 struct Values {

@@ -9,6 +9,7 @@ use super::{
     cookie::{cookie_rule, decode as decode_cookie},
     decode::Field,
     network::{MODES, Network, Surroundings, network},
+    send::Accounts,
     server::Server,
 };
 use crate::tracking::{network::Mode, site::SiteRules};
@@ -97,12 +98,17 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         let _checked = decode_cookie(field);
     }
     let around = Surroundings { site_cookie, delivery: server.delivery, base: folder };
-    let networks = section.get("networks").map(|field| networks(&field, around)).unwrap_or_default();
+    let networks_field = section.get("networks");
+    let declared = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
+    let declared: Vec<&str> = declared.into_iter().map(|(key, _)| key).collect();
+    let networks = networks_field.map(|field| networks(&field, around)).unwrap_or_default();
     let conversions = section.get("conversions").and_then(|field| field.list()).unwrap_or_default();
     let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     let mut rules = Vec::new();
     for field in &conversions {
-        let Some(rule) = conversion(field, &networks, folder) else { continue };
+        let Some(rule) = conversion(field, Accounts { networks: &networks, declared: &declared }, folder) else {
+            continue;
+        };
         if let Some(first) = seen.insert(Arc::clone(&rule.name), field.node.place.line) {
             field.error(format!("the conversion in line {first} is called `{}` too", rule.name), None);
         }

@@ -10,8 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::header;
-use pingora::{Error, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer};
+use http::{Version, header};
+use pingora::{
+    Error, ErrorSource, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer,
+};
 use pingora_proxy::{ProxyHttp, Session};
 
 use super::{
@@ -107,8 +109,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        // Pingora waits for ever for the next request of a connection unless told otherwise.
-        if session.get_keepalive().is_some() {
+        if session.req_header().version == Version::HTTP_10 {
+            // It knows no chunks, so a body of unknown length ends with its connection.
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
+            // Pingora waits for ever for the next request of a connection unless told otherwise.
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
         let head = session.req_header();
@@ -155,8 +160,13 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
-        let Some((_, site)) = &ctx.site else { return };
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        let Some((index, site)) = &ctx.site else { return };
+        if let (Some(error), Some(upstream)) = (error, self.table.upstream(*index))
+            && *error.esource() == ErrorSource::Upstream
+        {
+            upstream.warn(error, ctx.started);
+        }
         let metrics = &site.metrics;
         if let Some(response) = session.response_written() {
             metrics.answered(response.status.as_u16());

@@ -3,10 +3,11 @@
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::UpstreamAddress;
@@ -17,6 +18,7 @@ pub struct Upstream {
     address: UpstreamAddress,
     resolved: ArcSwap<Vec<SocketAddr>>,
     next: AtomicUsize,
+    warned: Mutex<Option<Instant>>,
 }
 
 impl Upstream {
@@ -24,7 +26,12 @@ impl Upstream {
     #[must_use]
     pub fn new(address: &UpstreamAddress) -> Self {
         let literal = address.host.parse().map(|ip| vec![SocketAddr::new(ip, address.port)]).unwrap_or_default();
-        Self { address: address.clone(), resolved: ArcSwap::from_pointee(literal), next: AtomicUsize::new(0) }
+        Self {
+            address: address.clone(),
+            resolved: ArcSwap::from_pointee(literal),
+            next: AtomicUsize::new(0),
+            warned: Mutex::default(),
+        }
     }
 
     /// A peer for one request, or `None` while the name has never been resolved.
@@ -43,6 +50,16 @@ impl Upstream {
         peer.options.write_timeout = Some(READ_TIMEOUT);
         peer.options.idle_timeout = Some(IDLE_TIMEOUT);
         Some(peer)
+    }
+
+    /// Tells the operator that this server fails, but not all the time.
+    pub fn warn(&self, error: &pingora::Error, now: Instant) {
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|warned| now.saturating_duration_since(warned) >= QUIET) {
+            *warned = Some(now);
+            let UpstreamAddress { host, port } = &self.address;
+            tracing::warn!(upstream = %format_args!("{host}:{port}"), %error, "the site's own server fails");
+        }
     }
 
     /// Resolves the name once; on failure what was known before stays.
@@ -77,4 +94,6 @@ const READ_TIMEOUT: Duration = Duration::from_mins(5);
 /// Below the 5 s after which Apache closes an idle connection: a POST on a connection that is just
 /// being closed could not be repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between two warnings about one server.
+const QUIET: Duration = Duration::from_secs(10);
 const REFRESH: Duration = Duration::from_secs(30);

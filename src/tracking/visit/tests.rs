@@ -33,7 +33,8 @@ fn network(key: &str, param: &str, sync: Option<SyncRule>) -> NetworkRules {
 }
 
 fn pixels(pages: SyncPages) -> SyncRule {
-    let url = UrlRule { origin: Template::literal("https://pixel.example"), path: Template::literal("/p"), query: None };
+    let url =
+        UrlRule { origin: Template::literal("https://pixel.example"), path: Template::literal("/p"), query: None };
     SyncRule { pages, pixels: vec![url], query: vec![] }
 }
 
