@@ -50,6 +50,8 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
+    tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
     match Prepared::new(&config, options.strict) {
         Ok(prepared) => prepared.run(),
         Err(exit) => exit,

@@ -73,7 +73,7 @@ pub enum ClickResult {
     Oversized,
     /// A prefetch or a request for something other than a page.
     NotVisited,
-    /// The response could not carry the cookie.
+    /// The connection changed its protocol: nothing that follows is a page.
     Unset,
 }
 

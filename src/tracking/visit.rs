@@ -198,6 +198,7 @@ impl Visit {
             let result = match found.result {
                 Err(reason) => ClickResult::Invalid(reason),
                 Ok(_) if self.disregard.is_some() => ClickResult::NotVisited,
+                Ok(_) if status == 101 => ClickResult::Unset,
                 Ok(_) if status == 304 => ClickResult::NotModified,
                 Ok(_) if !found.changes_cookie => ClickResult::Kept,
                 Ok(ids) => {
