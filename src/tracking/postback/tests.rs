@@ -1,8 +1,12 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
 use super::*;
+use crate::tracking::{
+    event::{EventId, Payload},
+    timestamp::Timestamp,
+};
 
 fn template(text: &str) -> Template {
     Template::parse(text).expect("a template")
