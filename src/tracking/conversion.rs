@@ -139,6 +139,14 @@ impl ConversionRule {
         self.methods.contains(asked).then_some(named)
     }
 
+    /// Whether an answer with this status counts. A part of a page (206) does so only where the rule
+    /// names it: players and download managers ask for parts of anything.
+    #[must_use]
+    pub fn succeeds(&self, status: u16) -> bool {
+        let named = StatusPattern::Exactly(status);
+        self.status.iter().any(|pattern| *pattern == named || (status != 206 && pattern.matches(status)))
+    }
+
     /// Reads all fields.
     #[must_use]
     pub fn read_fields(&self, request: RequestView<'_>) -> BTreeMap<String, String> {

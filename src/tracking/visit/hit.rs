@@ -127,7 +127,7 @@ impl Hit {
         plan: &mut Answered,
     ) {
         let Some(rule) = site.conversions.get(self.conversion) else { return };
-        let succeeded = self.conditions_hold && rule.status.iter().any(|pattern| pattern.matches(status));
+        let succeeded = self.conditions_hold && rule.succeeds(status);
         let conversion = self.conversion;
         for (index, (send, payload)) in rule.send.iter().zip(self.payloads).enumerate() {
             let Some(network) = site.networks.get(send.network) else { continue };

@@ -180,6 +180,7 @@ fn the_first_outcome_that_applies_is_the_outcome() {
     assert_eq!(outcomes(&answer(prefetch, 500)), all(Outcome::Prefetch));
     assert_eq!(outcomes(&answer(begin(shop(), &Method::HEAD, "/thanks", &[]), 500)), all(Outcome::NotDocument));
     assert_eq!(outcomes(&answer(get("/thanks", &[]), 404)), all(Outcome::NotSuccess));
+    assert_eq!(outcomes(&answer(get("/thanks", &[]), 206)), all(Outcome::NotSuccess), "a part of a page");
     let mut plain = shop();
     plain.networks[0].sync = None;
     assert_eq!(outcomes(&answer(begin(plain, &Method::GET, "/thanks?order=1", &[]), 200)), [Outcome::NoClick]);
