@@ -33,6 +33,8 @@ pub struct Network {
     pub verdicts: VerdictRules,
     /// Its settings with their values.
     pub settings: BTreeMap<String, String>,
+    /// The names of all its settings, those without a value included.
+    pub setting_names: Vec<String>,
     /// What may stand under `send`.
     pub parameters: BTreeMap<String, Parameter>,
     /// Identifiers of which each group needs one.
@@ -82,15 +84,13 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         Some(preset) => catalogue::tree(preset, problems)?,
         None => Node { place: field.node.place.clone(), kind: Kind::Map(Vec::new()) },
     };
-    let declared = setting_names(&base);
+    let declared = [setting_names(&base), setting_names(field.node)].concat();
     let merged = Node::overlay(&base, &without(field.node, &declared));
     let merged = field.with_node(&merged);
     let mut section = merged.section()?;
 
-    for description in ["name", "description", "source", "verified", "examples", "preset"] {
-        let _documentation = section.get(description);
-    }
     let settings = settings(section.get("settings"), &written, field, around.base);
+    declared.iter().for_each(|name| section.know(name));
     let hosts: Vec<&str> =
         settings.iter().filter(|(_, (setting, _))| setting.host).map(|(name, _)| name.as_str()).collect();
     let parameters = parameters(section.get("parameters"));
@@ -110,11 +110,15 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let sync = section.get("sync").and_then(|field| sync(&field, &hosts));
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let delivery = section.get("delivery").map_or(around.delivery, |field| delivery(&field, around.delivery));
+    for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
+        section.know(documentation);
+    }
     section.finish();
     Some(Network {
         rules: NetworkRules { key: Arc::from(key), mode, click: click?, cookie, sync },
         request: request?,
         verdicts,
+        setting_names: settings.keys().cloned().collect(),
         settings: settings.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect(),
         parameters,
         needs,

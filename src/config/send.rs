@@ -158,7 +158,7 @@ fn unknown_parameter(name: &str, field: &Field<'_>, key: &str, network: &Network
 /// A template that asks for a name nobody has would stay silent for ever.
 fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, fields: &[(String, Value)]) {
     let mut known: Vec<&str> = network.parameters.keys().map(String::as_str).collect();
-    known.extend(network.settings.keys().map(String::as_str));
+    known.extend(network.setting_names.iter().map(String::as_str));
     known.extend(WELL_KNOWN.iter().map(|(name, _)| *name));
     known.extend(fields.iter().map(|(name, _)| name.as_str()));
     known.extend(BUILT_INS.iter().chain(&REQUEST_BUILT_INS));

@@ -18,7 +18,7 @@ use super::{
 use crate::tracking::{network::Mode, visitor::Seal};
 
 /// What concerns the process.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Server {
     /// Where visitors connect.
     pub listen: Vec<SocketAddr>,
