@@ -38,7 +38,7 @@ pub fn conversion(field: &Field<'_>, networks: &[Network], base: &Path) -> Optio
     let sends = section.require("send", "write which networks hear of it: `send: { NETWORK: {} }`");
     let sends = sends.map(|field| send(&field, networks, &fields, base)).unwrap_or_default();
     check_path_names(&section, &paths, &fields);
-    if once_per.is_none() && name.is_some() {
+    if once_per.is_none() && !section.contains("order_id") && !section.contains("once_per") {
         section.field().warn(
             "without an order id, a repeat is told by the click ID or the visitor, within 24 hours",
             Some("write `order_id: query.NAME`, or put {order_id} into the path".to_owned()),

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     conversion::WELL_KNOWN,
     decode::Field,
-    network::{Network, Parameter},
+    network::{Network, Parameter, written_pattern},
     problem::nearest,
     tree::Kind,
     value::{Literals, value},
@@ -133,7 +133,7 @@ fn checked(field: &Field<'_>, parameter: &Parameter, base: &Path) -> Option<Valu
     if let (Value::Literal(text), Some(pattern)) = (&value, &parameter.pattern)
         && !pattern.is_match(text)
     {
-        field.error(format!("`{text}` does not look as it should"), Some(format!("it must match {pattern}")));
+        field.error(format!("`{text}` does not look as it should"), Some(format!("it must match `{}`", written_pattern(pattern))));
         return None;
     }
     Some(value)
@@ -146,12 +146,12 @@ fn field_has(field: &Field<'_>, name: &str) -> bool {
 fn unknown_parameter(name: &str, field: &Field<'_>, key: &str, network: &Network) {
     let known = || network.parameters.keys().map(String::as_str).chain(["click_id", "extra"]);
     let hint = nearest(name, known()).map_or_else(
-        || format!("it takes {};", known().collect::<Vec<_>>().join(", ")),
+        || format!("it takes {}.", known().collect::<Vec<_>>().join(", ")),
         |near| format!("did you mean `{near}`?"),
     );
     field.key_error(
         format!("`{key}` has no parameter `{name}`"),
-        Some(format!("{hint} any further name goes under `extra: {{ {name}: … }}`")),
+        Some(format!("{hint} Any further name goes under `extra: {{ {name}: … }}`")),
     );
 }
 

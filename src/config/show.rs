@@ -17,7 +17,7 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
     let problems = Problems::default();
     let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
     let parse = |name: &str, text: &str| Node::parse(name, text, &problems);
-    let (Some(defaults), Some(site_defaults), Some(root)) =
+    let (Some(defaults), Some(mut site_defaults), Some(root)) =
         (parse("defaults", DEFAULTS), parse("defaults", SITE_DEFAULTS), parse("file", &text))
     else {
         return Ok(String::new());
@@ -27,8 +27,11 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
         for site in sites {
             let cookie = member(site, "cookie").cloned();
             *site = laid_over(&site_defaults, site);
+            let defaults = member(&mut site_defaults, "cookie").cloned();
             if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
-                networks.iter_mut().for_each(|entry| lay_over_preset(entry, cookie.as_ref(), &problems));
+                for entry in networks.iter_mut() {
+                    lay_over_preset(entry, defaults.as_ref(), cookie.as_ref(), &problems);
+                }
             }
         }
     }
@@ -44,8 +47,9 @@ fn member<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     }
 }
 
-/// The network's file below the entry, and between them what the site's own `cookie` overrules.
-fn lay_over_preset(entry: &mut Entry, cookie: Option<&Node>, problems: &Problems) {
+/// The network's file below the entry, and between them what the site's own `cookie` overrules; below
+/// all of it the default attributes of cookies.
+fn lay_over_preset(entry: &mut Entry, defaults: Option<&Node>, cookie: Option<&Node>, problems: &Problems) {
     let preset = match member(&mut entry.value, "preset").map(|preset| &preset.kind) {
         Some(Kind::Scalar(scalar)) => scalar.text.clone(),
         Some(Kind::List(_) | Kind::Map(_)) | None => entry.key.clone(),
@@ -54,8 +58,11 @@ fn lay_over_preset(entry: &mut Entry, cookie: Option<&Node>, problems: &Problems
     if let Kind::Map(entries) = &mut base.kind {
         entries.retain(|entry| !DOCUMENTATION.contains(&entry.key.as_str()));
     }
-    if let (Some(click), Some(cookie)) = (member(&mut base, "click"), cookie) {
-        *click = Node::overlay(click, cookie);
+    if let (Some(click), Some(defaults)) = (member(&mut base, "click"), defaults) {
+        *click = laid_over(defaults, click);
+        if let Some(cookie) = cookie {
+            *click = Node::overlay(click, cookie);
+        }
     }
     entry.value = laid_over(&base, &entry.value);
 }

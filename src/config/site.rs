@@ -10,6 +10,7 @@ use super::{
     decode::Field,
     network::{MODES, Network, Surroundings, network},
     server::Server,
+    tree::Kind,
 };
 use crate::tracking::{network::Mode, site::SiteRules};
 
@@ -46,7 +47,7 @@ pub struct UpstreamAddress {
 
 /// Reads the list under `sites`.
 pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
-    let fields = field.list().unwrap_or_default();
+    let Some(fields) = field.list() else { return Vec::new() };
     if fields.is_empty() {
         field.error("there is no site", Some("write `- upstream: http://127.0.0.1:8080`".to_owned()));
     }
@@ -63,16 +64,13 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
         let answered: Vec<Option<HostPattern>> =
             if site.hosts.is_empty() { vec![None] } else { site.hosts.iter().cloned().map(Some).collect() };
         for host in answered {
-            let what = match &host {
-                Some(HostPattern::Exact(host)) => format!("`{host}` belongs"),
-                Some(HostPattern::Below(suffix)) => format!("`*{suffix}` belongs"),
-                None => "all other hosts belong".to_owned(),
+            let (what, remedy) = match &host {
+                Some(HostPattern::Exact(host)) => (format!("`{host}` belongs"), "remove it from one of the two"),
+                Some(HostPattern::Below(suffix)) => (format!("`*{suffix}` belongs"), "remove it from one of the two"),
+                None => ("all other hosts belong".to_owned(), "say which are this one's: `hosts: [shop.example]`"),
             };
             if let Some(first) = hosts.insert(host, line) {
-                field.error(
-                    format!("{what} to the site in line {first} already"),
-                    Some("write `hosts: [NAME]`".to_owned()),
-                );
+                field.error(format!("{what} to the site in line {first} already"), remedy.to_owned());
             }
         }
         sites.push(site);
@@ -176,12 +174,18 @@ fn host_pattern(field: &Field<'_>) -> Option<HostPattern> {
 }
 
 fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
+    let remedy = "write http://HOST:PORT";
+    if !matches!(field.node.kind, Kind::Scalar(_)) {
+        field.error("a site has one server, by its address", Some(remedy.to_owned()));
+        return None;
+    }
     let text = field.text()?;
     let wrong = |message: &str, remedy: &str| {
-        field.error(format!("`{text}` {message}"), Some(remedy.to_owned()));
+        // Credentials must not be repeated.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        field.error(format!("`{shown}` {message}"), Some(remedy.to_owned()));
         None
     };
-    let remedy = "write http://HOST:PORT";
     let Ok(url) = Url::parse(text) else { return wrong("is not an address", remedy) };
     if url.scheme() != "http" {
         return wrong("cannot be reached: only http upstreams are supported", remedy);
@@ -190,7 +194,7 @@ fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
         return wrong("has a path or a query, and paths are passed on as they are", remedy);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return wrong("holds credentials, which are not sent anywhere", remedy);
+        return wrong("is written with credentials, which are not sent anywhere", remedy);
     }
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     Some(UpstreamAddress { host, port: url.port_or_known_default()? })
