@@ -154,7 +154,7 @@ struct Stage {
     headers: HeaderMap,
     event: Uuid,
     time: Timestamp,
-    _secrets: TempDir,
+    secrets: TempDir,
 }
 
 impl Stage {
@@ -185,7 +185,7 @@ impl Stage {
             headers: HeaderMap::new(),
             event: Uuid::from_u128(1),
             time: Timestamp::from_millis(1_795_253_400_000),
-            _secrets: secrets,
+            secrets,
         };
         let mut fields = String::new();
         let mut others = String::new();
@@ -214,7 +214,7 @@ impl Stage {
             "sites: [{{ upstream: 'http://127.0.0.1:1', networks: {{ {network}: {{ {block} }} }}, conversions: [
               {{ name: purchase, path: /thank-you, {fields} fields: {{ {others} }}, send: {{ {network}: {send} }} }}] }}]"
         );
-        let file = stage._secrets.path().join("throughline.yaml");
+        let file = stage.secrets.path().join("throughline.yaml");
         stage.config = Config::parse(&file, &configuration, Environment::Process)
             .map_err(|error| format!("{error}in {configuration}"))?;
         Ok(stage)

@@ -52,14 +52,17 @@ fn blocks(language: &str) -> Vec<String> {
 /// All commands of shell blocks, without their comments.
 fn commands() -> Vec<String> {
     let lines = blocks("sh").into_iter().flat_map(|block| block.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
-    lines.map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned()).filter(|it| !it.is_empty()).collect()
+    lines
+        .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+        .filter(|it| !it.is_empty())
+        .collect()
 }
 
 /// The rows of the table whose head begins so, as cells.
 fn table(head: &str) -> Vec<Vec<String>> {
     let text = readme();
-    let from = text.find(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table `{head}`"));
-    let rows = text[from..].lines().skip(3).take_while(|line| line.starts_with('|'));
+    let (_, from) = text.split_once(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table `{head}`"));
+    let rows = from.lines().skip(2).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| {
         let row = row.trim_matches('|').replace("\\|", "\u{1}");
         row.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()

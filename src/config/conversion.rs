@@ -6,9 +6,8 @@ use http::Method;
 
 use super::{
     decode::{Field, Section},
-    network::Network,
     problem::nearest,
-    send::send,
+    send::{Known, send},
     tree::Kind,
     value::{Literals, regex, value},
     verdict,
@@ -22,7 +21,7 @@ use crate::tracking::{
 };
 
 /// Decodes a conversion of a site with these networks.
-pub fn conversion(field: &Field<'_>, networks: &[Network], base: &Path) -> Option<ConversionRule> {
+pub fn conversion(field: &Field<'_>, networks: Known<'_>, base: &Path) -> Option<ConversionRule> {
     let mut section = field.section()?;
     let name = section.require("name", "write `name: purchase`").and_then(|field| name(&field));
     let paths = section

@@ -90,7 +90,9 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let mut section = merged.section()?;
 
     let settings = settings(section.get("settings"), &written, field, around.base);
-    declared.iter().for_each(|name| section.know(name));
+    for name in &declared {
+        section.know(name);
+    }
     let hosts: Vec<&str> =
         settings.iter().filter(|(_, (setting, _))| setting.host).map(|(name, _)| name.as_str()).collect();
     let parameters = parameters(section.get("parameters"));
@@ -131,6 +133,7 @@ pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observ
 
 /// The network's file to start from: `preset`, else the key's own; the inner `None`: a network of the
 /// site's own.
+#[expect(clippy::option_option, reason = "broken, a preset, or none: each is handled once, right here")]
 fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>)]) -> Option<Option<&'a str>> {
     let names = || catalogue::NETWORKS.iter().map(|(name, _)| *name);
     if let Some((_, preset)) = written.iter().find(|(name, _)| *name == "preset") {
@@ -251,7 +254,10 @@ fn value_of_setting(name: &str, setting: &Setting, field: &Field<'_>, base: &Pat
     if let Some(pattern) = &setting.pattern
         && !pattern.is_match(&text)
     {
-        field.error(format!("`{name}` does not look as it should"), Some(format!("it must match `{}`", written_pattern(pattern))));
+        field.error(
+            format!("`{name}` does not look as it should"),
+            Some(format!("it must match `{}`", written_pattern(pattern))),
+        );
         return None;
     }
     Some(text)
@@ -366,6 +372,7 @@ fn sync(field: &Field<'_>, hosts: &[&str]) -> Option<SyncRule> {
 }
 
 /// A tree without problems, for the catalogue's own listing.
+#[must_use]
 pub fn described(name: &str) -> (String, String) {
     let problems = Problems::default();
     let tree = catalogue::tree(name, &problems);

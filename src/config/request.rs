@@ -117,7 +117,8 @@ fn headers(field: &Field<'_>) -> Vec<(HeaderName, Template)> {
 fn basic(field: &Field<'_>) -> Option<(Template, Template)> {
     let mut section = field.section()?;
     let user = section.require("user", "write `user: \"{SETTING}\"`").and_then(|field| template_of(&field));
-    let password = section.require("password", "write `password: \"{SETTING}\"`").and_then(|field| secret_template(&field));
+    let password =
+        section.require("password", "write `password: \"{SETTING}\"`").and_then(|field| secret_template(&field));
     section.finish();
     Some((user?, password?))
 }
@@ -164,14 +165,14 @@ fn extra_place(field: &Field<'_>) -> Option<ExtraPlace> {
     match field.text()? {
         "query" => Some(ExtraPlace::Query),
         "form" => Some(ExtraPlace::Form),
-        text => match text.strip_prefix("json:") {
-            Some(pointer) => Some(ExtraPlace::Json(pointer.to_owned())),
-            None => {
+        text => {
+            let pointer = text.strip_prefix("json:").map(|pointer| ExtraPlace::Json(pointer.to_owned()));
+            if pointer.is_none() {
                 let remedy = "write `query`, `form` or `json:POINTER`".to_owned();
                 field.error(format!("`{text}` is no place for further parameters"), Some(remedy));
-                None
             }
-        },
+            pointer
+        }
     }
 }
 

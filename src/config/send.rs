@@ -17,8 +17,17 @@ use crate::tracking::{
     value::Value,
 };
 
+/// The networks of a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Those that could be decoded.
+    pub networks: &'a [Network],
+    /// The keys of all that are written.
+    pub written: &'a [&'a str],
+}
+
 /// Reads the map under `send`.
-pub fn send(field: &Field<'_>, networks: &[Network], fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
+pub fn send(field: &Field<'_>, networks: Known<'_>, fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
     let entries = field.entries().unwrap_or_default();
     if entries.is_empty() {
         field.error("no network hears of this conversion", Some("write `send: { NETWORK: {} }`".to_owned()));
@@ -29,12 +38,17 @@ pub fn send(field: &Field<'_>, networks: &[Network], fields: &[(String, Value)],
 fn send_to(
     key: &str,
     field: &Field<'_>,
-    networks: &[Network],
+    known: Known<'_>,
     fields: &[(String, Value)],
     base: &Path,
 ) -> Option<SendRule> {
+    let networks = known.networks;
     let Some(index) = networks.iter().position(|network| &*network.rules.key == key) else {
-        let names = || networks.iter().map(|network| &*network.rules.key);
+        if known.written.contains(&key) {
+            // What is wrong with it was said where it stands.
+            return None;
+        }
+        let names = || known.written.iter().copied();
         let remedy = nearest(key, names()).map_or_else(
             || format!("networks of this site: {}", names().collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean `{near}`?"),
@@ -133,7 +147,10 @@ fn checked(field: &Field<'_>, parameter: &Parameter, base: &Path) -> Option<Valu
     if let (Value::Literal(text), Some(pattern)) = (&value, &parameter.pattern)
         && !pattern.is_match(text)
     {
-        field.error(format!("`{text}` does not look as it should"), Some(format!("it must match `{}`", written_pattern(pattern))));
+        field.error(
+            format!("`{text}` does not look as it should"),
+            Some(format!("it must match `{}`", written_pattern(pattern))),
+        );
         return None;
     }
     Some(value)

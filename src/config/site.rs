@@ -9,6 +9,7 @@ use super::{
     cookie::{cookie_rule, decode as decode_cookie},
     decode::Field,
     network::{MODES, Network, Surroundings, network},
+    send::Known,
     server::Server,
     tree::Kind,
 };
@@ -61,8 +62,9 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
         if let Some(first) = names.insert(site.rules.name.to_string(), line) {
             field.error(format!("the site in line {first} is called `{}` too", site.rules.name), None);
         }
+        let is_catch_all = site.hosts.is_empty() && !is_written(field, "hosts");
         let answered: Vec<Option<HostPattern>> =
-            if site.hosts.is_empty() { vec![None] } else { site.hosts.iter().cloned().map(Some).collect() };
+            if is_catch_all { vec![None] } else { site.hosts.iter().cloned().map(Some).collect() };
         for host in answered {
             let (what, remedy) = match &host {
                 Some(HostPattern::Exact(host)) => (format!("`{host}` belongs"), "remove it from one of the two"),
@@ -76,6 +78,11 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
         sites.push(site);
     }
     sites
+}
+
+fn is_written(field: &Field<'_>, key: &str) -> bool {
+    matches!(&field.node.kind, Kind::Map(entries)
+        if entries.iter().any(|entry| entry.key == key && !entry.value.is_null()))
 }
 
 fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Option<Site> {
@@ -95,12 +102,15 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         let _checked = decode_cookie(field);
     }
     let around = Surroundings { site_cookie, delivery: server.delivery, base: folder };
-    let networks = section.get("networks").map(|field| networks(&field, around)).unwrap_or_default();
+    let networks_field = section.get("networks");
+    let networks = networks_field.as_ref().map(|field| networks(field, around)).unwrap_or_default();
+    let written = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
+    let written: Vec<&str> = written.into_iter().map(|(key, _)| key).collect();
     let conversions = section.get("conversions").and_then(|field| field.list()).unwrap_or_default();
     let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     let mut rules = Vec::new();
     for field in &conversions {
-        let Some(rule) = conversion(field, &networks, folder) else { continue };
+        let Some(rule) = conversion(field, Known { networks: &networks, written: &written }, folder) else { continue };
         if let Some(first) = seen.insert(Arc::clone(&rule.name), field.node.place.line) {
             field.error(format!("the conversion in line {first} is called `{}` too", rule.name), None);
         }
@@ -109,7 +119,10 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     section.finish();
     let rules = SiteRules {
-        name: written_name.unwrap_or_else(|| Arc::from("default")),
+        // A name that cannot be read must not seem to be another site's, too.
+        name: written_name.unwrap_or_else(|| {
+            if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
+        }),
         mode: stricter(server.tracking, mode),
         cookie: cookie_rule(&[site_cookie], field, "cookie"),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
@@ -155,6 +168,9 @@ fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
 }
 
 fn host_patterns(field: &Field<'_>) -> Vec<HostPattern> {
+    if field.one_or_many().is_empty() {
+        field.error("there is no host", "remove the key to answer for all hosts".to_owned());
+    }
     field.one_or_many().iter().filter_map(host_pattern).collect()
 }
 

@@ -84,6 +84,7 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
 }
 
 /// Reads `KIND.NAME` and `KIND.NAME | regex("…")`; the outer `None`: it is no source.
+#[expect(clippy::option_option, reason = "no source, a broken one, or one: each is handled once, right above")]
 fn source(field: &Field<'_>, text: &str) -> Option<Option<Value>> {
     let (place, filter) = match text.split_once('|') {
         Some((place, filter)) => (place.trim(), Some(filter.trim())),

@@ -110,7 +110,8 @@ fn networks_lists_them_and_prints_one() {
 
 #[test]
 fn a_command_line_that_is_wrong_ends_with_2() {
-    for arguments in [["nonsense"].as_slice(), &["check", "--nonsense"], &["outbox"], &["outbox", "list", "--state", "x"]]
+    for arguments in
+        [["nonsense"].as_slice(), &["check", "--nonsense"], &["outbox"], &["outbox", "list", "--state", "x"]]
     {
         assert_eq!(run(arguments, Path::new("nowhere.yaml")).0, Some(2), "{arguments:?}");
     }
@@ -118,14 +119,16 @@ fn a_command_line_that_is_wrong_ends_with_2() {
 
 #[test]
 fn the_outbox_of_a_proxy_that_never_ran_says_so() {
-    let (code, _, err) = said(Proxy::with("sites: [{ upstream: 'http://127.0.0.1:1' }]\n").command(&["outbox", "list"]));
+    let (code, _, err) =
+        said(Proxy::with("sites: [{ upstream: 'http://127.0.0.1:1' }]\n").command(&["outbox", "list"]));
     assert_eq!(code, Some(1));
     assert!(err.contains("there is no store in"), "{err}");
 }
 
 #[test]
 fn the_outbox_shows_orders_and_clicks_but_no_person() {
-    let (origin, network) = (Origin::start(), AdNetwork::answering(["ERROR: Goal ID is invalid."]));
+    let (origin, network) =
+        (Origin::start(), AdNetwork::answering(["ERROR: Goal ID is invalid. (CANARY@mail.example)"]));
     let personal = "email: query.email\nphone: query.phone\nfields: { first_name: query.name }";
     let configuration = shop_with(&origin, &network, personal).replace(
         &format!("{{ goal: {GOAL} }}"),
