@@ -55,7 +55,7 @@ fn every_example_of_every_network_comes_true() {
 #[test]
 fn an_example_that_is_wrong_is_found_out() {
     for (network, right, wrong, said) in [
-        ("exoclick", "value=10&tag=abc", "value=10&tag=abd", "tag=abd"),
+        ("exoclick", "value=10&tag=abc", "value=10&tag=xyz", "tag=xyz"),
         ("exoclick", "https://s.orbsrv.com/tag.php?goal", "https://s.orbsrv.net/tag.php?goal", "orbsrv.net"),
         ("exoclick", "verdict: already_known", "verdict: delivered", "already_known"),
         ("rokt", "Charset: utf-8\n        Content-Type", "Charset: utf-16\n        Content-Type", "utf-16"),

@@ -34,10 +34,10 @@ sites:
 
 #[test]
 fn check_finds_everything_in_one_run_and_ends_with_78() {
-    let setup = Proxy::with("sites:\n  - upstrem: http://127.0.0.1:8080\n    networks: { exoclik: {} }\n");
+    let setup = Proxy::with("sites:\n  - upstreams: http://127.0.0.1:8080\n    networks: { exoclik: {} }\n");
     let (code, out, err) = said(setup.command(&["check"]));
     assert_eq!((code, out.as_str()), (Some(78), ""));
-    for expected in ["upstrem: unknown key `upstrem`; did you mean `upstream`?", "did you mean `exoclick`?"] {
+    for expected in ["upstreams: unknown key `upstreams`; did you mean `upstream`?", "did you mean `exoclick`?"] {
         assert!(err.contains(expected), "{err}");
     }
     assert!(err.lines().all(|line| line.contains("throughline.yaml:")), "{err}");
