@@ -23,6 +23,10 @@ macro_rules! metrics {
         }
 
         impl Metrics {
+            /// Name without prefix, labels and the lines of the HELP text of every metric.
+            pub const DESCRIBED: &[(&str, &[&str], &[&str])] =
+                &[$( (stringify!($name), &[$($label),*], &[$($help),+]), )+];
+
             /// Creates and registers everything.
             #[must_use]
             pub fn new() -> Self {

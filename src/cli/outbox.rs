@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::{Exit, check, complain, say};
 use crate::{
     config::{Config, Environment},
-    store::inspector::{Filter, InspectError, Inspector, RowDetail, RowState, RowSummary},
+    store::{
+        inspector::{Filter, InspectError, Inspector, RowDetail, RowState, RowSummary},
+        row::StoredAnswer,
+    },
     tracking::{event::Datum, timestamp::Timestamp},
 };
 
@@ -94,12 +97,16 @@ fn print_list(folder: &Path, list: List) -> Result<Exit, InspectError> {
         Filter { site: list.site, network: list.network, conversion: list.conversion, state, limit: list.limit };
     let rows = Inspector::open(folder)?.list(&filter)?;
     if list.json {
-        rows.iter().for_each(|row| say(&json!(row).to_string()));
+        for row in &rows {
+            say(&json!(row).to_string());
+        }
     } else if rows.is_empty() {
         say("nothing here");
     } else {
         say(&line(["EVENT", "TIME", "SITE", "CONVERSION", "NETWORK", "STATE", "TRIES", "VERDICT"]));
-        rows.iter().for_each(|row| say(&summary(row)));
+        for row in &rows {
+            say(&summary(row));
+        }
     }
     Ok(Exit::Success)
 }
@@ -167,6 +174,7 @@ fn describe(row: &RowDetail) -> Value {
         };
         (name.clone(), masked(name, value))
     });
+    let answer = row.last_answer.clone().map(|answer| StoredAnswer { body: without(&answer.body, row), ..answer });
     json!({
         "event": it.event_id,
         "time": it.time.rfc3339(),
@@ -182,14 +190,30 @@ fn describe(row: &RowDetail) -> Value {
         "clicks": row.payload.clicks,
         "fields": Value::Object(fields.collect()),
         "parameters": Value::Object(parameters.collect()),
-        "answer": row.last_answer,
+        "answer": answer,
     })
 }
 
 /// Hides what tells a person: the operator needs orders and clicks, not addresses.
 fn masked(name: &str, value: Value) -> Value {
-    let is_personal = PERSONAL.iter().any(|word| name.to_lowercase().contains(word));
-    if is_personal { Value::from("***") } else { value }
+    if is_personal(name) { Value::from("***") } else { value }
+}
+
+/// A network may repeat in its answer what it was sent.
+fn without(text: &str, row: &RowDetail) -> String {
+    let fields = row.payload.fields.iter().map(|(name, text)| (name, vec![text]));
+    let parameters = row.payload.parameters.iter().map(|(name, datum)| match datum {
+        Datum::One(text) => (name, vec![text]),
+        Datum::Many(texts) => (name, texts.iter().collect()),
+    });
+    let personal = fields.chain(parameters).filter(|(name, _)| is_personal(name)).flat_map(|(_, texts)| texts);
+    let long_enough = personal.filter(|value| value.len() > 2);
+    long_enough.fold(text.to_owned(), |text, value| text.replace(value.as_str(), "***"))
+}
+
+fn is_personal(name: &str) -> bool {
+    let name = name.to_lowercase();
+    PERSONAL.iter().any(|word| name.contains(word))
 }
 
 /// Parts of names under which personal values travel.

@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     decode::{Field, Section},
     problem::nearest,
-    send::{Accounts, send},
+    send::{Known, send},
     tree::Kind,
     value::{Literals, regex, value},
     verdict,
@@ -21,7 +21,7 @@ use crate::tracking::{
 };
 
 /// Decodes a conversion of a site with these networks.
-pub fn conversion(field: &Field<'_>, accounts: Accounts<'_>, base: &Path) -> Option<ConversionRule> {
+pub fn conversion(field: &Field<'_>, networks: Known<'_>, base: &Path) -> Option<ConversionRule> {
     let mut section = field.section()?;
     let name = section.require("name", "write `name: purchase`").and_then(|field| name(&field));
     let paths = section
@@ -35,9 +35,9 @@ pub fn conversion(field: &Field<'_>, accounts: Accounts<'_>, base: &Path) -> Opt
     let once_per = once_per(&mut section, &fields, base);
     let dedup_window = section.get("dedup_window").and_then(|field| field.duration()).unwrap_or(DEFAULT_WINDOW);
     let sends = section.require("send", "write which networks hear of it: `send: { NETWORK: {} }`");
-    let sends = sends.map(|field| send(&field, accounts, &fields, base)).unwrap_or_default();
+    let sends = sends.map(|field| send(&field, networks, &fields, base)).unwrap_or_default();
     check_path_names(&section, &paths, &fields);
-    if once_per.is_none() && !["once_per", "order_id"].iter().any(|key| section.contains(key)) {
+    if once_per.is_none() && !section.contains("order_id") && !section.contains("once_per") {
         section.field().warn(
             "without an order id, a repeat is told by the click ID or the visitor, within 24 hours",
             Some("write `order_id: query.NAME`, or put {order_id} into the path".to_owned()),

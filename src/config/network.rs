@@ -31,8 +31,10 @@ pub struct Network {
     pub request: RequestRule,
     /// Its verdicts.
     pub verdicts: VerdictRules,
-    /// Its settings; those without a value by their names alone.
-    pub settings: BTreeMap<String, Option<String>>,
+    /// Its settings with their values.
+    pub settings: BTreeMap<String, String>,
+    /// The names of all its settings, those without a value included.
+    pub setting_names: Vec<String>,
     /// What may stand under `send`.
     pub parameters: BTreeMap<String, Parameter>,
     /// Identifiers of which each group needs one.
@@ -82,19 +84,19 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         Preset::Known(preset) => catalogue::tree(preset, problems)?,
         Preset::None => Node { place: field.node.place.clone(), kind: Kind::Map(Vec::new()) },
     };
-    let declared = setting_names(&base);
+    let declared = [setting_names(&base), setting_names(field.node)].concat();
     let merged = Node::overlay(&base, &without(field.node, &declared));
     let merged = field.with_node(&merged);
     let mut section = merged.section()?;
 
-    for description in ["name", "description", "source", "verified", "examples", "preset"] {
-        let _documentation = section.get(description);
-    }
     let settings = settings(section.get("settings"), &written, field, around.base);
+    for name in &declared {
+        section.know(name);
+    }
     let hosts: Vec<&str> =
         settings.iter().filter(|(_, (setting, _))| setting.host).map(|(name, _)| name.as_str()).collect();
     let parameters = parameters(section.get("parameters"));
-    let click = section.get("click").and_then(|click| click_rule(key, &click));
+    let click = section.get("click").and_then(|click| click_rule(key, &click, field));
     if click.is_none() && !section.contains("click") {
         field.error(
             "`click` is missing",
@@ -110,12 +112,16 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let sync = section.get("sync").and_then(|field| sync(&field, &hosts));
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let delivery = section.get("delivery").map_or(around.delivery, |field| delivery(&field, around.delivery));
+    for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
+        section.know(documentation);
+    }
     section.finish();
     Some(Network {
         rules: NetworkRules { key: Arc::from(key), mode, click: click?, cookie, sync },
         request: request?,
         verdicts,
-        settings: settings.into_iter().map(|(name, (_, value))| (name, value)).collect(),
+        setting_names: settings.keys().cloned().collect(),
+        settings: settings.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect(),
         parameters,
         needs,
         delivery,
@@ -156,7 +162,7 @@ fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>
         return Some(Preset::None);
     }
     let hint = nearest(key, names()).map_or_else(
-        || format!("known networks: {}", names().collect::<Vec<_>>().join(", ")),
+        || format!("known networks: {}.", names().collect::<Vec<_>>().join(", ")),
         |near| format!("did you mean `{near}`?"),
     );
     field.key_error(
@@ -254,7 +260,10 @@ fn value_of_setting(name: &str, setting: &Setting, field: &Field<'_>, base: &Pat
     if let Some(pattern) = &setting.pattern
         && !pattern.is_match(&text)
     {
-        field.error(format!("`{name}` does not look as it should"), Some(format!("it must match {pattern}")));
+        field.error(
+            format!("`{name}` does not look as it should"),
+            Some(format!("it must match `{}`", written_pattern(pattern))),
+        );
         return None;
     }
     Some(text)
@@ -284,14 +293,26 @@ fn parameter(field: &Field<'_>) -> Option<Parameter> {
 }
 
 fn whole_pattern(field: &Field<'_>) -> Option<Regex> {
-    value::regex(field, &format!("^(?:{})$", field.text()?))
+    value::regex(field, field.text()?)?;
+    Regex::new(&format!("^(?:{})$", field.text()?)).ok()
 }
 
-fn click_rule(key: &str, field: &Field<'_>) -> Option<ClickRule> {
+/// A pattern as it was written, without what makes it match the whole.
+pub fn written_pattern(pattern: &Regex) -> &str {
+    let whole = pattern.as_str();
+    whole.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(whole)
+}
+
+fn click_rule(key: &str, field: &Field<'_>, block: &Field<'_>) -> Option<ClickRule> {
     let mut section = field.section()?;
-    let param = section
-        .require("param", "write the name of the query parameter in which your ad links carry the click ID")
-        .and_then(|field| field.text().map(ToOwned::to_owned));
+    let param = section.get("param").and_then(|field| field.text().map(ToOwned::to_owned));
+    if !section.contains("param") {
+        // The map may stand in the network's file; what is missing belongs into the operator's.
+        block.key_error(
+            "`click.param` is missing",
+            "write `click: { param: NAME }`, the query parameter in which your ad links carry the click ID".to_owned(),
+        );
+    }
     let cookie = section.get("cookie").and_then(|field| cookie_name(&field)).unwrap_or_else(|| format!("_{key}_cid"));
     let ttl = section.get("ttl").and_then(|field| field.duration()).unwrap_or(DEFAULT_TTL);
     let keep = section.get("keep").and_then(|field| field.choice(&KEEPS)).unwrap_or_default();

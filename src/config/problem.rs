@@ -4,6 +4,7 @@
 //! gathers, sorts and words; which inputs are problems is decided by whoever reads them.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -82,11 +83,13 @@ impl Problems {
         self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// The problems by file, line and column, each once.
+    /// The problems by file, line and column, each once: what several readers of the same value said
+    /// of it stays under the first path.
     pub fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems.sort();
-        problems.dedup();
+        let mut told = BTreeSet::new();
+        problems.retain(|problem| told.insert((problem.place.clone(), problem.message.clone())));
         problems
     }
 }

@@ -1,11 +1,11 @@
 //! Decoding of a network's request: address, query, headers, body.
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header};
 use url::Url;
 
 use super::{
     decode::{Field, Section},
-    tree::Kind,
+    tree::{Kind, Origin},
     value::{template, template_of},
 };
 use crate::tracking::{
@@ -68,7 +68,12 @@ pub fn url(field: &Field<'_>, hosts: &[&str]) -> Option<UrlRule> {
     let sample = authority.replace(['{', '}'], "").replace('_', "-");
     let host_is_plain = Url::parse(&format!("{scheme}://{sample}/")).is_ok_and(|url| url.username().is_empty());
     if !host_is_plain || authority.contains('@') {
-        return wrong(format!("`{authority}` is not a host"), "credentials belong under `basic`");
+        // Credentials must not be repeated.
+        let (remedy, shown) = match authority.rsplit_once('@') {
+            Some((_, host)) => ("write credentials under `basic`", format!("`…@{host}`")),
+            None => ("write a name or an address, and a port if need be", format!("`{authority}`")),
+        };
+        return wrong(format!("{shown} is not a host"), remedy);
     }
     if rest.contains('#') {
         return wrong("an address that is called has no `#`".to_owned(), "write `%23` for the character itself");
@@ -99,6 +104,7 @@ fn headers(field: &Field<'_>) -> Vec<(HeaderName, Template)> {
     entries
         .into_iter()
         .filter_map(|(name, field)| match HeaderName::try_from(name) {
+            Ok(header) if header == header::AUTHORIZATION => Some((header, secret_template(&field)?)),
             Ok(header) => Some((header, template_of(&field)?)),
             Err(_) => {
                 field.error(format!("`{name}` is not the name of a header"), None);
@@ -111,9 +117,23 @@ fn headers(field: &Field<'_>) -> Vec<(HeaderName, Template)> {
 fn basic(field: &Field<'_>) -> Option<(Template, Template)> {
     let mut section = field.section()?;
     let user = section.require("user", "write `user: \"{SETTING}\"`").and_then(|field| template_of(&field));
-    let password = section.require("password", "write `password: \"{SETTING}\"`").and_then(|field| template_of(&field));
+    let password =
+        section.require("password", "write `password: \"{SETTING}\"`").and_then(|field| secret_template(&field));
     section.finish();
     Some((user?, password?))
+}
+
+/// Reads a template that must not be all there is: credentials don't stand in a configuration.
+fn secret_template(field: &Field<'_>) -> Option<Template> {
+    let template = template_of(field)?;
+    if field.scalar()?.origin == Origin::Written && template.as_literal().is_some() {
+        field.error(
+            "credentials must not stand here in clear text",
+            "write `${NAME}`, or the `{name}` of a setting that is `secret: true`".to_owned(),
+        );
+        return None;
+    }
+    Some(template)
 }
 
 fn body(section: &mut Section<'_>) -> BodyRule {
@@ -145,14 +165,14 @@ fn extra_place(field: &Field<'_>) -> Option<ExtraPlace> {
     match field.text()? {
         "query" => Some(ExtraPlace::Query),
         "form" => Some(ExtraPlace::Form),
-        text => match text.strip_prefix("json:") {
-            Some(pointer) => Some(ExtraPlace::Json(pointer.to_owned())),
-            None => {
+        text => {
+            let pointer = text.strip_prefix("json:").map(|pointer| ExtraPlace::Json(pointer.to_owned()));
+            if pointer.is_none() {
                 let remedy = "write `query`, `form` or `json:POINTER`".to_owned();
                 field.error(format!("`{text}` is no place for further parameters"), Some(remedy));
-                None
             }
-        },
+            pointer
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Decoding of `send`: what each network hears of a conversion.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use super::{
     conversion::WELL_KNOWN,
     decode::Field,
-    network::{Network, Parameter},
+    network::{Network, Parameter, written_pattern},
     problem::nearest,
     tree::Kind,
     value::{Literals, value},
@@ -19,43 +19,36 @@ use crate::tracking::{
 
 /// The networks of a site.
 #[derive(Clone, Copy, Debug)]
-pub struct Accounts<'a> {
-    /// Those in order.
+pub struct Known<'a> {
+    /// Those that could be decoded.
     pub networks: &'a [Network],
-    /// The keys of all, those with mistakes included.
-    pub declared: &'a [&'a str],
+    /// The keys of all that are written.
+    pub written: &'a [&'a str],
 }
 
 /// Reads the map under `send`.
-pub fn send(
-    field: &Field<'_>,
-    Accounts { networks, declared }: Accounts<'_>,
-    fields: &[(String, Value)],
-    base: &Path,
-) -> Vec<SendRule> {
+pub fn send(field: &Field<'_>, networks: Known<'_>, fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
     let entries = field.entries().unwrap_or_default();
     if entries.is_empty() {
         field.error("no network hears of this conversion", Some("write `send: { NETWORK: {} }`".to_owned()));
     }
-    entries
-        .into_iter()
-        .filter_map(|(key, field)| send_to(key, &field, Accounts { networks, declared }, fields, base))
-        .collect()
+    entries.into_iter().filter_map(|(key, field)| send_to(key, &field, networks, fields, base)).collect()
 }
 
 fn send_to(
     key: &str,
     field: &Field<'_>,
-    Accounts { networks, declared }: Accounts<'_>,
+    known: Known<'_>,
     fields: &[(String, Value)],
     base: &Path,
 ) -> Option<SendRule> {
+    let networks = known.networks;
     let Some(index) = networks.iter().position(|network| &*network.rules.key == key) else {
-        // What is wrong with that network has been said where it stands.
-        if declared.contains(&key) {
+        if known.written.contains(&key) {
+            // What is wrong with it was said where it stands.
             return None;
         }
-        let names = || networks.iter().map(|network| &*network.rules.key);
+        let names = || known.written.iter().copied();
         let remedy = nearest(key, names()).map_or_else(
             || format!("networks of this site: {}", names().collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean `{near}`?"),
@@ -68,7 +61,7 @@ fn send_to(
     let click_id = section.get("click_id").and_then(|field| value(&field, base, Literals::Allowed));
     let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
     let mut values = Values {
-        names: ConfiguredNames { settings: values_of_settings(network), ..ConfiguredNames::default() },
+        names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() },
         captured: vec![],
     };
     for (name, field) in section.take_rest() {
@@ -104,10 +97,6 @@ fn send_to(
         wanted: wanted(network, &rule),
         postback: Arc::new(rule),
     })
-}
-
-fn values_of_settings(network: &Network) -> BTreeMap<String, String> {
-    network.settings.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
 }
 
 struct Values {
@@ -158,7 +147,10 @@ fn checked(field: &Field<'_>, parameter: &Parameter, base: &Path) -> Option<Valu
     if let (Value::Literal(text), Some(pattern)) = (&value, &parameter.pattern)
         && !pattern.is_match(text)
     {
-        field.error(format!("`{text}` does not look as it should"), Some(format!("it must match {pattern}")));
+        field.error(
+            format!("`{text}` does not look as it should"),
+            Some(format!("it must match `{}`", written_pattern(pattern))),
+        );
         return None;
     }
     Some(value)
@@ -171,19 +163,19 @@ fn field_has(field: &Field<'_>, name: &str) -> bool {
 fn unknown_parameter(name: &str, field: &Field<'_>, key: &str, network: &Network) {
     let known = || network.parameters.keys().map(String::as_str).chain(["click_id", "extra"]);
     let hint = nearest(name, known()).map_or_else(
-        || format!("it takes {};", known().collect::<Vec<_>>().join(", ")),
+        || format!("it takes {}.", known().collect::<Vec<_>>().join(", ")),
         |near| format!("did you mean `{near}`?"),
     );
     field.key_error(
         format!("`{key}` has no parameter `{name}`"),
-        Some(format!("{hint} any further name goes under `extra: {{ {name}: … }}`")),
+        Some(format!("{hint} Any further name goes under `extra: {{ {name}: … }}`")),
     );
 }
 
 /// A template that asks for a name nobody has would stay silent for ever.
 fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, fields: &[(String, Value)]) {
     let mut known: Vec<&str> = network.parameters.keys().map(String::as_str).collect();
-    known.extend(network.settings.keys().map(String::as_str));
+    known.extend(network.setting_names.iter().map(String::as_str));
     known.extend(WELL_KNOWN.iter().map(|(name, _)| *name));
     known.extend(fields.iter().map(|(name, _)| name.as_str()));
     known.extend(BUILT_INS.iter().chain(&REQUEST_BUILT_INS));

@@ -12,13 +12,13 @@ use super::{
     decode::{Field, Section},
     delivery::{DeliverySettings, delivery},
     network::MODES,
-    tree::Origin,
+    tree::{Kind, Origin},
     value,
 };
 use crate::tracking::{network::Mode, visitor::Seal};
 
 /// What concerns the process.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Server {
     /// Where visitors connect.
     pub listen: Vec<SocketAddr>,
@@ -104,6 +104,10 @@ fn addresses(field: &Field<'_>) -> Vec<SocketAddr> {
 }
 
 fn address(field: &Field<'_>) -> Option<SocketAddr> {
+    if matches!(field.node.kind, Kind::Map(_)) {
+        field.error("a listener is an address, and plain http", Some("write ADDRESS:PORT".to_owned()));
+        return None;
+    }
     let text = field.text()?;
     let parsed = text.replace("localhost:", "127.0.0.1:").parse().ok();
     if parsed.is_none() {
@@ -119,7 +123,7 @@ fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String
     let Some(mut section) = field.section() else { return (None, None) };
     let listen = section.get("listen");
     let address = listen.as_ref().and_then(address);
-    let token = section.get("token").and_then(|field| secret_text(&field, "token", folder));
+    let token = section.get("token").and_then(|field| secret_text(&field, "token", "THROUGHLINE_ADMIN_TOKEN", folder));
     if let (Some(address), Some(listen), None) = (address, &listen, &token)
         && !address.ip().is_loopback()
         && !section.contains("token")
@@ -134,10 +138,9 @@ fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String
 }
 
 /// A text that must not stand in the file itself.
-fn secret_text(field: &Field<'_>, name: &str, folder: &Path) -> Option<String> {
+fn secret_text(field: &Field<'_>, name: &str, variable: &str, folder: &Path) -> Option<String> {
     let scalar = value::secret(field, folder)?;
     if scalar.origin == Origin::Written {
-        let variable = format!("THROUGHLINE_{}", name.to_uppercase());
         field.error(
             format!("`{name}` is a secret and must not stand here in clear text"),
             Some(format!("write `${{{variable}}}` and set that variable, or {{ file: PATH }}")),
@@ -156,7 +159,7 @@ fn state(field: &Field<'_>, folder: &Path) -> Option<PathBuf> {
 
 fn secrets(field: &Field<'_>, folder: &Path) -> Vec<String> {
     let read = |field: Field<'_>| {
-        let text = secret_text(&field, "secret", folder)?;
+        let text = secret_text(&field, "secret", "THROUGHLINE_SECRET", folder)?;
         if let Err(short) = Seal::new([text.as_str()]) {
             field.error(short.to_string(), Some("make one with `openssl rand -base64 32`".to_owned()));
         }

@@ -17,17 +17,21 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
     let problems = Problems::default();
     let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
     let parse = |name: &str, text: &str| Node::parse(name, text, &problems);
-    let (Some(defaults), Some(site_defaults), Some(root)) =
+    let (Some(defaults), Some(mut site_defaults), Some(root)) =
         (parse("defaults", DEFAULTS), parse("defaults", SITE_DEFAULTS), parse("file", &text))
     else {
         return Ok(String::new());
     };
-    let mut effective = Node::overlay(&defaults, &root);
+    let mut effective = laid_over(&defaults, &root);
     if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
         for site in sites {
-            *site = Node::overlay(&site_defaults, site);
+            let cookie = member(site, "cookie").cloned();
+            *site = laid_over(&site_defaults, site);
+            let defaults = member(&mut site_defaults, "cookie").cloned();
             if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
-                networks.iter_mut().for_each(|entry| lay_over_preset(entry, &problems));
+                for entry in networks.iter_mut() {
+                    lay_over_preset(entry, defaults.as_ref(), cookie.as_ref(), &problems);
+                }
             }
         }
     }
@@ -43,7 +47,9 @@ fn member<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     }
 }
 
-fn lay_over_preset(entry: &mut Entry, problems: &Problems) {
+/// The network's file below the entry, and between them what the site's own `cookie` overrules; below
+/// all of it the default attributes of cookies.
+fn lay_over_preset(entry: &mut Entry, defaults: Option<&Node>, cookie: Option<&Node>, problems: &Problems) {
     let preset = match member(&mut entry.value, "preset").map(|preset| &preset.kind) {
         Some(Kind::Scalar(scalar)) => scalar.text.clone(),
         Some(Kind::List(_) | Kind::Map(_)) | None => entry.key.clone(),
@@ -52,11 +58,32 @@ fn lay_over_preset(entry: &mut Entry, problems: &Problems) {
     if let Kind::Map(entries) = &mut base.kind {
         entries.retain(|entry| !DOCUMENTATION.contains(&entry.key.as_str()));
     }
-    entry.value = Node::overlay(&base, &entry.value);
+    if let (Some(click), Some(defaults)) = (member(&mut base, "click"), defaults) {
+        *click = laid_over(defaults, click);
+        if let Some(cookie) = cookie {
+            *click = Node::overlay(click, cookie);
+        }
+    }
+    entry.value = laid_over(&base, &entry.value);
+}
+
+/// Like [`Node::overlay`], except that a null stays: whoever reads the result lays it over the same
+/// network file again, and what was removed must not come back.
+fn laid_over(base: &Node, over: &Node) -> Node {
+    let (Kind::Map(below), Kind::Map(above)) = (&base.kind, &over.kind) else { return over.clone() };
+    let mut merged = below.clone();
+    for entry in above {
+        match merged.iter_mut().find(|old| old.key == entry.key) {
+            Some(old) => old.value = laid_over(&old.value, &entry.value),
+            None => merged.push(entry.clone()),
+        }
+    }
+    Node { place: over.place.clone(), kind: Kind::Map(merged) }
 }
 
 fn print(node: &Node, indent: usize, out: &mut String) {
     match &node.kind {
+        Kind::Scalar(scalar) if scalar.is_null() => out.push_str(" null\n"),
         Kind::Scalar(scalar) => {
             // Writing to a string cannot fail, here and below.
             let _infallible = writeln!(out, " {}", scalar_text(scalar));

@@ -9,8 +9,9 @@ use super::{
     cookie::{cookie_rule, decode as decode_cookie},
     decode::Field,
     network::{MODES, Network, Surroundings, network},
-    send::Accounts,
+    send::Known,
     server::Server,
+    tree::Kind,
 };
 use crate::tracking::{network::Mode, site::SiteRules};
 
@@ -47,7 +48,7 @@ pub struct UpstreamAddress {
 
 /// Reads the list under `sites`.
 pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
-    let fields = field.list().unwrap_or_default();
+    let Some(fields) = field.list() else { return Vec::new() };
     if fields.is_empty() {
         field.error("there is no site", Some("write `- upstream: http://127.0.0.1:8080`".to_owned()));
     }
@@ -61,24 +62,27 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
         if let Some(first) = names.insert(site.rules.name.to_string(), line) {
             field.error(format!("the site in line {first} is called `{}` too", site.rules.name), None);
         }
+        let is_catch_all = site.hosts.is_empty() && !is_written(field, "hosts");
         let answered: Vec<Option<HostPattern>> =
-            if site.hosts.is_empty() { vec![None] } else { site.hosts.iter().cloned().map(Some).collect() };
+            if is_catch_all { vec![None] } else { site.hosts.iter().cloned().map(Some).collect() };
         for host in answered {
-            let what = match &host {
-                Some(HostPattern::Exact(host)) => format!("`{host}` belongs"),
-                Some(HostPattern::Below(suffix)) => format!("`*{suffix}` belongs"),
-                None => "all other hosts belong".to_owned(),
+            let (what, remedy) = match &host {
+                Some(HostPattern::Exact(host)) => (format!("`{host}` belongs"), "remove it from one of the two"),
+                Some(HostPattern::Below(suffix)) => (format!("`*{suffix}` belongs"), "remove it from one of the two"),
+                None => ("all other hosts belong".to_owned(), "say which are this one's: `hosts: [shop.example]`"),
             };
             if let Some(first) = hosts.insert(host, line) {
-                field.error(
-                    format!("{what} to the site in line {first} already"),
-                    Some("write `hosts: [NAME]`".to_owned()),
-                );
+                field.error(format!("{what} to the site in line {first} already"), remedy.to_owned());
             }
         }
         sites.push(site);
     }
     sites
+}
+
+fn is_written(field: &Field<'_>, key: &str) -> bool {
+    matches!(&field.node.kind, Kind::Map(entries)
+        if entries.iter().any(|entry| entry.key == key && !entry.value.is_null()))
 }
 
 fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Option<Site> {
@@ -99,16 +103,14 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
     }
     let around = Surroundings { site_cookie, delivery: server.delivery, base: folder };
     let networks_field = section.get("networks");
-    let declared = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
-    let declared: Vec<&str> = declared.into_iter().map(|(key, _)| key).collect();
-    let networks = networks_field.map(|field| networks(&field, around)).unwrap_or_default();
+    let networks = networks_field.as_ref().map(|field| networks(field, around)).unwrap_or_default();
+    let written = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
+    let written: Vec<&str> = written.into_iter().map(|(key, _)| key).collect();
     let conversions = section.get("conversions").and_then(|field| field.list()).unwrap_or_default();
     let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     let mut rules = Vec::new();
     for field in &conversions {
-        let Some(rule) = conversion(field, Accounts { networks: &networks, declared: &declared }, folder) else {
-            continue;
-        };
+        let Some(rule) = conversion(field, Known { networks: &networks, written: &written }, folder) else { continue };
         if let Some(first) = seen.insert(Arc::clone(&rule.name), field.node.place.line) {
             field.error(format!("the conversion in line {first} is called `{}` too", rule.name), None);
         }
@@ -117,7 +119,10 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     section.finish();
     let rules = SiteRules {
-        name: written_name.unwrap_or_else(|| Arc::from("default")),
+        // A name that cannot be read must not seem to be another site's, too.
+        name: written_name.unwrap_or_else(|| {
+            if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
+        }),
         mode: stricter(server.tracking, mode),
         cookie: cookie_rule(&[site_cookie], field, "cookie"),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
@@ -163,6 +168,9 @@ fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
 }
 
 fn host_patterns(field: &Field<'_>) -> Vec<HostPattern> {
+    if field.one_or_many().is_empty() {
+        field.error("there is no host", "remove the key to answer for all hosts".to_owned());
+    }
     field.one_or_many().iter().filter_map(host_pattern).collect()
 }
 
@@ -182,12 +190,18 @@ fn host_pattern(field: &Field<'_>) -> Option<HostPattern> {
 }
 
 fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
+    let remedy = "write http://HOST:PORT";
+    if !matches!(field.node.kind, Kind::Scalar(_)) {
+        field.error("a site has one server, by its address", Some(remedy.to_owned()));
+        return None;
+    }
     let text = field.text()?;
     let wrong = |message: &str, remedy: &str| {
-        field.error(format!("`{text}` {message}"), Some(remedy.to_owned()));
+        // Credentials must not be repeated.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        field.error(format!("`{shown}` {message}"), Some(remedy.to_owned()));
         None
     };
-    let remedy = "write http://HOST:PORT";
     let Ok(url) = Url::parse(text) else { return wrong("is not an address", remedy) };
     if url.scheme() != "http" {
         return wrong("cannot be reached: only http upstreams are supported", remedy);
@@ -196,7 +210,7 @@ fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
         return wrong("has a path or a query, and paths are passed on as they are", remedy);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return wrong("holds credentials, which are not sent anywhere", remedy);
+        return wrong("is written with credentials, which are not sent anywhere", remedy);
     }
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     Some(UpstreamAddress { host, port: url.port_or_known_default()? })

@@ -1,1 +1,205 @@
+//! Configurations and what is said of them: mistakes as data, and the files that we ship.
+//!
+//! Each `tests/data/config/NAME.txt` is a configuration, a line `----`, and what is said of it. With
+//! `UPDATE=1` in the environment the second part is written anew; look at the difference before you
+//! commit it.
 
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::*;
+
+/// Files with this ending in a folder of the repository, sorted.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension() == Some(OsStr::new(ending)));
+    files.sort();
+    files
+}
+
+fn shipped() -> Vec<PathBuf> {
+    [files("conf", "yaml"), files("conf/examples", "yaml")].concat()
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests read the files they speak of")]
+fn text(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn load(file: &Path) -> Config {
+    Config::load(file, Environment::Ignored).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What `check` says of a text, without the name of the file.
+fn said(text: &str) -> String {
+    let file = Path::new("tests/data/config/throughline.yaml");
+    let problems = match Config::parse(file, text, Environment::Process) {
+        Ok(config) => config.warnings,
+        Err(error) => error.problems,
+    };
+    let lines = problems.iter().map(|problem| {
+        let line = problem.to_string();
+        line.strip_prefix("tests/data/config/throughline.yaml:").unwrap_or(&line).to_owned() + "\n"
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { "in order\n".to_owned() } else { lines }
+}
+
+/// Lines of both texts, those that differ marked.
+fn difference(expected: &str, found: &str) -> String {
+    let found_lines: BTreeSet<&str> = found.lines().collect();
+    let expected_lines: BTreeSet<&str> = expected.lines().collect();
+    let missing = expected.lines().filter(|line| !found_lines.contains(line)).map(|line| format!("  - {line}\n"));
+    let unexpected = found.lines().filter(|line| !expected_lines.contains(line)).map(|line| format!("  + {line}\n"));
+    missing.chain(unexpected).collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the cases are rewritten on demand")]
+fn every_mistake_is_told_with_its_place_and_remedy() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut differences = String::new();
+    let cases = files("tests/data/config", "txt");
+    assert!(cases.len() >= 40, "the cases are gone");
+    for file in cases {
+        let case = text(&file);
+        let (input, expected) = case.split_once("----\n").unwrap_or_else(|| panic!("{}: no `----`", file.display()));
+        let found = said(input);
+        if update {
+            fs::write(&file, format!("{input}----\n{found}")).unwrap();
+        } else if found != expected {
+            let name = file.file_name().unwrap_or_default().display();
+            differences.extend([format!("{name}\n"), difference(expected, &found)]);
+        }
+    }
+    assert!(differences.is_empty(), "said otherwise (- expected, + found):\n{differences}");
+}
+
+#[test]
+fn every_file_that_we_ship_is_in_order() {
+    for file in shipped() {
+        load(&file);
+    }
+}
+
+#[test]
+fn without_the_environment_no_variable_is_in_the_way() {
+    let configuration = "{ listen: ${A}, max_page_delay: ${A}, threads: ${A}, trusted_proxies: ${A}, secret: ${A},
+        admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
+        { name: ${A}, hosts: ${A}, upstream: ${A} }, { name: ${A}, hosts: [${A}], upstream: ${A} },
+        { name: shop, upstream: 'http://127.0.0.1:1', networks: {
+            ingenious: { domain: ${A}, advertiser_id: ${A} }, exoclick: { click: { param: ${A}, ttl: ${A} } },
+            mine: { click: { param: mid }, postback: { url: ${A} } }, yours: { preset: ${A} } },
+          conversions: [{ name: purchase, path: /x, order_id: query.o, value: ${A}, dedup_window: ${A},
+            send: { ingenious: { sid: ${A} }, exoclick: { goal: ${A} }, mine: {}, yours: { goal: x } } },
+            { name: ${A}, path: ${A}, status: ${A}, order_id: query.o, send: { mine: {} } }] }] }";
+    Config::parse(Path::new("a.yaml"), configuration, Environment::Ignored).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn the_explained_file_says_nothing_but_the_defaults() {
+    let [explained, minimal] = ["conf/throughline.yaml", "conf/minimal.yaml"].map(|file| load(Path::new(file)).server);
+    assert_eq!(explained, minimal);
+}
+
+#[test]
+fn the_explained_file_has_every_key() {
+    let explained = text(Path::new("conf/throughline.yaml"));
+    let known = keys_that_are_known();
+    assert!(known.len() > 50, "only {known:?}");
+    let is_there = |key: &str| regex::Regex::new(&format!(r"\b{key}:")).unwrap().is_match(&explained);
+    // A site's own name for itself, for the catalogue of networks.
+    let documentation = ["description", "source", "verified", "examples"];
+    let missing: Vec<_> = known.iter().filter(|key| !is_there(key) && !documentation.contains(&key.as_str())).collect();
+    assert!(missing.is_empty(), "conf/throughline.yaml does not explain {missing:?}");
+}
+
+/// All keys, as the remedy for an unknown one lists them at every level.
+fn keys_that_are_known() -> BTreeSet<String> {
+    let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
+    let configuration = format!(
+        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
+        sites: [{{ {unknown}, upstream: 'http://127.0.0.1:1', cookie: {{ {unknown} }},
+            networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
+                settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
+                postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
+                verdict: [{{ is: delivered, {unknown} }}], sync: {{ pixels: [], {unknown} }} }} }},
+            conversions: [{{ {unknown}, name: a, path: {{ regex: /a, {unknown} }},
+                when: {{ query.a: {{ regex: a, {unknown} }} }}, send: {{ mine: {{}} }} }}] }}] }}"
+    );
+    let error = Config::parse(Path::new("a.yaml"), &configuration, Environment::Ignored).unwrap_err();
+    let lists = error.problems.iter().filter_map(|problem| problem.remedy.as_ref()?.strip_prefix("possible keys: "));
+    lists.flat_map(|list| list.split(", ")).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn what_show_prints_means_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("odd.yaml");
+    write(&odd, ODD);
+    for file in shipped().into_iter().chain([odd]) {
+        // In the same folder: relative paths must mean the same.
+        let shown = show::show(&file).unwrap_or_else(|error| panic!("{error}"));
+        let again =
+            Config::parse(&file, &shown, Environment::Ignored).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+        let first = load(&file);
+        assert_eq!(first.server, again.server, "{}", file.display());
+        let [first, again] = [first, again].map(|config| without_places(&format!("{:#?}", config.sites)));
+        assert!(first == again, "{}:\n{}", file.display(), difference(&first, &again));
+        let twice = show_text(&folder.path().join("again.yaml"), &shown);
+        assert!(twice == shown, "{}:\n{}", file.display(), difference(&shown, &twice));
+    }
+}
+
+/// Defaults of parameters know where they stand and whether they were quoted; neither has a meaning.
+fn without_places(debug: &str) -> String {
+    let is_place = |line: &str| ["line: ", "column: ", "file: ", "quoted: "].iter().any(|key| line.starts_with(key));
+    let kept = debug.lines().filter(|line| !is_place(line.trim_start()));
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+fn show_text(file: &Path, text: &str) -> String {
+    write(file, text);
+    show::show(file).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test writes into a folder of its own")]
+fn write(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+}
+
+/// What printing can get wrong: nulls, quotes, texts that look like something else, layers.
+const ODD: &str = r##"
+log: ~
+sites:
+  - upstream: http://127.0.0.1:8080
+    cookie: { same_site: strict, path: /shop }
+    networks:
+      exoclick: { click: { param: "#1" }, postback: { query: { value: null, '{{': "{{}}" } }, sync: ~ }
+      ingenious: { domain: marketing.net.example, advertiser_id: 0012, click: { same_site: none } }
+      mine:
+        click: { param: "null" }
+        needs: []
+        postback:
+          url: https://net.example/
+          method: POST
+          body: |
+            two lines
+            of "text": and # more
+        verdict: [{ json: { /a: "empty", /b: empty, /c: '' , /d: yes }, is: delivered }]
+    conversions:
+      - name: purchase
+        path: ["/thank-you/{order_id}", { regex: "/x: (?<order_id>.*)" }]
+        value: ['query.a', 'query.b | regex("([0-9]+)")']
+        fields: { a: ' padded ', b: "- item", c: "tab\there", d: 'ümlaut ☃', e: '*', f: "it's", g: NO }
+        send:
+          exoclick: { goal: 0123456789abcdef0123456789abcdef }
+          ingenious:
+          mine: {}
+"##;

@@ -131,7 +131,7 @@ fn misspelt(field: &Field<'_>, text: &str) -> bool {
         return false;
     }
     let kinds = Source::KINDS.map(|kind| format!("`{kind}.NAME`")).join(", ");
-    let hint = near.map_or_else(|| format!("sources are {kinds}"), |near| format!("did you mean `{near}`?"));
+    let hint = near.map_or_else(|| format!("sources are {kinds}."), |near| format!("did you mean `{near}`?"));
     field.error(
         format!("`{word}` is not a source"),
         Some(format!("{hint} For the text itself write {{ literal: \"{text}\" }}")),

@@ -13,6 +13,7 @@
     reason = "a story that cannot go on should panic, and it lives among real clocks and files"
 )]
 
+mod commands;
 mod delivery;
 mod faults;
 mod landing;

@@ -15,7 +15,7 @@ use crate::config::tree::Entry;
 pub struct Section<'a> {
     field: Field<'a>,
     entries: &'a [Entry],
-    asked: Vec<&'static str>,
+    asked: Vec<&'a str>,
     taken: BTreeSet<&'a str>,
 }
 
@@ -26,11 +26,16 @@ impl<'a> Section<'a> {
 
     /// The value of a key; `None` when absent or null. The key is known from now on.
     pub fn get(&mut self, key: &'static str) -> Option<Field<'a>> {
+        self.know(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        (!entry.value.is_null()).then(|| self.field.child(entry))
+    }
+
+    /// Makes a key known that is read elsewhere.
+    pub fn know(&mut self, key: &'a str) {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        (!entry.value.is_null()).then(|| self.field.child(entry))
     }
 
     /// The value of a key that must be there; absent or null is a problem with this remedy.

@@ -19,14 +19,14 @@ pub(super) struct Process {
 }
 
 /// The binary under test with its arguments.
-pub(super) fn throughline(arguments: &[&str], configuration: &Path) -> Command {
+pub(crate) fn throughline(arguments: &[&str], configuration: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     command.args(arguments).arg("-c").arg(configuration).stdin(Stdio::null());
     command
 }
 
 /// Runs a command to its end.
-pub(super) fn finish(mut command: Command) -> Output {
+pub(crate) fn finish(mut command: Command) -> Output {
     command.output().expect("the binary starts")
 }
 

@@ -1,0 +1,203 @@
+//! README.md, kept to its word: its commands run, its configurations pass, its tables are complete.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a document that does not hold should fail loudly, and it is run among real files"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+use throughline::{
+    config::{Config, Environment},
+    metrics::{Metrics, site::SiteMetrics},
+    tracking::{conversion::Outcome, verdict::Verdict},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_throughline");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("README.md")
+}
+
+/// The fenced blocks of a language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let mut blocks = Vec::new();
+    let mut rest = text.as_str();
+    while let Some((_, after)) = rest.split_once("\n```") {
+        let (head, body) = after.split_once('\n').expect("a line after the fence");
+        let (block, after) = body.split_once("```").expect("a closed fence");
+        if head == language {
+            blocks.push(block.to_owned());
+        }
+        rest = after;
+    }
+    blocks
+}
+
+/// All commands of shell blocks, without their comments.
+fn commands() -> Vec<String> {
+    let lines = blocks("sh").into_iter().flat_map(|block| block.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
+    lines
+        .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+        .filter(|it| !it.is_empty())
+        .collect()
+}
+
+/// The rows of the table whose head begins so, as cells.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let text = readme();
+    let (_, from) = text.split_once(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table `{head}`"));
+    let rows = from.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| {
+        let row = row.trim_matches('|').replace("\\|", "\u{1}");
+        row.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
+    };
+    rows.map(cells).collect()
+}
+
+fn first_column(head: &str) -> Vec<String> {
+    table(head).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
+}
+
+/// A folder with the first configuration of the README.
+fn folder() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    fs::write(folder.path().join("throughline.yaml"), &blocks("yaml")[0]).unwrap();
+    folder
+}
+
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(BINARY).args(arguments).current_dir(folder).output().expect("the binary starts")
+}
+
+#[test]
+fn its_configurations_pass_the_check() {
+    let blocks = blocks("yaml");
+    assert!(blocks.len() >= 2, "the configurations are gone");
+    for block in blocks {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("throughline.yaml"), &block).unwrap();
+        fs::write(folder.path().join("rokt.key"), "rsec-1\n").unwrap();
+        let output = run(&["check", "--no-environment"], folder.path());
+        assert!(output.status.success(), "{}\n{block}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn its_commands_do_what_they_say() {
+    let folder = folder();
+    let commands = commands();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words.as_slice() {
+            // These serve until they are told to stop: only their command line is looked at.
+            ["throughline", arguments @ ("run" | "demo"), options @ ..] => accepts(arguments, options, folder.path()),
+            ["cargo", "run", "--release", "--", name, options @ ..] => accepts(name, options, folder.path()),
+            // Nothing has run here: no store, said in so many words.
+            ["throughline", "outbox", rest @ ..] => {
+                let output = run(&[&["outbox"], rest].concat(), folder.path());
+                assert_eq!(output.status.code(), Some(1), "{command}");
+                assert!(String::from_utf8_lossy(&output.stderr).contains("there is no store"), "{command}");
+            }
+            ["throughline", arguments @ ..] => {
+                let output = run(arguments, folder.path());
+                assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            ["tests/run", ..] => assert!(root().join("tests/run").exists()),
+            ["curl", address] => {
+                let route = address.strip_prefix("http://127.0.0.1:9180/").expect("the admin port's default");
+                assert!(["metrics", "healthz", "readyz"].contains(&route), "{command}");
+            }
+            _ => panic!("this command is not looked at by any test: {command}"),
+        }
+    }
+}
+
+/// The command line is understood up to its end.
+fn accepts(command: &str, options: &[&str], folder: &Path) {
+    let output = run(&[&[command], options, &["--help"]].concat(), folder);
+    assert!(output.status.success(), "{command} {options:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_table_of_commands_names_options_that_exist() {
+    let rows = table("command");
+    assert!(rows.len() >= 7);
+    for row in rows {
+        let line = row[0].trim_matches('`');
+        let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || "[]".contains(c)).collect();
+        let is_name = |word: &&&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let path: Vec<&str> = words.iter().skip(1).take_while(is_name).copied().collect();
+        let output = run(&[path.as_slice(), &["--help"]].concat(), root());
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{line}");
+        for option in row.join(" ").split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+            assert!(!option.starts_with("--") || help.contains(option), "{line}: no {option} in\n{help}");
+        }
+    }
+}
+
+#[test]
+fn its_links_lead_to_files() {
+    let text = readme();
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets: Vec<PathBuf> = targets.filter(|it| !it.contains("://")).map(|it| root().join(it)).collect();
+    assert!(targets.len() >= 4);
+    for target in targets {
+        assert!(target.exists(), "{}", target.display());
+    }
+}
+
+#[test]
+fn the_table_of_metrics_is_that_of_the_code() {
+    let described = Metrics::DESCRIBED.iter().map(|(name, labels, help)| {
+        let help = help.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        vec![format!("`{name}`"), labels.join(", "), help]
+    });
+    assert_eq!(table("metric"), described.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_metrics_really_prints_is_in_the_table() {
+    let folder = folder();
+    let config = Config::load(&folder.path().join("throughline.yaml"), Environment::Ignored).expect("a configuration");
+    let metrics = Arc::new(Metrics::new());
+    let site = SiteMetrics::new(&metrics, &config.sites[0].rules);
+    site.answered(200);
+    let rendered = metrics.render();
+    let help: Vec<&str> = rendered.lines().filter_map(|line| line.strip_prefix("# HELP throughline_")).collect();
+    assert!(help.len() >= 10, "{help:?}");
+    let rows: BTreeSet<String> =
+        table("metric").into_iter().map(|row| format!("{} {}", row[0].trim_matches('`'), row[2])).collect();
+    for line in help {
+        assert!(rows.contains(line), "the table lacks `{line}`");
+    }
+}
+
+#[test]
+fn every_outcome_and_verdict_is_explained() {
+    assert_eq!(first_column("outcome"), Outcome::ALL.map(|outcome| outcome.as_str().to_owned()));
+    assert_eq!(first_column("verdict"), Verdict::LABELS.map(ToOwned::to_owned));
+}
+
+#[test]
+fn it_is_short() {
+    assert!(readme().lines().count() < 200);
+}
