@@ -6,11 +6,13 @@ use super::{Received, ReceivedLog, What};
 pub(super) fn render(log: &ReceivedLog) -> String {
     let rows: String = log.memory().received.iter().map(row).collect();
     let rows = if rows.is_empty() { "<tr><td colspan=5>Nothing yet: click an ad.</td></tr>".to_owned() } else { rows };
-    let ads: String = ADS.iter().flat_map(|(ad, text)| ["<a href=\"/click/", ad, "\">", text, "</a>\n"]).collect();
+    let ads: String =
+        ADS.iter().flat_map(|(ad, text)| ["<a target=shop href=\"/click/", ad, "\">", text, "</a>\n"]).collect();
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=refresh content=2>\n\
          <title>The ad networks</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>The ad networks</h1>\n\
-         <p>Each ad leads to the shop, through the proxy, with a click ID of its own.</p>\n<nav>\n{ads}</nav>\n\
+         <p>Each ad opens the shop in another tab, through the proxy, with a click ID of its own. \
+         Buy something there; what the networks are told appears below.</p>\n<nav>\n{ads}</nav>\n\
          <h2>Received, newest first</h2>\n<table>\n\
          <tr><th>UTC</th><th>What</th><th>Request</th><th>Click ID</th><th>Answer</th></tr>\n{rows}</table>\n\
          </body>\n</html>\n"
