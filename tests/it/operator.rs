@@ -3,7 +3,7 @@
 use std::{net::TcpListener, thread};
 
 use crate::support::{
-    config::{THANKS, shop},
+    config::shop,
     network::AdNetwork,
     origin::{Origin, PAGE, nobody},
     proxy::Proxy,
@@ -30,13 +30,14 @@ fn sighup_and_sigquit_end_nothing() {
 #[test]
 fn a_terminated_proxy_finishes_pages_and_refuses_new_ones() {
     let slow = Response::html(PAGE).dripping(std::time::Duration::from_millis(5));
-    let origin = Origin::start().route(THANKS.split_once('?').unwrap().0, slow);
+    let orders = ["/thank-you/1", "/thank-you/2", "/thank-you/3", "/thank-you/4"];
+    let origin = orders.iter().fold(Origin::start(), |origin, order| origin.route(order, slow.clone()));
     let network = AdNetwork::answering(["OK"]);
     let mut proxy = Proxy::with(&shop(&origin, &network)).start();
-    let mut buyers: Vec<_> = (0..4).map(|_| proxy.visitor()).collect();
-    buyers[0].lands("/?exotracker=abc");
+    let mut buyers = orders.map(|order| (order, proxy.visitor()));
+    buyers[0].1.lands("/?exotracker=abc");
     let (pages, status) = thread::scope(|scope| {
-        let pages: Vec<_> = buyers.iter_mut().map(|buyer| scope.spawn(|| buyer.get(THANKS))).collect();
+        let pages: Vec<_> = buyers.iter_mut().map(|(order, buyer)| scope.spawn(|| buyer.get(order))).collect();
         origin.await_requests(1 + pages.len());
         let status = proxy.terminate();
         (pages.into_iter().map(|page| page.join().unwrap()).collect::<Vec<_>>(), status)
@@ -129,7 +130,7 @@ fn each_host_gets_its_own_site_and_strangers_are_refused() {
     }
     proxy.await_metric("throughline_refused_total", &[("reason", "unknown_host")], 5);
     assert_eq!((one.requests().len(), two.requests().len()), (4, 2));
-    assert_eq!(proxy.metric("throughline_requests_total", &[("site", "two"), ("code", "200")]) as u32, 2);
+    proxy.await_metric("throughline_requests_total", &[("site", "two"), ("code", "200")], 2);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven over its DevTools protocol.
+//! A real browser: headless Chromium, driven over its `DevTools` protocol.
 
 use std::{
     env, fs,
@@ -158,7 +158,7 @@ impl Drop for Browser {
     }
 }
 
-/// Where the browser says its DevTools are.
+/// Where the browser says its `DevTools` are.
 fn devtools(profile: &Path) -> Option<(SocketAddr, String)> {
     let text = fs::read_to_string(profile.join("DevToolsActivePort")).ok()?;
     let (port, path) = text.trim_end().split_once('\n')?;

@@ -1,4 +1,4 @@
-//! As much of a WebSocket client (RFC 6455) as the DevTools protocol needs: text, both ways.
+//! As much of a WebSocket client (RFC 6455) as the `DevTools` protocol needs: text, both ways.
 
 use std::{
     io::{self, BufReader, ErrorKind, Read, Write},
@@ -43,15 +43,15 @@ impl WebSocket {
 
     /// Sends one message. Clients must mask; a mask of zeros changes nothing.
     pub(super) fn send(&mut self, text: &str) -> io::Result<()> {
-        let mut frame = vec![0x80 | TEXT];
+        let mut frame = vec![FINAL | TEXT];
         match u16::try_from(text.len()) {
-            Ok(length @ 0..=125) => frame.push(0x80 | length.to_be_bytes()[1]),
+            Ok(length @ 0..=125) => frame.push(MASKED | length.to_be_bytes()[1]),
             Ok(length) => {
-                frame.push(0x80 | 126);
+                frame.push(MASKED | LENGTH_OF_16_BITS);
                 frame.extend_from_slice(&length.to_be_bytes());
             }
             Err(_) => {
-                frame.push(0x80 | 127);
+                frame.push(MASKED | LENGTH_OF_64_BITS);
                 frame.extend_from_slice(&(text.len() as u64).to_be_bytes());
             }
         }
@@ -79,14 +79,14 @@ impl WebSocket {
 
     fn frame(&mut self) -> io::Result<Frame> {
         let [first, second] = self.bytes()?;
-        let length = match second & 0x7f {
-            126 => u64::from(u16::from_be_bytes(self.bytes()?)),
-            127 => u64::from_be_bytes(self.bytes()?),
+        let length = match second & !MASKED {
+            LENGTH_OF_16_BITS => u64::from(u16::from_be_bytes(self.bytes()?)),
+            LENGTH_OF_64_BITS => u64::from_be_bytes(self.bytes()?),
             length => u64::from(length),
         };
         let mut payload = vec![0; usize::try_from(length).expect("a message that fits into memory")];
         self.stream.read_exact(&mut payload)?;
-        Ok(Frame { is_final: first & 0x80 != 0, opcode: first & 0x0f, payload })
+        Ok(Frame { is_final: first & FINAL != 0, opcode: first & 0x0f, payload })
     }
 
     fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
@@ -96,6 +96,10 @@ impl WebSocket {
     }
 }
 
+const FINAL: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const LENGTH_OF_16_BITS: u8 = 126;
+const LENGTH_OF_64_BITS: u8 = 127;
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
