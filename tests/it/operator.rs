@@ -66,12 +66,12 @@ fn an_address_in_use_is_named_and_may_be_free_later() {
 #[test]
 fn a_broken_configuration_is_refused_with_everything_that_is_wrong() {
     let origin = Origin::start();
-    let config = shop_under("max_page_delay: soon\nthreds: 2", &origin)
-        .replace("value: query.total", "value: qeury.total")
+    let config = shop_under("max_page_delay: soon\nlistens: 127.0.0.1:0", &origin)
+        .replace("value: query.total", "value: cookies.total")
         .replace("goal: 0123", "goal: xyz3");
     let (status, errors) = Proxy::with(&config).refuses();
     assert_eq!(status.code(), Some(78), "{errors}");
-    for word in ["max_page_delay", "threds", "qeury", "goal"] {
+    for word in ["max_page_delay", "listens", "cookies", "goal"] {
         assert!(errors.contains(word), "{word} in {errors}");
     }
     let places = errors.lines().filter(|line| line.contains("throughline.yaml:")).count();
