@@ -8,6 +8,7 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub mod catalogue;
@@ -34,6 +35,8 @@ use problem::{Place, Problem, Problems, Severity};
 pub use server::{Log, LogFormat, Server};
 pub use site::{HostPattern, Site, UpstreamAddress};
 use tree::{Kind, Node, Origin};
+
+use crate::delivery::{Destination, Destinations};
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -92,6 +95,32 @@ impl Config {
             Some((server, sites)) if !broken => Ok(Self { server, sites, warnings: found }),
             Some(_) | None => Err(ConfigError { problems: found }),
         }
+    }
+
+    /// Where postbacks of these sites go.
+    #[must_use]
+    pub fn destinations(&self) -> Destinations {
+        Destinations::new(self.sites.iter().flat_map(Site::destinations).collect())
+    }
+}
+
+impl Site {
+    fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.networks.iter().enumerate().map(|(index, network)| {
+            let routes = self.rules.conversions.iter().flat_map(|rule| {
+                let sends = rule.send.iter().filter(move |send| send.network == index);
+                sends.map(|send| (Arc::clone(&rule.name), (*send.postback).clone()))
+            });
+            Destination {
+                site: Arc::clone(&self.rules.name),
+                network: Arc::clone(&network.rules.key),
+                concurrency: network.delivery.concurrency,
+                max_age: network.delivery.max_age,
+                verdicts: network.verdicts.clone(),
+                routes: routes.collect(),
+                paused: false,
+            }
+        })
     }
 }
 

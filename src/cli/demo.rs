@@ -11,7 +11,11 @@ use axum::Router;
 use clap::Args;
 use tokio::runtime;
 
-use super::{Exit, check, complain, logging, run::Prepared, say};
+use super::{
+    Exit, check, complain, logging,
+    run::{Hangup, Prepared},
+    say,
+};
 use crate::{
     config::{Config, Environment, Log},
     store::clock,
@@ -36,68 +40,78 @@ pub struct Options {
 pub(super) fn execute(options: &Options) -> Exit {
     logging::start(&Log { level: "warn", ..Log::default() });
     let folder = std::env::temp_dir().join(format!("throughline-demo-{}", std::process::id()));
-    let exit = play(options, &folder);
+    let exit = play(options, &folder).unwrap_or_else(|error| {
+        complain(&format!("the demo cannot be set up: {error}"));
+        Exit::Failure
+    });
     // Nothing stays behind; a folder that was never made need not be removed.
     let _removed = fs::remove_dir_all(&folder);
     exit
 }
 
-fn play(options: &Options, folder: &Path) -> Exit {
-    match stage(options, folder) {
-        Ok(Stage { configuration, guide }) => {
-            let file = folder.join("throughline.yaml");
-            let config = match Config::parse(&file, &configuration, Environment::Process) {
-                Ok(config) => config,
-                Err(error) => {
-                    check::print(&error.problems);
-                    return Exit::Configuration;
-                }
-            };
-            match Prepared::new(&config, true) {
-                Ok(prepared) => {
-                    say(&guide);
-                    prepared.run()
-                }
-                Err(exit) => exit,
-            }
-        }
+fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
+    let Stage { shop, networks, configuration } = stage(options, folder)?;
+    let file = folder.join("throughline.yaml");
+    let config = match Config::parse(&file, &configuration, Environment::Process) {
+        Ok(config) => config,
         Err(error) => {
-            complain(&format!("the demo cannot be set up: {error}"));
-            Exit::Failure
+            check::print(&error.problems);
+            return Ok(Exit::Configuration);
         }
-    }
+    };
+    let prepared = match Prepared::new(&config, true) {
+        Ok(prepared) => prepared,
+        Err(exit) => return Ok(exit),
+    };
+    let entrance = prepared.address().unwrap_or(options.listen).to_string();
+    let guide = filled(
+        GUIDE,
+        &[
+            ("{{listen}}", entrance.clone()),
+            ("{{admin}}", prepared.admin_address()?.to_string()),
+            ("{{network}}", networks.local_addr()?.to_string()),
+            ("{{file}}", file.display().to_string()),
+        ],
+    );
+    // Seconds since the epoch: no two demos sell under the same order number.
+    let first_order = u32::try_from(clock::now().as_millis() / 1000).unwrap_or(1);
+    serve("shop", shop, shop::router(first_order))?;
+    serve("networks", networks, network::router(ReceivedLog::new(&entrance)))?;
+    say(&guide);
+    Ok(prepared.run(Hangup::Ends))
 }
 
+/// What the proxy will stand between.
 struct Stage {
+    shop: TcpListener,
+    networks: TcpListener,
     configuration: String,
-    guide: String,
 }
 
-/// Starts the shop and the networks, and writes the proxy's configuration.
+/// Opens the shop and the networks, and writes the proxy's configuration.
 fn stage(options: &Options, folder: &Path) -> io::Result<Stage> {
     let state = folder.join("state");
     fs::create_dir_all(&state)?;
     for key in ["rokt-public-key", "rokt-secret-key"] {
         write(&state.join(key), "demo")?;
     }
-    let shop = free_port()?;
-    let networks = free_port()?;
-    let places = [
-        ("{{listen}}", options.listen.to_string()),
-        ("{{admin}}", options.admin.to_string()),
-        ("{{shop}}", shop.local_addr()?.to_string()),
-        ("{{network}}", networks.local_addr()?.to_string()),
-        ("{{state}}", state.display().to_string()),
-    ];
-    // Seconds since the epoch: no two demos sell under the same order number.
-    let first_order = u32::try_from(clock::now().as_millis() / 1000).unwrap_or(1);
-    serve("shop", shop, shop::router(first_order))?;
-    serve("networks", networks, network::router(ReceivedLog::new(&options.listen.to_string())))?;
-    let fill = |text: &str| places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value));
-    let configuration = fill(CONFIGURATION);
+    let (shop, networks) = (free_port()?, free_port()?);
+    let configuration = filled(
+        CONFIGURATION,
+        &[
+            ("{{listen}}", options.listen.to_string()),
+            ("{{admin}}", options.admin.to_string()),
+            ("{{shop}}", shop.local_addr()?.to_string()),
+            ("{{network}}", networks.local_addr()?.to_string()),
+            ("{{state}}", state.display().to_string()),
+        ],
+    );
     write(&folder.join("throughline.yaml"), &configuration)?;
-    let guide = fill(GUIDE).replace("{{file}}", &folder.join("throughline.yaml").display().to_string());
-    Ok(Stage { configuration, guide })
+    Ok(Stage { shop, networks, configuration })
+}
+
+fn filled(text: &str, places: &[(&str, String)]) -> String {
+    places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
 }
 
 fn free_port() -> io::Result<TcpListener> {

@@ -19,7 +19,7 @@ use super::{Exit, check, complain, logging, say};
 use crate::{
     admin::Admin,
     config::{Config, Environment},
-    delivery::{Delivery, Destination, Destinations},
+    delivery::{Delivery, Destinations},
     metrics::Metrics,
     proxy::{
         runtime::{SiteTable, Tracker},
@@ -53,9 +53,18 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
     match Prepared::new(&config, options.strict) {
-        Ok(prepared) => prepared.run(),
+        Ok(prepared) => prepared.run(Hangup::Ignored),
         Err(exit) => exit,
     }
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// Nothing, as long as there is nothing to reload.
+    Ignored,
+    /// The end: the terminal that this process belongs to was closed.
+    Ends,
 }
 
 /// A proxy whose sockets are bound and whose store is open.
@@ -87,7 +96,7 @@ impl Prepared {
         }
         let seal = secret::seal(&config.server);
         let tracker = Tracker::new(config, seal.as_ref(), store.clone(), &metrics);
-        let destinations = Arc::new(destinations(config));
+        let destinations = Arc::new(config.destinations());
         let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
             complain(&error.to_string());
             Exit::Failure
@@ -104,8 +113,18 @@ impl Prepared {
         })
     }
 
+    /// Where visitors connect; the port is the real one.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.listeners.addresses().next()
+    }
+
+    /// Where operators connect; the port is the real one.
+    pub(super) fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
     /// Serves until a signal says stop, then ends in order: pages, postbacks, store.
-    pub(super) fn run(self) -> Exit {
+    pub(super) fn run(self, hung_up: Hangup) -> Exit {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -129,7 +148,7 @@ impl Prepared {
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
             let proxy = tokio::spawn(server::serve(listeners, tracker, table, stopped, GRACE));
-            signalled().await;
+            signalled(hung_up).await;
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
             if proxy.await.is_err() {
@@ -154,31 +173,8 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
     if error.kind() == io::ErrorKind::AddrInUse { Exit::TryAgain } else { Exit::Failure }
 }
 
-/// Where postbacks of these sites go.
-fn destinations(config: &Config) -> Destinations {
-    let mut all = Vec::new();
-    for site in &config.sites {
-        for (index, network) in site.networks.iter().enumerate() {
-            let routes = site.rules.conversions.iter().flat_map(|rule| {
-                let sends = rule.send.iter().filter(|send| send.network == index);
-                sends.map(|send| (Arc::clone(&rule.name), (*send.postback).clone()))
-            });
-            all.push(Destination {
-                site: Arc::clone(&site.rules.name),
-                network: Arc::clone(&network.rules.key),
-                concurrency: network.delivery.concurrency,
-                max_age: network.delivery.max_age,
-                verdicts: network.verdicts.clone(),
-                routes: routes.collect(),
-                paused: false,
-            });
-        }
-    }
-    Destinations::new(all)
-}
-
-/// Waits for SIGTERM or SIGINT. SIGHUP and SIGQUIT must not end a proxy that is in the way of a site.
-async fn signalled() {
+/// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
+async fn signalled(hung_up: Hangup) {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -193,7 +189,10 @@ async fn signalled() {
         tokio::select! {
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,
-            _ = hangup.recv() => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+            _ = hangup.recv() => match hung_up {
+                Hangup::Ends => return,
+                Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+            },
             _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
         }
     }

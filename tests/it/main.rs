@@ -13,11 +13,19 @@
     reason = "a story that cannot go on should panic, and it lives among real clocks and files"
 )]
 
+mod browser;
 mod commands;
 mod delivery;
+mod demo;
+mod embed;
 mod faults;
+mod kill;
 mod landing;
+mod modes;
+mod networks;
+mod operator;
 mod pixels;
+mod storm;
 mod support;
 mod support_works;
 mod thank_you;

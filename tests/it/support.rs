@@ -6,7 +6,9 @@ use std::{
 };
 
 pub(crate) mod accounting;
+pub(crate) mod browser;
 pub(crate) mod config;
+pub(crate) mod demo;
 pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod metrics;
@@ -17,6 +19,7 @@ pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod visitor;
+pub(crate) mod websocket;
 
 /// How long a fact may take to become true: generous, because only a failing test waits for it.
 ///

@@ -137,7 +137,7 @@ fn page(title: &str, body: &str) -> Html<String> {
 const PRODUCTS: [Product; 3] = [
     Product { id: "kettle", name: "Copper kettle", price: "49.90", emblem: "&#9749;", text: "Whistles in C sharp." },
     Product { id: "pen", name: "Fountain pen", price: "24.50", emblem: "&#10002;", text: "Writes like 1998." },
-    Product { id: "clock", name: "Desk clock", price: "89.00", emblem: "&#8986;", text: "Right at least twice a day." },
+    Product { id: "clock", name: "Desk clock", price: "89.00", emblem: "&#9684;", text: "Right at least twice a day." },
 ];
 
 const STYLE: &str = "body{margin:0;font:16px/1.6 Georgia,serif;color:#3b2f2a;background:#f6f0e6}\

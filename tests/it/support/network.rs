@@ -17,12 +17,16 @@ impl AdNetwork {
     /// Answers with these, in order: texts, or scripts like [`Response::hang`].
     pub(crate) fn answering<R: Into<Response>>(answers: impl IntoIterator<Item = R>) -> Self {
         let answers = Mutex::new(answers.into_iter().map(Into::into).collect::<VecDeque<Response>>());
-        let server = Server::start(move |_| {
+        Self::judging(move |_| {
             let mut answers = lock(&answers);
             let next = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
             next.expect("a network needs at least one answer")
-        });
-        Self { server }
+        })
+    }
+
+    /// Answers each postback as `judge` decides.
+    pub(crate) fn judging(judge: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        Self { server: Server::start(judge) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use super::{await_fact, server::lock};
@@ -16,6 +16,7 @@ pub(super) struct Process {
     child: Child,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
+    collectors: Vec<JoinHandle<()>>,
 }
 
 /// The binary under test with its arguments.
@@ -34,9 +35,9 @@ impl Process {
     /// Starts a command and collects what it prints.
     pub(super) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let stdout = collect(child.stdout.take().expect("stdout is piped"));
-        let stderr = collect(child.stderr.take().expect("stderr is piped"));
-        Self { child, stdout, stderr }
+        let (stdout, of_stdout) = collect(child.stdout.take().expect("stdout is piped"));
+        let (stderr, of_stderr) = collect(child.stderr.take().expect("stderr is piped"));
+        Self { child, stdout, stderr, collectors: vec![of_stdout, of_stderr] }
     }
 
     pub(super) fn stderr(&self) -> String {
@@ -46,7 +47,7 @@ impl Process {
     /// Waits for something on stdout; fails at once when the process ends without it.
     pub(super) fn await_stdout<T>(&mut self, what: &str, mut read: impl FnMut(&str) -> Option<T>) -> T {
         let ended = |child: &mut Child| child.try_wait().expect("the child is ours");
-        let Self { child, stdout, stderr } = self;
+        let Self { child, stdout, stderr, .. } = self;
         await_fact(
             || {
                 // Asked first: what a process that has ended printed is then complete but for the collector.
@@ -77,10 +78,15 @@ impl Process {
         assert!(sent.expect("kill exists").success(), "kill -{name} failed");
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until all that it printed has been read.
     pub(super) fn await_exit(&mut self) -> ExitStatus {
         let Self { child, stderr, .. } = self;
-        await_fact(|| child.try_wait().expect("the child is ours"), || format!("the end; stderr: {}", lock(stderr)))
+        let status = await_fact(
+            || child.try_wait().expect("the child is ours"),
+            || format!("the end; stderr: {}", lock(stderr)),
+        );
+        self.collectors.drain(..).for_each(|collector| collector.join().expect("a collector"));
+        status
     }
 }
 
@@ -90,10 +96,10 @@ impl Drop for Process {
     }
 }
 
-fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let text: Arc<Mutex<String>> = Arc::default();
     let into = text.clone();
-    thread::spawn(move || {
+    let collector = thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
@@ -101,5 +107,5 @@ fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
             line.clear();
         }
     });
-    text
+    (text, collector)
 }

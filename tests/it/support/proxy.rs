@@ -126,6 +126,11 @@ impl Proxy {
         self.process.await_exit()
     }
 
+    /// Sends a signal by name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Starts again on the same folder, after a SIGKILL if it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill();
@@ -140,14 +145,24 @@ impl Proxy {
         self.process.stderr()
     }
 
+    /// Waits until it has logged this.
+    pub(crate) fn await_log(&self, text: &str) {
+        await_fact(|| self.stderr().contains(text).then_some(()), || format!("{text:?} in the log: {}", self.stderr()));
+    }
+
     /// The folder with configuration and state.
     pub(crate) fn folder(&self) -> &Path {
         self.setup.folder()
     }
 
+    /// A browser at the admin port.
+    pub(crate) fn operator(&self) -> Visitor {
+        Visitor::at(self.admin).host(&self.admin.to_string())
+    }
+
     /// Asks the admin port.
     pub(crate) fn admin(&self, target: &str) -> Answer {
-        Visitor::at(self.admin).host(&self.admin.to_string()).get(target)
+        self.operator().get(target)
     }
 
     /// All metrics of this moment.

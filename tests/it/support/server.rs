@@ -145,6 +145,6 @@ fn reset(stream: TcpStream) -> io::Result<()> {
     tokio::net::TcpStream::from_std(stream)?.set_zero_linger()
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

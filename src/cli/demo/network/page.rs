@@ -5,14 +5,16 @@ use super::{Received, ReceivedLog, What};
 /// Renders the page; it refreshes itself, without a script.
 pub(super) fn render(log: &ReceivedLog) -> String {
     let rows: String = log.memory().received.iter().map(row).collect();
-    let rows = if rows.is_empty() { "<tr><td colspan=5>Nothing yet: click an ad.</td></tr>".to_owned() } else { rows };
-    let ads: String = ADS.iter().flat_map(|(ad, text)| ["<a href=\"/click/", ad, "\">", text, "</a>\n"]).collect();
+    let rows = if rows.is_empty() { "<tr><td colspan=6>Nothing yet: click an ad.</td></tr>".to_owned() } else { rows };
+    let ads: String =
+        ADS.iter().flat_map(|(ad, text)| ["<a target=shop href=\"/click/", ad, "\">", text, "</a>\n"]).collect();
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=refresh content=2>\n\
          <title>The ad networks</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>The ad networks</h1>\n\
-         <p>Each ad leads to the shop, through the proxy, with a click ID of its own.</p>\n<nav>\n{ads}</nav>\n\
+         <p>Each ad opens the shop in another tab, through the proxy, with a click ID of its own. \
+         Buy something there; what the networks are told appears below.</p>\n<nav>\n{ads}</nav>\n\
          <h2>Received, newest first</h2>\n<table>\n\
-         <tr><th>UTC</th><th>What</th><th>Request</th><th>Click ID</th><th>Answer</th></tr>\n{rows}</table>\n\
+         <tr><th>UTC</th><th>Network</th><th>What</th><th>Request</th><th>Click ID</th><th>Answer</th></tr>\n{rows}</table>\n\
          </body>\n</html>\n"
     )
 }
@@ -41,10 +43,16 @@ fn row(Received { time, what, method, target, click, answer }: &Received) -> Str
         What::Postback => ("postback", "good"),
         What::Pixel => ("sync pixel", "pixel"),
     };
-    let (target, click, answer) = (escape(target), escape(click), escape(answer));
+    let (target, answer) = (escape(target), escape(answer));
+    let network = if target.starts_with("/click/rokt") || target.starts_with("/v2/") { "Rokt" } else { "ExoClick" };
+    let click = match (what, click.is_empty()) {
+        ("postback", true) => "none: by e-mail".to_owned(),
+        (_, true) => "none".to_owned(),
+        (_, false) => format!("<code>{}</code>", escape(click)),
+    };
     format!(
-        "<tr class={class}><td>{time}</td><td>{what}</td><td><code>{method} {target}</code></td>\
-         <td><code>{click}</code></td><td>{answer}</td></tr>\n"
+        "<tr class={class}><td>{time}</td><td>{network}</td><td>{what}</td><td><code>{method} {target}</code></td>\
+         <td>{click}</td><td>{answer}</td></tr>\n"
     )
 }
 
@@ -60,5 +68,5 @@ const ADS: [(&str, &str); 5] = [
 const STYLE: &str = "body{margin:2em auto;max-width:72em;padding:0 1em;font:15px/1.5 system-ui,sans-serif;color:#1d2433}\
 nav{display:flex;flex-wrap:wrap;gap:.8em}nav a{background:#2456c8;color:#fff;padding:.6em 1em;border-radius:6px;\
 text-decoration:none}table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;\
-padding:.4em .6em;border-bottom:1px solid #dde3ee}code{font-size:.85em;overflow-wrap:anywhere}\
+padding:.4em .6em;border-bottom:1px solid #dde3ee}code{font-size:.85em;overflow-wrap:anywhere}td:nth-child(3){white-space:nowrap}\
 .good td:last-child{color:#137333}.bad td:last-child{color:#b3261e}.click{color:#6b7487}";
