@@ -1,6 +1,6 @@
 //! What a running proxy shares between its requests: the sites, the store, the metrics.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
@@ -103,7 +103,7 @@ impl SiteTable {
             return self.otherwise;
         }
         let host = normal_host(host)?;
-        self.exact.get(&host).copied().or_else(|| {
+        self.exact.get(&*host).copied().or_else(|| {
             let below = self.below.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));
             below.map(|(_, index)| *index).or(self.otherwise)
         })
@@ -131,13 +131,16 @@ impl SiteTable {
 
 /// A host in lower case, without port and trailing dot; `None` when it is no text.
 #[must_use]
-pub fn normal_host(host: &[u8]) -> Option<String> {
+pub fn normal_host(host: &[u8]) -> Option<Cow<'_, str>> {
     let host = std::str::from_utf8(host).ok()?;
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => return Some(format!("[{}]", address.to_ascii_lowercase())),
+        Some((address, _)) => return Some(format!("[{}]", address.to_ascii_lowercase()).into()),
         None => host.split(':').next().unwrap_or_default(),
     };
-    Some(name.trim_end_matches('.').to_ascii_lowercase())
+    let name = name.trim_end_matches('.');
+    // Browsers send it in lower case, which needs no copy.
+    let has_upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if has_upper { name.to_ascii_lowercase().into() } else { name.into() })
 }
 
 #[cfg(test)]
