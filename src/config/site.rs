@@ -13,7 +13,12 @@ use super::{
     server::Server,
     tree::Kind,
 };
-use crate::tracking::{network::Mode, site::SiteRules};
+use crate::tracking::{
+    cookie::SetCookie,
+    network::Mode,
+    site::{SiteRules, VISITOR_TTL},
+    visitor::VISITOR_COOKIE,
+};
 
 /// A site, decoded.
 #[derive(Debug)]
@@ -124,7 +129,7 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
             if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
         }),
         mode: stricter(server.tracking, mode),
-        cookie: cookie_rule(&[site_cookie], field, "cookie"),
+        visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie_rule(&[site_cookie], field, "cookie"), VISITOR_TTL),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
         conversions: rules,
         seal: None,

@@ -12,15 +12,27 @@ pub const MAX_PIXELS: usize = 64;
 /// check where a pixel was shown.
 #[must_use]
 pub fn pixel_markup<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    let mut markup = Vec::new();
+    let mut markup = Vec::with_capacity(PIXEL_BYTES);
     for url in urls.take(MAX_PIXELS) {
         markup.extend_from_slice(b"<img src=\"");
-        url.bytes().for_each(|byte| push_escaped(&mut markup, byte));
-        markup.extend_from_slice(
-            b"\" width=\"1\" height=\"1\" alt=\"\" hidden referrerpolicy=\"no-referrer-when-downgrade\">",
-        );
+        let mut rest = url.as_bytes();
+        // Whole runs are copied; an address has few bytes that must be escaped.
+        while let Some((run, odd)) =
+            rest.iter().position(|byte| !is_plain(*byte)).and_then(|at| rest.split_at_checked(at))
+        {
+            markup.extend_from_slice(run);
+            let Some((byte, after)) = odd.split_first() else { break };
+            push_escaped(&mut markup, *byte);
+            rest = after;
+        }
+        markup.extend_from_slice(rest);
+        markup.extend_from_slice(ATTRIBUTES);
     }
     markup
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
 fn push_escaped(markup: &mut Vec<u8>, byte: u8) {
@@ -30,11 +42,14 @@ fn push_escaped(markup: &mut Vec<u8>, byte: u8) {
         b'>' => markup.extend_from_slice(b"&gt;"),
         b'"' => markup.extend_from_slice(b"&quot;"),
         b'\'' => markup.extend_from_slice(b"&#39;"),
-        b'!'..=b'~' => markup.push(byte),
         // Control characters and spaces have no place in an address; browsers drop or encode them.
         _ => markup.extend_from_slice(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]),
     }
 }
+
+const ATTRIBUTES: &[u8] = b"\" width=\"1\" height=\"1\" alt=\"\" hidden referrerpolicy=\"no-referrer-when-downgrade\">";
+/// Room for a dozen usual pixels.
+const PIXEL_BYTES: usize = 3072;
 
 const fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     commit,
-    runtime::{TrackedSite, Tracker, normal_host},
+    runtime::{TrackedSite, Tracker},
 };
 use crate::{
     html::{inject::Injector, page, pixel::pixel_markup},
@@ -110,13 +110,12 @@ impl Tracking {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         let host = request.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
         let host = host.or_else(|| request.uri.host().map(str::as_bytes)).unwrap_or_default();
-        let host = normal_host(host).unwrap_or_default();
         let facts = Request {
             method: &request.method,
             path: request.uri.path(),
             query: request.uri.query().unwrap_or_default(),
             headers: &request.headers,
-            host: &host,
+            host: std::str::from_utf8(host).unwrap_or_default(),
             client,
         };
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
@@ -128,13 +127,6 @@ impl Tracking {
 
     async fn answered(&mut self, response: &mut ResponseHeader, ends: bool) {
         let status = response.status.as_u16();
-        // Early hints and the like run through here too; the answer is still to come.
-        if status < 200 && status != 101 {
-            return;
-        }
-        if self.is_http10 {
-            head::without_chunks(response);
-        }
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         visit.conversions().for_each(|conversion| site.metrics.hit(conversion));
         let now = clock::now();
@@ -241,7 +233,18 @@ impl HttpModule for Tracking {
     }
 
     async fn response_header_filter(&mut self, response: &mut ResponseHeader, ends: bool) -> Result<()> {
-        self.answered(response, ends).await;
+        let status = response.status.as_u16();
+        // Early hints and the like run through here too; the answer is still to come.
+        if status < 200 && status != 101 {
+            return Ok(());
+        }
+        if self.is_http10 {
+            head::without_chunks(response);
+        }
+        if matches!(self.stage, Stage::Visiting(..)) {
+            // Boxed, so that the many answers without a visit don't carry the room for its waiting.
+            Box::pin(self.answered(response, ends)).await;
+        }
         Ok(())
     }
 

@@ -9,7 +9,10 @@ use crate::{
     config::{Config, HostPattern},
     metrics::{Metrics, site::SiteMetrics},
     store::Store,
-    tracking::{site::SiteRules, visitor::Seal},
+    tracking::{
+        site::{SiteRules, normal_host},
+        visitor::Seal,
+    },
 };
 
 /// Everything that tracking needs at run time.
@@ -102,8 +105,8 @@ impl SiteTable {
         if self.exact.is_empty() && self.below.is_empty() {
             return self.otherwise;
         }
-        let host = normal_host(host)?;
-        self.exact.get(&host).copied().or_else(|| {
+        let host = normal_host(std::str::from_utf8(host).ok()?);
+        self.exact.get(&*host).copied().or_else(|| {
             let below = self.below.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));
             below.map(|(_, index)| *index).or(self.otherwise)
         })
@@ -127,17 +130,6 @@ impl SiteTable {
         let peer = peer.to_canonical();
         self.trusted.iter().any(|net| net.contains(&peer))
     }
-}
-
-/// A host in lower case, without port and trailing dot; `None` when it is no text.
-#[must_use]
-pub fn normal_host(host: &[u8]) -> Option<String> {
-    let host = std::str::from_utf8(host).ok()?;
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => return Some(format!("[{}]", address.to_ascii_lowercase())),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    Some(name.trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Context {
     started: Instant,
     asked: Option<Instant>,
     answered: Option<Instant>,
+    /// Whether a conversion hangs on it; only then the page may have waited.
+    is_hit: bool,
     _busy: BusyGuard,
 }
 
@@ -100,7 +102,7 @@ impl ProxyHttp for Proxy {
     fn new_ctx(&self) -> Context {
         self.busy.0.fetch_add(1, Ordering::AcqRel);
         let busy = BusyGuard(self.busy.clone());
-        Context { site: None, started: now(), asked: None, answered: None, _busy: busy }
+        Context { site: None, started: now(), asked: None, answered: None, is_hit: false, _busy: busy }
     }
 
     // Overrides the default, which boxes a compressor for every request.
@@ -140,7 +142,8 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.asked = Some(now());
-        if session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit) {
+        ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
+        if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
@@ -174,7 +177,8 @@ impl ProxyHttp for Proxy {
         metrics.request_seconds.observe(seconds(now().saturating_duration_since(ctx.started)));
         if let (Some(asked), Some(answered)) = (ctx.asked, ctx.answered) {
             metrics.upstream_seconds.observe(seconds(answered.saturating_duration_since(asked)));
-            let waited = session.downstream_modules_ctx.get::<Tracking>().map(Tracking::waited).unwrap_or_default();
+            let tracking = if ctx.is_hit { session.downstream_modules_ctx.get::<Tracking>() } else { None };
+            let waited = tracking.map(Tracking::waited).unwrap_or_default();
             metrics.overhead_seconds.observe(seconds(asked.saturating_duration_since(ctx.started) + waited));
         }
     }

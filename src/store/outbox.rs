@@ -135,13 +135,11 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
             ])
             .map(drop),
         Settled::Final(verdict) => {
-            let removed = connection
+            remember(connection, row, verdict, answer.as_deref(), *now)?;
+            connection
                 .prepare_cached("DELETE FROM outbox WHERE id = ?1 AND event_id = ?2")?
-                .execute((row.id, row.event.id.as_bytes()))?;
-            if removed > 0 {
-                remember(connection, row, verdict, answer.as_deref(), *now)?;
-            }
-            Ok(())
+                .execute((row.id, row.event.id.as_bytes()))
+                .map(drop)
         }
     }
 }
@@ -162,6 +160,7 @@ pub(super) fn release(
         .map(drop)
 }
 
+/// Copies a row into the history; one that is gone already was remembered then.
 fn remember(
     connection: &Connection,
     row: &LeasedRow,
@@ -173,19 +172,16 @@ fn remember(
         .prepare_cached(
             "INSERT INTO history
              (event_id, site, conversion, network, event_ms, settled_ms, attempts, verdict, reason, payload, last_answer)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             SELECT event_id, site, conversion, network, event_ms, ?3, ?4, ?5, ?6, payload, ?7
+             FROM outbox WHERE id = ?1 AND event_id = ?2",
         )?
         .execute(params![
+            row.id,
             row.event.id.as_bytes(),
-            &*row.event.site,
-            &*row.event.conversion,
-            &*row.event.network,
-            row.event.time.as_millis(),
             now.as_millis(),
             attempts_with_this(row, answer),
             verdict.as_str(),
             verdict.reason(),
-            json(&row.event.payload)?,
             answer,
         ])
         .map(drop)

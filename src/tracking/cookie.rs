@@ -60,12 +60,49 @@ impl Default for CookieRule {
     }
 }
 
-impl CookieRule {
+/// One of our cookies, ready to be set: everything but its value and the visited host.
+#[derive(Clone, Debug)]
+pub struct SetCookie {
+    name: String,
+    domain: Domain,
+    /// The attributes for pages that were reached without and with TLS.
+    attributes: [String; 2],
+}
+
+impl SetCookie {
+    /// Prepares a cookie.
+    #[must_use]
+    pub fn new(name: &str, rule: &CookieRule, ttl: Duration) -> Self {
+        let attributes = [false, true].map(|over_tls| rule.attributes(ttl, over_tls));
+        Self { name: name.to_owned(), domain: rule.domain.clone(), attributes }
+    }
+
+    /// The cookie's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The value of a `Set-Cookie` header.
     ///
     /// `value` must already be encoded ([`encode_value`]).
     #[must_use]
-    pub fn set_cookie(&self, name: &str, value: &str, ttl: Duration, host: &str, over_tls: bool) -> String {
+    pub fn line(&self, value: &str, host: &str, over_tls: bool) -> String {
+        let [plain, secure] = &self.attributes;
+        let domain = match &self.domain {
+            Domain::Auto => registrable_domain(host),
+            Domain::HostOnly => None,
+            Domain::Fixed(domain) => Some(domain.as_str()),
+        };
+        let attributes = if over_tls { secure } else { plain };
+        let (mark, domain) = domain.map_or(("", ""), |domain| ("; Domain=", domain));
+        [self.name.as_str(), "=", value, attributes, mark, domain].concat()
+    }
+}
+
+impl CookieRule {
+    /// `; HttpOnly; SameSite=Lax; …`, without the domain.
+    fn attributes(&self, ttl: Duration, over_tls: bool) -> String {
         let secure = match self.secure {
             Secure::Auto => over_tls,
             Secure::Always => true,
@@ -77,21 +114,13 @@ impl CookieRule {
             // Browsers drop `SameSite=None` without `Secure` (draft-ietf-httpbis-rfc6265bis section 5.7).
             Site::Lax | Site::None => SameSite::Lax,
         };
-        let mut cookie = Cookie::build((name, value))
+        let cookie = Cookie::build(("", ""))
             .path(&self.path)
             .max_age(::cookie::time::Duration::seconds(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)))
             .same_site(same_site)
             .secure(secure)
             .http_only(self.http_only);
-        let domain = match &self.domain {
-            Domain::Auto => registrable_domain(host),
-            Domain::HostOnly => None,
-            Domain::Fixed(domain) => Some(domain.as_str()),
-        };
-        if let Some(domain) = domain {
-            cookie = cookie.domain(domain);
-        }
-        cookie.build().to_string()
+        cookie.build().to_string().split_off("=".len())
     }
 }
 
@@ -148,15 +177,12 @@ mod tests {
     #[test]
     fn none_over_plain_http_is_sent_as_lax() {
         let rule = CookieRule { same_site: Site::None, ..CookieRule::default() };
-        let day = Duration::from_hours(24);
+        let cookie = SetCookie::new("a", &rule, Duration::from_hours(24));
         assert_eq!(
-            rule.set_cookie("a", "b", day, "www.shop.de", false),
-            "a=b; HttpOnly; SameSite=Lax; Path=/; Domain=shop.de; Max-Age=86400"
+            cookie.line("b", "www.shop.de", false),
+            "a=b; HttpOnly; SameSite=Lax; Path=/; Max-Age=86400; Domain=shop.de"
         );
-        assert_eq!(
-            rule.set_cookie("a", "b", day, "localhost", true),
-            "a=b; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=86400"
-        );
+        assert_eq!(cookie.line("b", "localhost", true), "a=b; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=86400");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a request is a person looking at a page.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 /// Why a request is served but never counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,20 @@ pub enum NotAVisit {
 /// Chromium, Safari and Firefox. A request without these headers counts as a page.
 #[must_use]
 pub fn not_a_visit(method: &Method, headers: &HeaderMap) -> Option<NotAVisit> {
-    let says = |name: &str, word: &str| {
-        headers.get(name).is_some_and(|value| memchr::memmem::find(value.as_bytes(), word.as_bytes()).is_some())
-    };
-    if says("sec-purpose", "prefetch") || says("purpose", "prefetch") || says("x-moz", "prefetch") {
+    let fetches_ahead =
+        |name| headers.get(name).is_some_and(|value| memchr::memmem::find(value.as_bytes(), b"prefetch").is_some());
+    if PURPOSES.iter().any(fetches_ahead) {
         return Some(NotAVisit::Prefetch);
     }
-    let destination = headers.get("sec-fetch-dest").map(http::HeaderValue::as_bytes);
+    let destination = headers.get(&DESTINATION).map(http::HeaderValue::as_bytes);
     let is_page = matches!(destination, None | Some(b"document" | b"iframe" | b"frame"));
     (method == Method::HEAD || !is_page).then_some(NotAVisit::NotDocument)
 }
+
+// Parsed names: a look-up by text would parse it each time.
+static PURPOSES: [HeaderName; 3] =
+    [HeaderName::from_static("sec-purpose"), HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+static DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 #[cfg(test)]
 mod tests {

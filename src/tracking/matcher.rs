@@ -103,8 +103,16 @@ fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Ve
     let mut parts = path.split('/').skip(usize::from(path.is_empty()));
     let mut names = Vec::new();
     for segment in segments {
+        let raw = parts.next()?;
+        // Most requests end here: a segment that needs no decoding and is another one.
+        if let Segment::Literal(text) = segment
+            && raw != text
+            && !raw.contains('%')
+        {
+            return None;
+        }
         // Decoded segment by segment, so that `%2F` stays inside its segment.
-        let decoded = percent_decode_str(parts.next()?).decode_utf8().ok()?;
+        let decoded = percent_decode_str(raw).decode_utf8().ok()?;
         match segment {
             Segment::Literal(text) => (*text == decoded).then_some(())?,
             Segment::Any => (!decoded.is_empty()).then_some(())?,

@@ -1,10 +1,10 @@
 //! One ad network as one site uses it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     click::ClickRule,
-    cookie::CookieRule,
+    cookie::SetCookie,
     postback::{UrlRule, render_pairs},
     template::{Scope, Template},
 };
@@ -30,8 +30,8 @@ pub struct NetworkRules {
     pub mode: Mode,
     /// Where its click IDs come from.
     pub click: ClickRule,
-    /// The attributes of its cookie.
-    pub cookie: CookieRule,
+    /// The cookie that keeps them.
+    pub cookie: SetCookie,
     /// The pixels by which browsers may report in our place.
     pub sync: Option<SyncRule>,
 }
@@ -48,15 +48,15 @@ pub struct SyncRule {
 }
 
 /// On which pages sync pixels may appear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum SyncPages {
     /// Where a conversion has nothing to report by. The network counts these pixels, so they take
     /// the dedup key.
     Conversion,
     /// On any page, once per visitor and this long: a pure match of cookies.
     All {
-        /// How long a visitor is left alone afterwards.
-        every: Duration,
+        /// Remembers, for as long as it lives, that a visitor had them.
+        marker: SetCookie,
     },
 }
 
@@ -65,12 +65,6 @@ impl SyncRule {
     #[must_use]
     pub fn urls(&self, names: &dyn Scope) -> Vec<String> {
         let pairs = render_pairs(&self.query, names);
-        self.pixels.iter().filter_map(|pixel| pixel.render(names, &pairs).ok()).map(String::from).collect()
+        self.pixels.iter().filter_map(|pixel| pixel.render(names, &pairs).ok()).collect()
     }
-}
-
-/// The cookie that remembers that a visitor had this network's pixels.
-#[must_use]
-pub fn sync_marker(network: &str) -> String {
-    format!("_tl_sync_{network}")
 }

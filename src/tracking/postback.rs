@@ -128,7 +128,7 @@ impl PostbackRule {
         if matches!(self.request.extra, ExtraPlace::Query) {
             push_extra(&mut pairs, &extra);
         }
-        let url = self.request.url.render(&names, &pairs)?;
+        let url = Url::parse(&self.request.url.render(&names, &pairs)?).map_err(|_| Unrenderable::Url)?;
         let mut headers = self.headers(&names)?;
         let body = self.body(&names, &extra, &mut headers);
         Ok(Postback { method: self.request.method.clone(), url, headers, body })
@@ -191,21 +191,18 @@ impl PostbackRule {
 }
 
 impl UrlRule {
-    /// The address without anything of an event, as listings may show it.
-    pub fn render(&self, names: &dyn Scope, pairs: &str) -> Result<Url, Unrenderable> {
+    /// The whole address with these pairs behind its own query.
+    pub fn render(&self, names: &dyn Scope, pairs: &str) -> Result<String, Unrenderable> {
         let origin = self.origin.render(names, Encoding::Raw).ok_or(Unrenderable::Url)?;
         let path = self.path.render(names, Encoding::Component).ok_or(Unrenderable::Url)?;
         // `encodeURIComponent` leaves dots alone, and URL parsers take `..` for a way up.
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Unrenderable::Url);
         }
-        let query = match self.query.as_deref() {
-            Some(fixed) if pairs.is_empty() => fixed.to_owned(),
-            Some(fixed) => format!("{fixed}&{pairs}"),
-            None => pairs.to_owned(),
-        };
-        let question = if query.is_empty() { "" } else { "?" };
-        Url::parse(&format!("{origin}{path}{question}{query}")).map_err(|_| Unrenderable::Url)
+        let fixed = self.query.as_deref().unwrap_or_default();
+        let question = if fixed.is_empty() && pairs.is_empty() { "" } else { "?" };
+        let and = if fixed.is_empty() || pairs.is_empty() { "" } else { "&" };
+        Ok([&origin, &path, question, fixed, and, pairs].concat())
     }
 }
 

@@ -1,10 +1,10 @@
 //! One site's rules, compiled.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     conversion::ConversionRule,
-    cookie::CookieRule,
+    cookie::SetCookie,
     network::{Mode, NetworkRules},
     visitor::Seal,
 };
@@ -16,8 +16,8 @@ pub struct SiteRules {
     pub name: Arc<str>,
     /// Whether tracking acts at all.
     pub mode: Mode,
-    /// The attributes of our own cookies.
-    pub cookie: CookieRule,
+    /// The cookie that recognises a visitor.
+    pub visitor_cookie: SetCookie,
     /// The networks in configuration order.
     pub networks: Vec<NetworkRules>,
     /// The conversions in configuration order.
@@ -36,6 +36,18 @@ impl SiteRules {
             (Mode::On, Mode::On) => Mode::On,
         }
     }
+}
+
+/// A host in lower case, without port and trailing dot.
+#[must_use]
+pub fn normal_host(host: &str) -> Cow<'_, str> {
+    let name = match host.find(']') {
+        Some(end) if host.starts_with('[') => host.get(..=end).unwrap_or(host),
+        _ => host.split(':').next().unwrap_or_default().trim_end_matches('.'),
+    };
+    // Browsers send it in lower case, which needs no copy.
+    let has_upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if has_upper { name.to_ascii_lowercase().into() } else { name.into() }
 }
 
 /// How long a conversion without an order id counts as a repeat: design section 5.

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::{
     click::{self, ClickId, ClickResult, InvalidClickId},
-    cookie,
+    cookie::{self, SetCookie},
     human::{NotAVisit, not_a_visit},
-    network::{Mode, NetworkRules, SyncPages, sync_marker},
-    site::{MAX_COOKIES, SiteRules, VISITOR_TTL},
+    network::{Mode, NetworkRules, SyncPages},
+    site::{MAX_COOKIES, SiteRules, normal_host},
     timestamp::Timestamp,
     value::RequestView,
     visitor::VISITOR_COOKIE,
@@ -36,7 +36,7 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// The host it was sent to: lower case, without port and trailing dot.
+    /// The host it was sent to, as it was sent; its port and letter case are looked past.
     pub host: &'a str,
     /// Who sent it, and how.
     pub client: Client,
@@ -114,7 +114,7 @@ impl Visit {
         let visitor = site.seal.as_ref().filter(|_| !hits.is_empty()).and_then(|seal| seal.open(request.headers));
         Some(Self {
             site: Arc::clone(site),
-            host: request.host.to_owned(),
+            host: normal_host(request.host).into_owned(),
             over_tls: request.client.over_tls,
             has_body: request.method != Method::HEAD,
             disregard: not_a_visit(request.method, request.headers),
@@ -179,7 +179,7 @@ impl Visit {
         }
         if let (Some(visitor), Some(seal)) = (fresh_visitor, &self.site.seal) {
             let sealed = seal.seal(visitor);
-            self.set_cookie(VISITOR_COOKIE, &sealed, VISITOR_TTL, &self.site.cookie, &mut plan);
+            self.set_cookie(&self.site.visitor_cookie, &sealed, &mut plan);
         }
         for row in &mut plan.rows {
             row.event_id_from(uuid);
@@ -203,8 +203,7 @@ impl Visit {
                 Ok(_) if !found.changes_cookie => ClickResult::Kept,
                 Ok(ids) => {
                     let value = click::cookie_value(&ids);
-                    let rule = &network.click;
-                    if self.set_cookie(&rule.cookie, &value, rule.ttl, &network.cookie, plan) {
+                    if self.set_cookie(&network.cookie, &value, plan) {
                         ClickResult::Accepted
                     } else {
                         ClickResult::Oversized
@@ -220,30 +219,22 @@ impl Visit {
         for index in std::mem::take(&mut self.sync_everywhere) {
             let Some(network) = site.networks.get(index) else { continue };
             let Some(sync) = &network.sync else { continue };
-            let SyncPages::All { every } = sync.pages else { continue };
+            let SyncPages::All { marker } = &sync.pages else { continue };
             if status != 200 || !editable || self.disregard.is_some() {
                 continue;
             }
-            let marker = sync_marker(&network.key);
-            if self.set_cookie(&marker, "1", every, &site.cookie, plan) {
+            if self.set_cookie(marker, "1", plan) {
                 plan.matches.push((index, sync.urls(&NoNames)));
             }
         }
     }
 
     /// Plans a cookie, unless all of ours together would grow over their limit.
-    fn set_cookie(
-        &self,
-        name: &str,
-        value: &str,
-        ttl: std::time::Duration,
-        rule: &cookie::CookieRule,
-        plan: &mut Answered,
-    ) -> bool {
+    fn set_cookie(&self, cookie: &SetCookie, value: &str, plan: &mut Answered) -> bool {
         let planned: usize = plan.set_cookies.iter().map(|line| line.split(';').next().map_or(0, str::len)).sum();
-        let fits = self.cookie_bytes + planned + name.len() + 1 + value.len() <= MAX_COOKIES;
+        let fits = self.cookie_bytes + planned + cookie.name().len() + 1 + value.len() <= MAX_COOKIES;
         if fits {
-            plan.set_cookies.push(rule.set_cookie(name, value, ttl, &self.host, self.over_tls));
+            plan.set_cookies.push(cookie.line(value, &self.host, self.over_tls));
         }
         fits
     }
@@ -285,18 +276,17 @@ fn is_repeated(site: &SiteRules, index: usize, network: &NetworkRules) -> bool {
 
 /// Networks whose cookies are matched on every page and whose marker this visitor does not carry.
 fn find_matches(site: &SiteRules, request: &Request<'_>) -> Vec<usize> {
-    let everywhere =
-        |network: &NetworkRules| network.sync.as_ref().is_some_and(|sync| matches!(sync.pages, SyncPages::All { .. }));
-    let candidates = site.networks.iter().enumerate().filter(|(_, network)| everywhere(network));
-    candidates
-        .filter(|(_, network)| {
+    let unmarked = |network: &NetworkRules| match network.sync.as_ref().map(|sync| &sync.pages) {
+        Some(SyncPages::All { marker }) => {
             request.method == Method::GET
                 && site.mode_of(network) == Mode::On
                 && accepts_html(request.headers)
-                && cookie::find(request.headers, &sync_marker(&network.key)).is_none()
-        })
-        .map(|(index, _)| index)
-        .collect()
+                && cookie::find(request.headers, marker.name()).is_none()
+        }
+        Some(SyncPages::Conversion) | None => false,
+    };
+    let networks = site.networks.iter().enumerate();
+    networks.filter(|(_, network)| unmarked(network)).map(|(index, _)| index).collect()
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -308,6 +298,9 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 
 /// How many bytes our cookies take in this request, those about to be replaced left out.
 fn our_cookies(site: &SiteRules, headers: &HeaderMap, replaced: &[FoundClick]) -> usize {
+    if !headers.contains_key(http::header::COOKIE) {
+        return 0;
+    }
     let mut names: Vec<&str> = site.networks.iter().map(|network| network.click.cookie.as_str()).collect();
     names.push(VISITOR_COOKIE);
     names.sort_unstable();

@@ -1,6 +1,6 @@
 //! Edits of request and response heads.
 
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::tracking::visit::Visit;
@@ -36,13 +36,21 @@ pub(super) fn set_cookies(response: &mut ResponseHeader, lines: &[String]) {
 
 /// Takes the permission from shared caches to store this answer; what browsers were told stays.
 pub(super) fn keep_from_caches(response: &mut ResponseHeader) {
-    let mut kept: Vec<String> = Vec::new();
+    let private = HeaderValue::from_static("private");
+    let mut kept = String::new();
     for line in response.headers.get_all(header::CACHE_CONTROL) {
         let directives = line.to_str().unwrap_or_default().split(',').map(str::trim);
-        kept.extend(directives.filter(|it| !it.is_empty() && !is_for_shared_caches(it)).map(ToOwned::to_owned));
+        for directive in directives.filter(|it| !it.is_empty() && !is_for_shared_caches(it)) {
+            kept.push_str(directive);
+            kept.push_str(", ");
+        }
     }
-    kept.push("private".to_owned());
-    let control = HeaderValue::try_from(kept.join(", ")).unwrap_or(HeaderValue::from_static("private"));
+    let control = if kept.is_empty() {
+        private
+    } else {
+        kept.push_str("private");
+        HeaderValue::try_from(kept).unwrap_or(private)
+    };
     set(response, "cache-control", control);
     set(response, "surrogate-control", HeaderValue::from_static("no-store"));
     set(response, "cdn-cache-control", HeaderValue::from_static("no-store"));
@@ -63,7 +71,7 @@ pub(super) fn of_unknown_length(response: &mut ResponseHeader, is_http10: bool) 
     }
     // They speak of the bytes that the site sent. Without validators a browser asks for the page
     // again instead of showing this visitor's pixels a second time.
-    for name in ["etag", "last-modified", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"] {
+    for name in &VALIDATORS {
         response.remove_header(name);
     }
 }
@@ -72,6 +80,17 @@ pub(super) fn of_unknown_length(response: &mut ResponseHeader, is_http10: bool) 
 pub(super) fn without_chunks(response: &mut ResponseHeader) {
     response.remove_header(&header::TRANSFER_ENCODING);
 }
+
+/// Parsed names: a search by text would parse each of them for every page.
+static VALIDATORS: [HeaderName; 7] = [
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 fn set(response: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
     if response.insert_header(name, value).is_err() {

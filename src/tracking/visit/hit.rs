@@ -198,7 +198,7 @@ impl PlannedClaim {
 
 /// Pixels that the network counts as a conversion.
 fn counted_pixels(network: &NetworkRules) -> Option<&SyncRule> {
-    network.sync.as_ref().filter(|sync| sync.pages == SyncPages::Conversion)
+    network.sync.as_ref().filter(|sync| matches!(sync.pages, SyncPages::Conversion))
 }
 
 fn names<'a>(

@@ -16,18 +16,16 @@ use crate::tracking::{
     visitor::Seal,
 };
 
+const DAY: Duration = Duration::from_hours(24);
+
 fn network(key: &str, param: &str, sync: Option<SyncRule>) -> NetworkRules {
+    let name = format!("_{key}");
+    let rule = CookieRule { same_site: Site::None, ..CookieRule::default() };
     NetworkRules {
         key: Arc::from(key),
         mode: Mode::On,
-        click: ClickRule {
-            param: param.to_owned(),
-            cookie: format!("_{key}"),
-            ttl: Duration::from_hours(24),
-            keep: Keep::Last,
-            pattern: None,
-        },
-        cookie: CookieRule { same_site: Site::None, ..CookieRule::default() },
+        cookie: SetCookie::new(&name, &rule, DAY),
+        click: ClickRule { param: param.to_owned(), cookie: name, keep: Keep::Last, pattern: None },
         sync,
     }
 }
@@ -68,7 +66,7 @@ fn shop() -> SiteRules {
     SiteRules {
         name: Arc::from("shop"),
         mode: Mode::On,
-        cookie: CookieRule::default(),
+        visitor_cookie: SetCookie::new(VISITOR_COOKIE, &CookieRule::default(), DAY),
         networks: vec![network("clicky", "cid", Some(pixels(SyncPages::Conversion))), network("always", "aid", None)],
         conversions: vec![ConversionRule {
             name: Arc::from("purchase"),
@@ -125,7 +123,7 @@ fn a_landing_sets_the_networks_cookie_and_nothing_else() {
     let plan = bought(&[], "/?cid=abc");
     assert_eq!(
         plan.set_cookies,
-        ["_clicky=abc; HttpOnly; SameSite=None; Secure; Path=/; Domain=shop.de; Max-Age=86400"]
+        ["_clicky=abc; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=86400; Domain=shop.de"]
     );
     assert_eq!(plan.clicks, [(0, ClickResult::Accepted)]);
     assert!(plan.rows.is_empty() && plan.claims.is_empty() && plan.decided.is_empty());
@@ -221,9 +219,9 @@ fn networks_that_share_a_cookie_set_it_once() {
 
 #[test]
 fn a_pure_match_of_cookies_is_shown_once_per_visitor() {
-    let every = Duration::from_hours(24);
+    let marker = || SetCookie::new("_tl_sync_matchy", &CookieRule::default(), DAY);
     let site = || SiteRules {
-        networks: vec![network("matchy", "mid", Some(pixels(SyncPages::All { every })))],
+        networks: vec![network("matchy", "mid", Some(pixels(SyncPages::All { marker: marker() })))],
         conversions: vec![],
         ..shop()
     };
