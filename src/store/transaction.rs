@@ -3,7 +3,7 @@
 //! Commands are only borrowed while the transaction runs, so that after a failure everything is
 //! still there to be looked up or repeated.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::{
     Accepted, Claim, ErrorKind, LeasedRow, NewRow,
@@ -50,20 +50,32 @@ impl Placed {
 
 /// Writes a batch. `lease` is who new rows are leased to; nobody, when nobody would be told of them.
 pub(super) fn run(
-    connection: &mut Connection,
+    connection: &Connection,
     batch: &mut [Command],
     owner: &str,
     lease: Option<&str>,
 ) -> Result<Vec<Applied>, Failure> {
     let certain = |error| Failure { error, is_doubtful: false };
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(certain)?;
-    let applied = batch
+    execute(connection, "BEGIN IMMEDIATE").map_err(certain)?;
+    let done = batch
         .iter_mut()
-        .map(|command| apply(&transaction, command, owner, lease))
+        .map(|command| apply(connection, command, owner, lease))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(certain)?;
-    transaction.commit().map_err(|error| Failure { error, is_doubtful: true })?;
-    Ok(applied)
+        .map_err(certain)
+        .and_then(|applied| match execute(connection, "COMMIT") {
+            Ok(()) => Ok(applied),
+            Err(error) => Err(Failure { error, is_doubtful: true }),
+        });
+    if done.is_err() {
+        // Some failures have ended the transaction already; the caller opens the file anew anyway.
+        let _ended = execute(connection, "ROLLBACK");
+    }
+    done
+}
+
+/// Runs a statement that is prepared once: with small batches, preparing would be a tenth of the cost.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn apply(

@@ -116,7 +116,7 @@ impl Writer {
 
     /// Writes a batch and answers it.
     fn write(&mut self, mut batch: Vec<Command>) {
-        let Some(database) = &mut self.database else { return self.refuse(batch) };
+        let Some(database) = &self.database else { return self.refuse(batch) };
         let started = clock::instant();
         let owner = self.instance.id();
         let leased = if self.fresh.is_closed() { Leased::ByNobody } else { Leased::ByUs };
@@ -124,7 +124,7 @@ impl Writer {
             Leased::ByUs => Some(&*owner),
             Leased::ByNobody => None,
         };
-        match transaction::run(&mut database.connection, &mut batch, &owner, lease) {
+        match transaction::run(&database.connection, &mut batch, &owner, lease) {
             Ok(applied) => {
                 let took = clock::instant().saturating_duration_since(started);
                 let is_row = |placed: &&Placed| matches!(placed, Placed::At(_));
