@@ -62,7 +62,7 @@ fn decide(criterion: &mut Criterion) {
 
 fn request<'a>(path: &'a str, query: &'a str, headers: &'a HeaderMap) -> Request<'a> {
     let client = Client { address: Ipv4Addr::LOCALHOST.into(), over_tls: true };
-    Request { method: &Method::GET, path, query, headers, host: "shop.example", client }
+    Request { method: &Method::GET, path, query, headers, authority: Some("shop.example"), client }
 }
 
 fn headers(cookie: Option<&'static str>) -> HeaderMap {

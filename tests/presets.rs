@@ -234,7 +234,7 @@ impl Stage {
             path: "/thank-you",
             query: self.query.trim_start_matches('&'),
             headers: &self.headers,
-            host: "shop.example",
+            authority: Some("shop.example"),
             client: Client { address: IpAddr::from([192, 0, 2, 1]), over_tls: true },
         };
         let mut visit = Visit::begin(&site, &request).expect("a conversion");

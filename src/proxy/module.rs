@@ -108,14 +108,12 @@ impl Tracking {
 
     fn begin(&mut self, request: &mut RequestHeader) {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
-        let host = request.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
-        let host = host.or_else(|| request.uri.host().map(str::as_bytes)).unwrap_or_default();
         let facts = Request {
             method: &request.method,
             path: request.uri.path(),
             query: request.uri.query().unwrap_or_default(),
             headers: &request.headers,
-            host: std::str::from_utf8(host).unwrap_or_default(),
+            authority: request.uri.host(),
             client,
         };
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
+use http::{HeaderValue, header};
 use ipnet::IpNet;
+use pingora::http::RequestHeader;
 
 use super::upstream::Upstream;
 use crate::{
@@ -99,12 +101,17 @@ impl SiteTable {
         table
     }
 
-    /// Which site answers for a `Host` as it was sent.
+    /// Which site answers a request.
     #[must_use]
-    pub fn find(&self, host: &[u8]) -> Option<usize> {
+    pub fn find(&self, request: &RequestHeader) -> Option<usize> {
         if self.exact.is_empty() && self.below.is_empty() {
             return self.otherwise;
         }
+        let host = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
+        self.find_host(host.or_else(|| request.uri.host().map(str::as_bytes)).unwrap_or_default())
+    }
+
+    fn find_host(&self, host: &[u8]) -> Option<usize> {
         let host = normal_host(std::str::from_utf8(host).ok()?);
         self.exact.get(&*host).copied().or_else(|| {
             let below = self.below.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));
@@ -157,7 +164,7 @@ sites:
             ("example", Some(2)),
             ("[::1]:80", Some(2)),
         ] {
-            assert_eq!(table.find(host.as_bytes()), site, "{host}");
+            assert_eq!(table.find_host(host.as_bytes()), site, "{host}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::{Version, header};
+use http::Version;
 use pingora::{
     Error, ErrorSource, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer,
 };
@@ -119,9 +119,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
         let head = session.req_header();
-        let host = head.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
-        let host = host.or_else(|| head.uri.host().map(str::as_bytes)).unwrap_or_default();
-        let Some(index) = self.table.find(host) else { return Ok(()) };
+        let Some(index) = self.table.find(head) else { return Ok(()) };
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
         ctx.site = Some((index, Arc::clone(site)));
         let client = self.client(session);

@@ -36,8 +36,8 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// The host it was sent to, as it was sent; its port and letter case are looked past.
-    pub host: &'a str,
+    /// The host of an absolute address or of HTTP/2's `:authority`; without one, `Host` says it.
+    pub authority: Option<&'a str>,
     /// Who sent it, and how.
     pub client: Client,
 }
@@ -114,7 +114,7 @@ impl Visit {
         let visitor = site.seal.as_ref().filter(|_| !hits.is_empty()).and_then(|seal| seal.open(request.headers));
         Some(Self {
             site: Arc::clone(site),
-            host: normal_host(request.host).into_owned(),
+            host: normal_host(request.host()).into_owned(),
             over_tls: request.client.over_tls,
             has_body: request.method != Method::HEAD,
             disregard: not_a_visit(request.method, request.headers),
@@ -318,6 +318,12 @@ fn our_cookies(site: &SiteRules, headers: &HeaderMap, replaced: &[FoundClick]) -
 }
 
 impl<'a> Request<'a> {
+    /// The host it was sent to, as it was sent.
+    fn host(&self) -> &str {
+        let host = self.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        host.or(self.authority).unwrap_or_default()
+    }
+
     fn view<'b>(&'b self, path: &'b [(String, String)]) -> RequestView<'b>
     where
         'a: 'b,

@@ -51,9 +51,9 @@ pub(super) fn keep_from_caches(response: &mut ResponseHeader) {
         kept.push_str("private");
         HeaderValue::try_from(kept).unwrap_or(private)
     };
-    set(response, "cache-control", control);
-    set(response, "surrogate-control", HeaderValue::from_static("no-store"));
-    set(response, "cdn-cache-control", HeaderValue::from_static("no-store"));
+    set(response, header::CACHE_CONTROL, control);
+    set(response, SURROGATE_CONTROL, HeaderValue::from_static("no-store"));
+    set(response, CDN_CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 fn is_for_shared_caches(directive: &str) -> bool {
@@ -67,7 +67,7 @@ pub(super) fn of_unknown_length(response: &mut ResponseHeader, is_http10: bool) 
     if is_http10 {
         response.remove_header(&header::TRANSFER_ENCODING);
     } else {
-        set(response, "transfer-encoding", HeaderValue::from_static("chunked"));
+        set(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     // They speak of the bytes that the site sent. Without validators a browser asks for the page
     // again instead of showing this visitor's pixels a second time.
@@ -81,6 +81,10 @@ pub(super) fn without_chunks(response: &mut ResponseHeader) {
     response.remove_header(&header::TRANSFER_ENCODING);
 }
 
+// RFC 9213 and the Edge Architecture Specification (W3C note, 2001).
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
 /// Parsed names: a search by text would parse each of them for every page.
 static VALIDATORS: [HeaderName; 7] = [
     header::ETAG,
@@ -92,8 +96,8 @@ static VALIDATORS: [HeaderName; 7] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-fn set(response: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
+fn set(response: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
     if response.insert_header(name, value).is_err() {
-        tracing::debug!(header = name, "a response has too many headers for another one");
+        tracing::debug!("a response has too many headers for another one");
     }
 }

@@ -272,7 +272,7 @@ fn read_context(name: &str, request: &Request<'_>) -> Option<String> {
         "page_url" => {
             let scheme = if request.client.over_tls { "https" } else { "http" };
             let question = if request.query.is_empty() { "" } else { "?" };
-            Some(format!("{scheme}://{}{}{question}{}", request.host, request.path, request.query))
+            Some(format!("{scheme}://{}{}{question}{}", request.host(), request.path, request.query))
         }
         _ => None,
     }

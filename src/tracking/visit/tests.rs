@@ -90,7 +90,10 @@ fn begin(site: SiteRules, method: &Method, target: &str, headers: &[(&'static st
         .collect();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let client = Client { address: IpAddr::from([192, 0, 2, 7]), over_tls: true };
-    Visit::begin(&Arc::new(site), &Request { method, path, query, headers: &headers, host: "www.shop.de", client })
+    Visit::begin(
+        &Arc::new(site),
+        &Request { method, path, query, headers: &headers, authority: Some("www.shop.de"), client },
+    )
 }
 
 fn answer(visit: Option<Visit>, status: u16) -> Answered {
