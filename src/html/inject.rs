@@ -84,6 +84,12 @@ impl Injector {
         [insertion, &self.held].concat()
     }
 
+    /// Whether there was anything but white space so far; nothing goes into an empty document.
+    #[must_use]
+    pub const fn has_content(&self) -> bool {
+        self.scanner.has_content()
+    }
+
     /// The bytes taken in that have not left, for sending them on as they are after a fault.
     #[must_use]
     pub fn held(&self) -> &[u8] {

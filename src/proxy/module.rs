@@ -27,7 +27,11 @@ use super::{
     runtime::{TrackedSite, Tracker},
 };
 use crate::{
-    html::{inject::Injector, page, pixel::pixel_markup},
+    html::{
+        inject::Injector,
+        page::{self, Untouchable},
+        pixel::pixel_markup,
+    },
     metrics::site::Injection,
     store::clock,
     tracking::visit::{Answered, Client, Request, Visit},
@@ -82,6 +86,12 @@ struct Edit {
     insertion: Vec<u8>,
 }
 
+impl Edit {
+    fn count(&self, result: Injection) {
+        self.networks.iter().for_each(|network| self.site.metrics.injection(*network, result));
+    }
+}
+
 impl Tracking {
     /// Makes this request tracked as one of `site`'s.
     pub fn arm(&mut self, site: &Arc<TrackedSite>, client: Client) {
@@ -126,15 +136,18 @@ impl Tracking {
     async fn answered(&mut self, response: &mut ResponseHeader, ends: bool) {
         let status = response.status.as_u16();
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
-        visit.conversions().for_each(|conversion| site.metrics.hit(conversion));
+        let hits: Vec<usize> = visit.conversions().collect();
         let now = clock::now();
         let editable = page::editable(status, &response.headers, visit.has_body() && !ends);
-        if visit.may_edit_page() && !visit.has_body() {
+        if !visit.has_body() && visit.may_edit_page() && page::editable(status, &response.headers, true).is_ok() {
             // What GET would answer may be longer.
             response.remove_header(&header::CONTENT_LENGTH);
         }
         let plan = guarded(|| visit.answered(status, editable.is_ok(), now, &mut Uuid::now_v7));
-        let Some(plan) = plan else { return };
+        let Some(plan) = plan else {
+            return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
+        };
+        hits.into_iter().for_each(|conversion| site.metrics.hit(conversion));
         let Answered { set_cookies, clicks, decided, rows, claims, matches, unreached, undeduplicated } = plan;
         head::set_cookies(response, &set_cookies);
         clicks.into_iter().for_each(|(network, result)| site.metrics.click(network, result));
@@ -174,6 +187,7 @@ impl Tracking {
         let Some(passed) = guarded(|| edit.injector.write(&chunk)) else {
             // The held bytes are outside of what failed; the page goes on unedited.
             *body = Some([edit.injector.held(), &chunk].concat().into());
+            edit.count(Injection::Interrupted);
             self.stage = Stage::Inert;
             return;
         };
@@ -185,11 +199,9 @@ impl Tracking {
     /// The held end of the page with the pixels in it.
     fn finish(&mut self) -> Vec<u8> {
         let Stage::Editing(edit) = mem::replace(&mut self.stage, Stage::Inert) else { return Vec::new() };
-        let Edit { site, networks, injector, insertion } = *edit;
-        let tail = injector.finish(&insertion);
-        let result = if tail.is_empty() { Injection::Interrupted } else { Injection::Injected };
-        networks.into_iter().for_each(|network| site.metrics.injection(network, result));
-        tail
+        let has_content = edit.injector.has_content();
+        edit.count(if has_content { Injection::Injected } else { Injection::Untouchable(Untouchable::Empty) });
+        edit.injector.finish(&edit.insertion)
     }
 
     fn finish_late(&mut self) -> Option<Bytes> {
@@ -214,9 +226,7 @@ impl Drop for Tracking {
             Stage::Visiting(site, visit) => {
                 visit.conversions().for_each(|conversion| site.metrics.unanswered(conversion));
             }
-            Stage::Editing(edit) => {
-                edit.networks.iter().for_each(|network| edit.site.metrics.injection(*network, Injection::Interrupted));
-            }
+            Stage::Editing(edit) => edit.count(Injection::Interrupted),
             Stage::Inert | Stage::Armed(..) => {}
         }
     }
