@@ -3,7 +3,15 @@
 //! A commit is never given up: what has not ended when the page must go on, or when the page's own
 //! task ends, goes on by itself and counts its outcomes when the store has answered.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, time::timeout};
 
@@ -35,23 +43,18 @@ pub(super) async fn commit(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, rows
         return;
     }
     let delay = tracker.max_page_delay;
-    let (late, in_time) = tokio::sync::watch::channel(false);
-    let work = write(Arc::clone(tracker), Arc::clone(site), rows, in_time);
+    let late = Arc::new(AtomicBool::new(false));
+    let work = write(Arc::clone(tracker), Arc::clone(site), rows, Arc::clone(&late));
     let mut commit = Commit(Some(Box::pin(work)));
     let Some(work) = commit.0.as_mut() else { return };
     if timeout(delay, work).await.is_ok() {
         commit.0 = None;
     } else {
-        late.send_replace(true);
+        late.store(true, Ordering::Relaxed);
     }
 }
 
-async fn write(
-    tracker: Arc<Tracker>,
-    site: Arc<TrackedSite>,
-    rows: Vec<PlannedRow>,
-    late: tokio::sync::watch::Receiver<bool>,
-) {
+async fn write(tracker: Arc<Tracker>, site: Arc<TrackedSite>, rows: Vec<PlannedRow>, late: Arc<AtomicBool>) {
     let places: Vec<(usize, usize)> = rows.iter().map(|row| (row.conversion, row.send)).collect();
     let rows = rows.into_iter().map(|row| NewRow { event: row.event, key: row.dedup }).collect();
     let accepted = tracker.store.accept(rows).await.await;
@@ -63,7 +66,7 @@ async fn write(
             Some(Accepted::Duplicate) => Outcome::Duplicate,
             Some(Accepted::Unstored) | None => Outcome::Unstored,
         };
-        if outcome == Outcome::Queued && *late.borrow() {
+        if outcome == Outcome::Queued && late.load(Ordering::Relaxed) {
             tracker.metrics.late_commits_total.inc();
         }
         site.metrics.outcome(conversion, send, outcome);

@@ -193,8 +193,8 @@ impl PostbackRule {
 impl UrlRule {
     /// The whole address with these pairs behind its own query.
     pub fn render(&self, names: &dyn Scope, pairs: &str) -> Result<String, Unrenderable> {
-        let origin = self.origin.render(names, Encoding::Raw).ok_or(Unrenderable::Url)?;
-        let path = self.path.render(names, Encoding::Component).ok_or(Unrenderable::Url)?;
+        let origin = self.origin.text(names, Encoding::Raw).ok_or(Unrenderable::Url)?;
+        let path = self.path.text(names, Encoding::Component).ok_or(Unrenderable::Url)?;
         // `encodeURIComponent` leaves dots alone, and URL parsers take `..` for a way up.
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Unrenderable::Url);
@@ -202,7 +202,7 @@ impl UrlRule {
         let fixed = self.query.as_deref().unwrap_or_default();
         let question = if fixed.is_empty() && pairs.is_empty() { "" } else { "?" };
         let and = if fixed.is_empty() || pairs.is_empty() { "" } else { "&" };
-        Ok([&origin, &path, question, fixed, and, pairs].concat())
+        Ok([&*origin, &*path, question, fixed, and, pairs].concat())
     }
 }
 

@@ -4,7 +4,7 @@
 //! worse than none. What a name stands for is the caller's affair ([`Scope`]); how a value is
 //! escaped for its place is decided by whoever renders ([`Encoding`]).
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
@@ -130,6 +130,15 @@ impl Template {
             Piece::Slot(slot) => Some(slot),
             Piece::Text(_) => None,
         })
+    }
+
+    /// As [`render`](Self::render), but without a copy of a text that has no slots.
+    #[must_use]
+    pub fn text(&self, scope: &dyn Scope, encoding: Encoding) -> Option<Cow<'_, str>> {
+        match self.as_literal() {
+            Some(text) => Some(text.into()),
+            None => self.render(scope, encoding).map(Cow::Owned),
+        }
     }
 
     /// The whole text, or `None` as soon as one slot yields nothing.
