@@ -156,10 +156,10 @@ fn places_of_variables(node: &Node) -> Vec<Place> {
 impl ConfigError {
     fn unreadable(file: &Path, error: &io::Error) -> Self {
         let place = Place { file: file.display().to_string().into(), line: 1, column: 1 };
-        let remedy = match error.kind() {
-            io::ErrorKind::InvalidData => "save it as UTF-8",
-            io::ErrorKind::PermissionDenied => "let this user read it",
-            _ => "name another one with `-c FILE`",
+        let remedy = if error.kind() == io::ErrorKind::InvalidData {
+            "save it as UTF-8"
+        } else {
+            "name another one with `-c FILE`"
         };
         let problem = Problem {
             place,
