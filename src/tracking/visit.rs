@@ -22,8 +22,8 @@ use super::{
 
 mod hit;
 
-use hit::Hit;
 pub use hit::{Decided, PlannedClaim, PlannedRow};
+use hit::{Facts, Hit};
 
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +175,8 @@ impl Visit {
                 (None, Some(_)) => Some(*fresh_visitor.get_or_insert_with(&mut *uuid)),
                 (None, None) => None,
             };
-            hit.plan(&self.site, self.disregard, status, editable, now, &mut visitor, &mut plan);
+            let facts = Facts { disregard: self.disregard, status, editable, now };
+            hit.plan(&self.site, facts, &mut visitor, &mut plan);
         }
         if let (Some(visitor), Some(seal)) = (fresh_visitor, &self.site.seal) {
             let sealed = seal.seal(visitor);

@@ -60,6 +60,19 @@ pub struct PlannedClaim {
     pub pixels: Vec<String>,
 }
 
+/// What an answer says that concerns every hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// Why the request does not count.
+    pub(super) disregard: Option<NotAVisit>,
+    /// The final status.
+    pub(super) status: u16,
+    /// Whether pixels can go into the page.
+    pub(super) editable: bool,
+    /// The time of the answer.
+    pub(super) now: Timestamp,
+}
+
 /// A matched trigger.
 #[derive(Debug)]
 pub(super) struct Hit {
@@ -115,14 +128,10 @@ impl Hit {
     }
 
     /// Decides for every network, the first outcome of design section 3 that applies.
-    #[expect(clippy::too_many_arguments, reason = "these are the facts of an answer, and each is looked at once")]
     pub(super) fn plan(
         self,
         site: &SiteRules,
-        not_a_visit: Option<NotAVisit>,
-        status: u16,
-        editable: bool,
-        now: Timestamp,
+        Facts { disregard, status, editable, now }: Facts,
         visitor: &mut dyn FnMut() -> Option<Uuid>,
         plan: &mut Answered,
     ) {
@@ -136,9 +145,9 @@ impl Hit {
             let scope = names(rule, send, &payload, nil, now);
             if site.mode_of(network) != Mode::On {
                 decide(Outcome::Off);
-            } else if not_a_visit == Some(NotAVisit::Prefetch) {
+            } else if disregard == Some(NotAVisit::Prefetch) {
                 decide(Outcome::Prefetch);
-            } else if not_a_visit == Some(NotAVisit::NotDocument) {
+            } else if disregard == Some(NotAVisit::NotDocument) {
                 decide(Outcome::NotDocument);
             } else if !succeeded {
                 decide(Outcome::NotSuccess);
