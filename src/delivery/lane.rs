@@ -138,7 +138,7 @@ const fn dead_letter(verdict: Verdict) -> &'static str {
 /// Rows in memory per destination. More wait in the store.
 const QUEUE: usize = 256;
 const REFUSALS: u32 = 3;
-/// Failures in a row after which the network counts as down (reliability: 10 in a row, 30 s to 5 min).
+/// Failures in a row after which the network counts as down.
 const FAILURES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);

@@ -102,7 +102,8 @@ impl Datum {
     }
 }
 
-/// The dedup key of design section 5: 16 bytes of a SHA-256 over its parts.
+/// What two reports of one conversion have in common: 16 bytes of a SHA-256 over the names of site,
+/// conversion and network and the value that tells orders apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DedupKey([u8; 16]);
 

@@ -50,7 +50,7 @@ pub fn normal_host(host: &str) -> Cow<'_, str> {
     if has_upper { name.to_ascii_lowercase().into() } else { name.into() }
 }
 
-/// How long a conversion without an order id counts as a repeat: design section 5.
+/// How long a conversion without an order id counts as a repeat; a later purchase must count again.
 pub const SHORT_WINDOW: Duration = Duration::from_hours(24);
 /// How long the visitor cookie lives.
 pub const VISITOR_TTL: Duration = Duration::from_hours(30 * 24);

@@ -127,68 +127,69 @@ impl Hit {
             })
     }
 
-    /// Decides for every network, the first outcome of design section 3 that applies.
+    /// Decides for every network; the first outcome that applies, in the order of [`Outcome::ALL`].
     pub(super) fn plan(
         self,
         site: &SiteRules,
-        Facts { disregard, status, editable, now }: Facts,
+        facts: Facts,
         visitor: &mut dyn FnMut() -> Option<Uuid>,
         plan: &mut Answered,
     ) {
         let Some(rule) = site.conversions.get(self.conversion) else { return };
-        let succeeded = self.conditions_hold && rule.succeeds(status);
+        let succeeded = self.conditions_hold && rule.succeeds(facts.status);
         let conversion = self.conversion;
         for (index, (send, payload)) in rule.send.iter().zip(self.payloads).enumerate() {
             let Some(network) = site.networks.get(send.network) else { continue };
-            let mut decide = |outcome| plan.decided.push(Decided { conversion, send: index, outcome });
-            let nil = EventId::new(Uuid::nil());
-            let scope = names(rule, send, &payload, nil, now);
-            if site.mode_of(network) != Mode::On {
-                decide(Outcome::Off);
-            } else if disregard == Some(NotAVisit::Prefetch) {
-                decide(Outcome::Prefetch);
-            } else if disregard == Some(NotAVisit::NotDocument) {
-                decide(Outcome::NotDocument);
+            let event_id = EventId::new(Uuid::nil());
+            let scope = names(rule, send, &payload, event_id, facts.now);
+            let is_attributable = send.is_attributable(&scope);
+            let pixels = counted_pixels(network).filter(|_| !is_attributable);
+            let outcome = if site.mode_of(network) != Mode::On {
+                Some(Outcome::Off)
+            } else if let Some(reason) = facts.disregard {
+                Some(reason.into())
             } else if !succeeded {
-                decide(Outcome::NotSuccess);
-            } else if !send.is_attributable(&scope) {
-                match counted_pixels(network) {
-                    Some(sync) if editable => {
-                        let dedup = dedup_of(site, rule, network, self.once.as_deref(), &payload, visitor);
-                        let pixels = sync.urls(&scope);
-                        let claim = PlannedClaim {
-                            conversion,
-                            send: index,
-                            network: send.network,
-                            event_id: nil,
-                            dedup,
-                            pixels,
-                        };
-                        plan.claims.push(claim);
-                    }
-                    Some(_) => {
-                        decide(Outcome::NoClick);
-                        plan.unreached.push(send.network);
-                    }
-                    None => decide(Outcome::NoClick),
-                }
+                Some(Outcome::NotSuccess)
+            } else if pixels.is_some() && facts.editable {
+                None
+            } else if !is_attributable {
+                plan.unreached.extend(pixels.map(|_| send.network));
+                Some(Outcome::NoClick)
             } else if !send.is_complete(&scope) {
-                decide(Outcome::Incomplete);
+                Some(Outcome::Incomplete)
             } else {
-                let dedup = dedup_of(site, rule, network, self.once.as_deref(), &payload, visitor);
-                if dedup.is_none() {
-                    plan.undeduplicated.push(conversion);
-                }
-                let event = Event {
-                    id: nil,
-                    time: now,
-                    site: Arc::clone(&site.name),
-                    conversion: Arc::clone(&rule.name),
-                    network: Arc::clone(&network.key),
-                    payload,
-                };
-                plan.rows.push(PlannedRow { conversion, send: index, event, dedup });
+                None
+            };
+            if let Some(outcome) = outcome {
+                plan.decided.push(Decided { conversion, send: index, outcome });
+                continue;
             }
+            let dedup = dedup_of(site, rule, network, self.once.as_deref(), &payload, visitor);
+            if let Some(sync) = pixels {
+                let pixels = sync.urls(&scope);
+                let network = send.network;
+                plan.claims.push(PlannedClaim { conversion, send: index, network, event_id, dedup, pixels });
+                continue;
+            }
+            plan.undeduplicated.extend(dedup.is_none().then_some(conversion));
+            let event = Event {
+                id: event_id,
+                time: facts.now,
+                site: Arc::clone(&site.name),
+                conversion: Arc::clone(&rule.name),
+                network: Arc::clone(&network.key),
+                payload,
+            };
+            plan.rows.push(PlannedRow { conversion, send: index, event, dedup });
+        }
+    }
+}
+
+impl From<NotAVisit> for Outcome {
+    fn from(reason: NotAVisit) -> Self {
+        match reason {
+            NotAVisit::Prefetch => Self::Prefetch,
+            NotAVisit::NotDocument => Self::NotDocument,
         }
     }
 }
@@ -251,7 +252,10 @@ fn read_value(
     value.read(request.view(path), &FieldNames(fields))
 }
 
-/// What tells this conversion from a repeat: design section 5.
+/// What tells this conversion from a repeat: its order, else the click, else the visitor.
+///
+/// Goals and other parameters are no part of it: an order that is reported with another goal is still
+/// the same order.
 fn dedup_of(
     site: &SiteRules,
     rule: &ConversionRule,
