@@ -26,6 +26,14 @@ pub(crate) fn throughline(arguments: &[&str], configuration: &Path) -> Command {
     command
 }
 
+/// The same process, but one that survives a limit on the size of its files (see `limit_files`).
+pub(crate) fn unharmed_by_limits(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::null());
+    shell
+}
+
 /// Runs a command to its end.
 pub(crate) fn finish(mut command: Command) -> Output {
     command.output().expect("the binary starts")
@@ -76,6 +84,13 @@ impl Process {
     pub(super) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill exists").success(), "kill -{name} failed");
+    }
+
+    /// From now on no file of it can grow beyond so many bytes: what a full disk does to one process.
+    pub(super) fn limit_files(&self, limit: &str) {
+        let set =
+            Command::new("prlimit").args([format!("--pid={}", self.child.id()), format!("--fsize={limit}:")]).status();
+        assert!(set.expect("prlimit exists").success(), "prlimit failed");
     }
 
     /// Waits for its end, and until all that it printed has been read.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{
     await_fact,
     metrics::Samples,
-    process::{Process, finish, throughline},
+    process::{Process, finish, throughline, unharmed_by_limits},
     server::lock,
     visitor::{Answer, Visitor},
 };
@@ -89,7 +89,7 @@ impl Setup {
     fn spawn(&self) -> Process {
         let mut arguments = vec!["run"];
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let mut command = throughline(&arguments, &self.configuration());
+        let mut command = unharmed_by_limits(&throughline(&arguments, &self.configuration()));
         command.envs(self.environment.iter().cloned()).current_dir(self.folder.path());
         Process::spawn(command)
     }
@@ -129,6 +129,16 @@ impl Proxy {
     /// Sends a signal by name, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
+    }
+
+    /// Fills the disk, as far as this proxy can tell: its files stay as large as they are.
+    pub(crate) fn fill_the_disk(&self) {
+        self.process.limit_files("1");
+    }
+
+    /// Makes room again.
+    pub(crate) fn make_room(&self) {
+        self.process.limit_files("unlimited");
     }
 
     /// Starts again on the same folder, after a SIGKILL if it still runs.
