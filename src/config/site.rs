@@ -15,7 +15,6 @@ use super::{
 };
 use crate::tracking::{
     cookie::SetCookie,
-    network::Mode,
     site::{SiteRules, VISITOR_TTL},
     visitor::VISITOR_COOKIE,
 };
@@ -128,21 +127,13 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         name: written_name.unwrap_or_else(|| {
             if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
         }),
-        mode: stricter(server.tracking, mode),
+        mode: server.tracking.and(mode),
         visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie_rule(&[site_cookie], field, "cookie"), VISITOR_TTL),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
         conversions: rules,
         seal: None,
     };
     Some(Site { hosts, upstream: upstream?, networks, rules })
-}
-
-fn stricter(one: Mode, other: Mode) -> Mode {
-    match (one, other) {
-        (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
-        (Mode::Observe, _) | (_, Mode::Observe) => Mode::Observe,
-        (Mode::On, Mode::On) => Mode::On,
-    }
 }
 
 fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {

@@ -21,6 +21,18 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// What holds where both speak: whichever does less.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Off, _) | (_, Self::Off) => Self::Off,
+            (Self::Observe, _) | (_, Self::Observe) => Self::Observe,
+            (Self::On, Self::On) => Self::On,
+        }
+    }
+}
+
 /// A network's rules with one site's settings.
 #[derive(Clone, Debug)]
 pub struct NetworkRules {

@@ -29,12 +29,8 @@ pub struct SiteRules {
 impl SiteRules {
     /// Whether a network acts on this site.
     #[must_use]
-    pub fn mode_of(&self, network: &NetworkRules) -> Mode {
-        match (self.mode, network.mode) {
-            (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
-            (Mode::Observe, _) | (_, Mode::Observe) => Mode::Observe,
-            (Mode::On, Mode::On) => Mode::On,
-        }
+    pub const fn mode_of(&self, network: &NetworkRules) -> Mode {
+        self.mode.and(network.mode)
     }
 }
 
