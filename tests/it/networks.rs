@@ -2,7 +2,7 @@
 
 use crate::support::{
     accounting::assert_accounts,
-    config::{GOAL, THANKS, shop_of},
+    config::{GOAL, THANKS},
     network::AdNetwork,
     origin::{Origin, PAGE},
     proxy::Proxy,
@@ -12,7 +12,22 @@ const CONVERSIONS: &str = "throughline_conversions_total";
 
 /// One site with these networks, and one conversion that sends as told.
 fn shop(origin: &Origin, networks: &str, send: &str) -> Proxy {
-    Proxy::with(&shop_of(origin, networks, send)).start()
+    let config = format!(
+        r#"sites:
+  - upstream: "http://{}"
+    networks:
+{networks}
+    conversions:
+      - name: purchase
+        path: "/thank-you/{{order_id}}"
+        value: query.total
+        currency: EUR
+        send:
+{send}
+"#,
+        origin.address()
+    );
+    Proxy::with(&config).start()
 }
 
 #[test]

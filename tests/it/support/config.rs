@@ -51,24 +51,3 @@ pub(crate) fn shop_of_three(origin: &Origin) -> String {
         origin.address()
     )
 }
-
-/// One site with these networks, one per line, and a conversion `purchase` that sends as told, one network per line.
-pub(crate) fn shop_of(origin: &Origin, networks: &str, send: &str) -> String {
-    let indented =
-        |text: &str, margin: &str| -> String { text.lines().flat_map(|line| [margin, line.trim(), "\n"]).collect() };
-    let (networks, send) = (indented(networks, "      "), indented(send, "          "));
-    format!(
-        r#"sites:
-  - upstream: "http://{}"
-    networks:
-{networks}    conversions:
-      - name: purchase
-        path: "/thank-you/{{order_id}}"
-        value: query.total
-        currency: EUR
-        email: query.email
-        send:
-{send}"#,
-        origin.address()
-    )
-}
