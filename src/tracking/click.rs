@@ -3,6 +3,7 @@
 //! A click ID is opaque, so nothing is repaired: what is not plainly an identifier is refused with a
 //! reason that is counted, and the page goes on.
 
+use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 
@@ -170,9 +171,14 @@ impl ClickRule {
         }
     }
 
-    /// Reads the click IDs of this network from its cookie's raw value; what is damaged is skipped.
+    /// The click IDs of this network that a request carries in its cookie, oldest first.
     #[must_use]
-    pub fn read_cookie(&self, raw: &str) -> Vec<ClickId> {
+    pub fn carried(&self, headers: &HeaderMap) -> Vec<ClickId> {
+        cookie::find(headers, &self.cookie).map(|raw| self.read_cookie(raw)).unwrap_or_default()
+    }
+
+    /// Reads the cookie's raw value; what is damaged is skipped.
+    fn read_cookie(&self, raw: &str) -> Vec<ClickId> {
         raw.split(',')
             .take(MAX_CLICKS)
             .filter_map(|part| percent_decode_str(part).decode_utf8().ok().and_then(|text| self.check_one(&text).ok()))

@@ -126,12 +126,6 @@ impl Visit {
         })
     }
 
-    /// The site it belongs to.
-    #[must_use]
-    pub const fn site(&self) -> &Arc<SiteRules> {
-        &self.site
-    }
-
     /// Whether a click parameter arrived: a 304 could not carry its cookie, so the site must not be
     /// asked conditionally.
     #[must_use]
@@ -252,11 +246,10 @@ fn find_clicks(site: &SiteRules, request: &Request<'_>) -> Vec<FoundClick> {
             continue;
         }
         let Some(result) = rule.find(request.query) else { continue };
-        let known = || cookie::find(request.headers, &rule.cookie).map(|raw| rule.read_cookie(raw)).unwrap_or_default();
         found.push(match result {
             Err(reason) => FoundClick { network: index, result: Err(reason), changes_cookie: false },
             Ok(arrived) => {
-                let known = known();
+                let known = rule.carried(request.headers);
                 let kept = rule.combine(known.clone(), arrived);
                 // Last click: the cookie is set again even when it says the same, to renew its life.
                 let changes_cookie = rule.keep != click::Keep::First || known.is_empty();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{
     accounting::assert_accounts,
-    config::{GOAL, THANKS, shop},
+    config::{GOAL, THANKS, shop, shop_of},
     network::AdNetwork,
     origin::Origin,
     proxy::Proxy,
@@ -28,22 +28,7 @@ fn bought<R: Into<Response>>(answers: impl IntoIterator<Item = R>) -> (AdNetwork
 fn reported(networks: &str, send: &str, landing: &str) -> Request {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
     let networks = networks.replace("NETWORK", &network.address().to_string());
-    let config = format!(
-        r#"sites:
-  - upstream: "http://{}"
-    networks:
-      {networks}
-    conversions:
-      - name: purchase
-        path: "/thank-you/{{order_id}}"
-        value: query.total
-        currency: EUR
-        email: query.email
-        send:
-          {send}
-"#,
-        origin.address()
-    );
+    let config = shop_of(&origin, &format!("      {networks}"), &format!("          {send}"));
     let proxy = Proxy::with(&config).env("ROKT_PUBLIC", "rpub-1").env("ROKT_SECRET", "rsec-2").start();
     let mut visitor = proxy.visitor();
     visitor.lands(landing);

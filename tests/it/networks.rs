@@ -2,7 +2,7 @@
 
 use crate::support::{
     accounting::assert_accounts,
-    config::{GOAL, THANKS},
+    config::{GOAL, THANKS, shop_of},
     network::AdNetwork,
     origin::{Origin, PAGE},
     proxy::Proxy,
@@ -10,24 +10,8 @@ use crate::support::{
 
 const CONVERSIONS: &str = "throughline_conversions_total";
 
-/// One site with these networks, and one conversion that sends as told.
 fn shop(origin: &Origin, networks: &str, send: &str) -> Proxy {
-    let config = format!(
-        r#"sites:
-  - upstream: "http://{}"
-    networks:
-{networks}
-    conversions:
-      - name: purchase
-        path: "/thank-you/{{order_id}}"
-        value: query.total
-        currency: EUR
-        send:
-{send}
-"#,
-        origin.address()
-    );
-    Proxy::with(&config).start()
+    Proxy::with(&shop_of(origin, networks, send)).start()
 }
 
 #[test]

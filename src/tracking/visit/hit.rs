@@ -8,7 +8,6 @@ use super::{Answered, Request};
 use crate::tracking::{
     click::ClickId,
     conversion::{ConversionRule, FieldNames, Outcome, SendRule},
-    cookie,
     device::device_type,
     event::{Dedup, DedupKey, Event, EventId, Payload},
     human::NotAVisit,
@@ -234,7 +233,7 @@ fn clicks_of(
         return vec![id.as_str().to_owned()];
     }
     let rule = &network.click;
-    let known = cookie::find(request.headers, &rule.cookie).map(|raw| rule.read_cookie(raw)).unwrap_or_default();
+    let known = rule.carried(request.headers);
     let arrived = rule.find(request.query).and_then(Result::ok);
     let kept = match arrived {
         Some(arrived) => rule.combine(known, arrived),

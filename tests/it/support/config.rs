@@ -51,3 +51,23 @@ pub(crate) fn shop_of_three(origin: &Origin) -> String {
         origin.address()
     )
 }
+
+/// One site with these networks, and a conversion `purchase` that sends as told; both as they stand in YAML, indented.
+pub(crate) fn shop_of(origin: &Origin, networks: &str, send: &str) -> String {
+    format!(
+        r#"sites:
+  - upstream: "http://{}"
+    networks:
+{networks}
+    conversions:
+      - name: purchase
+        path: "/thank-you/{{order_id}}"
+        value: query.total
+        currency: EUR
+        email: query.email
+        send:
+{send}
+"#,
+        origin.address()
+    )
+}
