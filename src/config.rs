@@ -16,6 +16,8 @@ mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
+mod limits;
+mod listen;
 mod network;
 pub mod problem;
 mod request;
@@ -25,16 +27,22 @@ pub mod show;
 mod site;
 pub mod tree;
 pub mod units;
+mod upstream;
 mod value;
 mod verdict;
 
 use decode::Field;
 pub use delivery::DeliverySettings;
+pub use limits::Limits;
+pub use listen::{CertificateFiles, Listener, Purpose};
 pub use network::{Network, described};
 use problem::{Place, Problem, Problems, Severity};
 pub use server::{Log, LogFormat, Server};
-pub use site::{HostPattern, Site, UpstreamAddress};
+pub use site::{HostPattern, Site};
 use tree::{Kind, Node, Origin};
+pub use upstream::{
+    HealthRules, HostHeader, ProxyProtocol, Scheme, ServerAddress, ServerRules, UpstreamRules, UpstreamTls,
+};
 
 use crate::delivery::{Destination, Destinations};
 

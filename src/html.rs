@@ -2,6 +2,7 @@
 //!
 //! Bytes in, bytes out; nothing here knows why a page is edited.
 
+pub mod csp;
 pub mod inject;
 pub mod page;
 pub mod pixel;

@@ -84,8 +84,8 @@ impl Prepared {
     pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let listeners =
-            Listeners::bind(&config.server.listen).map_err(|(address, error)| cannot_listen(address, &error))?;
+        let addresses: Vec<SocketAddr> = config.server.listen.iter().map(|listener| listener.address).collect();
+        let listeners = Listeners::bind(&addresses).map_err(|(address, error)| cannot_listen(address, &error))?;
         let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

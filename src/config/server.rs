@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use super::{
     decode::{Field, Section},
     delivery::{DeliverySettings, delivery},
+    limits::Limits,
+    listen::Listener,
     network::MODES,
     tree::{Kind, Origin},
     value,
@@ -21,7 +23,7 @@ use crate::tracking::{network::Mode, visitor::Seal};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Server {
     /// Where visitors connect.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listener>,
     /// Where operators connect.
     pub admin: SocketAddr,
     /// What operators must show there.
@@ -40,6 +42,8 @@ pub struct Server {
     pub threads: usize,
     /// Defaults for delivery.
     pub delivery: DeliverySettings,
+    /// What one visitor may cost.
+    pub limits: Limits,
     /// Logs.
     pub log: Log,
 }
@@ -68,7 +72,7 @@ pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
     let (admin, admin_token) = section.get("admin").map(|field| admin(&field, folder)).unwrap_or_default();
     let threads = section.get("threads").and_then(|field| threads(&field));
     Server {
-        listen: if listen.is_empty() { vec![DEFAULT_LISTEN] } else { listen },
+        listen: if listen.is_empty() { vec![Listener::plain(DEFAULT_LISTEN)] } else { listen },
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         admin_token,
         state: section
@@ -86,11 +90,12 @@ pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
         delivery: section
             .get("delivery")
             .map_or_else(DeliverySettings::default, |field| delivery(&field, DeliverySettings::default())),
+        limits: Limits::default(),
         log: section.get("log").map(|field| log(&field)).unwrap_or_default(),
     }
 }
 
-fn addresses(field: &Field<'_>) -> Vec<SocketAddr> {
+fn addresses(field: &Field<'_>) -> Vec<Listener> {
     let mut found: Vec<SocketAddr> = Vec::new();
     for field in field.one_or_many() {
         if let Some(address) = address(&field) {
@@ -100,7 +105,7 @@ fn addresses(field: &Field<'_>) -> Vec<SocketAddr> {
             found.push(address);
         }
     }
-    found
+    found.into_iter().map(Listener::plain).collect()
 }
 
 fn address(field: &Field<'_>) -> Option<SocketAddr> {

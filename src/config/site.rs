@@ -12,7 +12,9 @@ use super::{
     send::Known,
     server::Server,
     tree::Kind,
+    upstream::{Scheme, ServerAddress, ServerRules, UpstreamRules},
 };
+use crate::html::csp::CspMode;
 use crate::tracking::{
     cookie::SetCookie,
     site::{SiteRules, VISITOR_TTL},
@@ -25,7 +27,11 @@ pub struct Site {
     /// Which hosts it answers for; none: all that no other site answers for.
     pub hosts: Vec<HostPattern>,
     /// The server behind it.
-    pub upstream: UpstreamAddress,
+    pub upstream: UpstreamRules,
+    /// What visitors see instead of our own words when the server fails, by status.
+    pub error_pages: BTreeMap<u16, Arc<[u8]>>,
+    /// What is done about a page's own Content-Security-Policy.
+    pub csp: CspMode,
     /// Its networks, in the order of `rules.networks`.
     pub networks: Vec<Network>,
     /// What the core needs; the seal is added when the state folder is known.
@@ -39,15 +45,6 @@ pub enum HostPattern {
     Exact(String),
     /// All hosts that end with this text, which begins with a dot.
     Below(String),
-}
-
-/// Where a site's own server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamAddress {
-    /// A name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
 }
 
 /// Reads the list under `sites`.
@@ -131,9 +128,10 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie_rule(&[site_cookie], field, "cookie"), VISITOR_TTL),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
         conversions: rules,
+        strip_click_params: false,
         seal: None,
     };
-    Some(Site { hosts, upstream: upstream?, networks, rules })
+    Some(Site { hosts, upstream: upstream?, error_pages: BTreeMap::new(), csp: CspMode::default(), networks, rules })
 }
 
 fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
@@ -185,7 +183,7 @@ fn host_pattern(field: &Field<'_>) -> Option<HostPattern> {
     Some(if below { HostPattern::Below(format!(".{name}")) } else { HostPattern::Exact(name.to_owned()) })
 }
 
-fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
+fn upstream(field: &Field<'_>) -> Option<UpstreamRules> {
     let remedy = "write http://HOST:PORT";
     if !matches!(field.node.kind, Kind::Scalar(_)) {
         field.error("a site has one server, by its address", Some(remedy.to_owned()));
@@ -209,5 +207,6 @@ fn upstream(field: &Field<'_>) -> Option<UpstreamAddress> {
         return wrong("is written with credentials, which are not sent anywhere", remedy);
     }
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some(UpstreamAddress { host, port: url.port_or_known_default()? })
+    let address = ServerAddress::Tcp { host, port: url.port_or_known_default()? };
+    Some(UpstreamRules::new(vec![ServerRules { url: text.to_owned(), address, scheme: Scheme::Http, weight: 1 }]))
 }

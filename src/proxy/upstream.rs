@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::config::UpstreamAddress;
+use crate::config::{ServerAddress, UpstreamRules};
 
 /// The server behind a site.
 #[derive(Debug)]
 pub struct Upstream {
-    address: UpstreamAddress,
+    host: String,
+    port: u16,
     resolved: ArcSwap<Vec<SocketAddr>>,
     next: AtomicUsize,
     warned: Mutex<Option<Instant>>,
@@ -24,10 +25,15 @@ pub struct Upstream {
 impl Upstream {
     /// Takes an address; a name must be resolved before the first request.
     #[must_use]
-    pub fn new(address: &UpstreamAddress) -> Self {
-        let literal = address.host.parse().map(|ip| vec![SocketAddr::new(ip, address.port)]).unwrap_or_default();
+    pub fn new(rules: &UpstreamRules) -> Self {
+        let (host, port) = match rules.servers.first().map(|server| &server.address) {
+            Some(ServerAddress::Tcp { host, port }) => (host.clone(), *port),
+            Some(ServerAddress::Unix(_)) | None => (String::new(), 0),
+        };
+        let literal = host.parse().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
         Self {
-            address: address.clone(),
+            host,
+            port,
             resolved: ArcSwap::from_pointee(literal),
             next: AtomicUsize::new(0),
             warned: Mutex::default(),
@@ -57,14 +63,14 @@ impl Upstream {
         let mut warned = self.warned.lock();
         if warned.is_none_or(|warned| now.saturating_duration_since(warned) >= QUIET) {
             *warned = Some(now);
-            let UpstreamAddress { host, port } = &self.address;
+            let Self { host, port, .. } = self;
             tracing::warn!(upstream = %format_args!("{host}:{port}"), %error, "the site's own server fails");
         }
     }
 
     /// Resolves the name once; on failure what was known before stays.
     pub async fn resolve(&self) {
-        let UpstreamAddress { host, port } = &self.address;
+        let Self { host, port, .. } = self;
         match tokio::net::lookup_host((host.as_str(), *port)).await {
             Ok(found) => {
                 let mut found: Vec<SocketAddr> = found.collect();
@@ -79,7 +85,7 @@ impl Upstream {
 
     /// Keeps the name resolved.
     pub async fn keep_resolved(&self) {
-        if self.address.host.parse::<std::net::IpAddr>().is_ok() {
+        if self.host.parse::<std::net::IpAddr>().is_ok() {
             return;
         }
         loop {

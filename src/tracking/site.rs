@@ -22,6 +22,8 @@ pub struct SiteRules {
     pub networks: Vec<NetworkRules>,
     /// The conversions in configuration order.
     pub conversions: Vec<ConversionRule>,
+    /// Whether the site is spared click parameters.
+    pub strip_click_params: bool,
     /// Seals visitor ids; without it, conversions that nothing tells apart are all counted.
     pub seal: Option<Arc<Seal>>,
 }

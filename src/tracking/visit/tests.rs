@@ -79,6 +79,7 @@ fn shop() -> SiteRules {
             dedup_window: Duration::from_hours(90 * 24),
             send: vec![send(0, &["click_id"]), send(1, &[])],
         }],
+        strip_click_params: false,
         seal: Seal::new(["a secret of more than thirty-two characters"]).ok().map(Arc::new),
     }
 }
