@@ -12,16 +12,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pingora::{
-    server::{Fds, configuration::ServerConf},
-    services::Service,
-};
+use pingora::{server::Fds, services::Service};
 use pingora_proxy::http_proxy_service;
 use tokio::sync::watch;
 
 use super::{
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
+    upstream,
 };
 
 /// Sockets that accept connections already.
@@ -57,15 +55,10 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    for upstream in table.upstreams() {
-        upstream.resolve().await;
-        let upstream = Arc::clone(upstream);
-        tokio::spawn(async move { upstream.keep_resolved().await });
-    }
+    let conf = Arc::clone(table.settings());
+    upstream::attend(table.upstreams(), &conf).await;
     let busy = Busy::default();
-    // At most one retry: Pingora would otherwise try a dead origin sixteen times.
-    let conf = ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() };
-    let mut service = http_proxy_service(&Arc::new(conf), Proxy::new(tracker, table, busy.clone()));
+    let mut service = http_proxy_service(&conf, Proxy::new(tracker, table, busy.clone()));
     let mut fds = Fds::new();
     for (address, listener) in listeners.0 {
         fds.add(address.to_string(), listener.into_raw_fd());
@@ -81,5 +74,3 @@ pub async fn serve(
         tracing::warn!(grace_s = grace.as_secs(), "requests were still under way when the grace period ended");
     }
 }
-
-const MAX_TRIES: usize = 2;

@@ -1,7 +1,7 @@
 //! The proxy of the `throughline` command: which site a request belongs to, and who answers it.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,13 +12,18 @@ use std::{
 use async_trait::async_trait;
 use http::Version;
 use pingora::{
-    Error, ErrorSource, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer,
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    protocols::Digest,
+    upstreams::peer::HttpPeer,
 };
 use pingora_proxy::{ProxyHttp, Session};
 
 use super::{
     module::{self, Tracking},
     runtime::{SiteTable, TrackedSite, Tracker},
+    upstream::{Attempts, Upstream},
 };
 use crate::{metrics::seconds, tracking::visit::Client};
 
@@ -41,6 +46,7 @@ pub struct Context {
     answered: Option<Instant>,
     /// Whether a conversion hangs on it; only then the page may have waited.
     is_hit: bool,
+    attempts: Attempts,
     _busy: BusyGuard,
 }
 
@@ -65,6 +71,11 @@ impl Proxy {
     #[must_use]
     pub fn new(tracker: Arc<Tracker>, table: Arc<SiteTable>, busy: Busy) -> Self {
         Self { tracker, table, busy }
+    }
+
+    fn upstream(&self, ctx: &Context) -> Option<&Upstream> {
+        let (index, _) = ctx.site.as_ref()?;
+        self.table.upstream(*index).map(Arc::as_ref)
     }
 
     fn client(&self, session: &Session) -> Option<Client> {
@@ -102,7 +113,15 @@ impl ProxyHttp for Proxy {
     fn new_ctx(&self) -> Context {
         self.busy.0.fetch_add(1, Ordering::AcqRel);
         let busy = BusyGuard(self.busy.clone());
-        Context { site: None, started: now(), asked: None, answered: None, is_hit: false, _busy: busy }
+        Context {
+            site: None,
+            started: now(),
+            asked: None,
+            answered: None,
+            is_hit: false,
+            attempts: Attempts::default(),
+            _busy: busy,
+        }
     }
 
     // Overrides the default, which boxes a compressor for every request.
@@ -139,16 +158,76 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        ctx.asked = Some(now());
+        let now = now();
+        ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
-        upstream
-            .and_then(|upstream| upstream.peer())
-            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
+        let upstream = self.upstream(ctx).ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
+        let client = || {
+            let peer = session.client_addr().and_then(|address| address.as_inet()).copied()?;
+            let address = self.client(session)?.address;
+            // The port of somebody else's connection is not known.
+            Some(if address == peer.ip() { peer } else { SocketAddr::new(address, 0) })
+        };
+        upstream.peer(session, client, &mut ctx.attempts, now)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(upstream) = self.upstream(ctx) {
+            upstream.connected(&ctx.attempts, reused);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, now()),
+            None => error,
+        }
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if let Some(upstream) = self.upstream(ctx) {
+            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, now());
+        }
+        error.set_retry(false);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.rewrite(&ctx.attempts, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_response_filter(
