@@ -220,12 +220,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         match self.upstream(ctx) {
-            Some(upstream) => upstream.rewrite(&ctx.attempts, request),
+            Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
             None => Ok(()),
         }
     }

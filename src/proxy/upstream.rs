@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Version, header};
 use parking_lot::Mutex;
 use pingora::{
     Error, ErrorType, Result, RetryType,
@@ -235,8 +235,10 @@ impl Upstream {
     /// # Errors
     ///
     /// Never for a request that came over the wire.
-    pub fn rewrite(&self, attempts: &Attempts, request: &mut RequestHeader) -> Result<()> {
-        join_cookies(request)?;
+    pub fn rewrite(&self, session: &Session, attempts: &Attempts, request: &mut RequestHeader) -> Result<()> {
+        if session.req_header().version == Version::HTTP_2 {
+            join_cookies(request)?;
+        }
         let server = attempts.chosen.as_ref().and_then(|endpoint| self.servers.get(endpoint.server));
         match server.and_then(|server| self.host_for(server)) {
             Some(host) => request.insert_header(header::HOST, host),
