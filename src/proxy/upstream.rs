@@ -8,7 +8,7 @@
 //! if doing it twice does no harm, all of it can be repeated, and no byte of an answer came.
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -205,10 +205,16 @@ impl Upstream {
         let mut error = error.more_context(format!("server {server}"));
         attempts.count += 1;
         let may_be_repeated = !session.as_ref().retry_buffer_truncated() && attempts.count < MAX_TRIES;
-        // The server says that it has not begun to work on it (RFC 9113 sections 6.8 and 8.7).
-        let was_refused = matches!((error.etype(), &error.retry), (ErrorType::H2Error, RetryType::Decided(true)));
+        // The server says that it has not begun to work on it (RFC 9113 sections 6.8, 7 and 8.7).
+        let was_refused = matches!(
+            (error.etype(), &error.retry),
+            (ErrorType::H2Error | ErrorType::H2Downgrade, RetryType::Decided(true))
+        );
         let is_harmless = session.req_header().method.is_idempotent();
-        // No byte of an answer came. On a used connection that is how a server's idle timeout looks.
+        if is_end_without_goodbye(&error) && session.response_written().is_none() {
+            error.retry = RetryType::ReusedOnly;
+        }
+        // No answer came. On a used connection that is how a server's idle timeout looks.
         let broke_off = matches!(error.retry, RetryType::ReusedOnly);
         if broke_off
             && !reused
@@ -305,7 +311,7 @@ pub fn settings(upstreams: &[Arc<Upstream>]) -> Result<ServerConf, InvalidUpstre
 
 /// Resolves names and asks for health, beside the requests and until the process ends.
 ///
-/// Comes back when all names are resolved, or after a moment without those that are not.
+/// Comes back when all names were looked up once, or after a moment without those that take longer.
 pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf) {
     for upstream in upstreams {
         for index in 0..upstream.servers.len() {
@@ -319,10 +325,10 @@ pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf) {
     }
     let resolved = async {
         for server in upstreams.iter().flat_map(|upstream| &upstream.servers) {
-            server.await_resolved().await;
+            server.await_looked_up().await;
         }
     };
-    // Whoever is not resolved by then is asked for later; the other sites need not wait.
+    // The other sites need not wait for a name that takes long.
     let _late = tokio::time::timeout(PATIENCE, resolved).await;
     if upstreams.iter().any(|upstream| upstream.questions.is_some()) {
         let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(settings))));
@@ -330,6 +336,13 @@ pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf) {
             tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector)));
         }
     }
+}
+
+/// Many servers close TLS without saying so (RFC 8446 section 6.1), which Pingora takes for a fault in
+/// mid-answer.
+fn is_end_without_goodbye(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    matches!(error.etype(), ErrorType::ReadError) && cause.is_some_and(|it| it.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 fn asked_host(head: &RequestHeader) -> Option<String> {

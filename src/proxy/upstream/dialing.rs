@@ -90,7 +90,7 @@ impl Dialing {
         options.connection_timeout = Some(self.connect_timeout);
         options.total_connection_timeout = Some(self.connect_timeout);
         options.read_timeout = Some(self.read_timeout);
-        options.write_timeout = Some(self.read_timeout);
+        options.write_timeout = Some(self.read_timeout.min(WRITE_TIMEOUT));
         options.idle_timeout = Some(IDLE_TIMEOUT);
         if scheme != Scheme::Http {
             options.max_h2_streams = MAX_STREAMS;
@@ -190,6 +190,9 @@ fn name_of(host: &str) -> String {
 /// Below the 5 s after which Apache closes an idle connection: a POST on a connection that is just
 /// being closed could not be repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// For how long a server may read nothing of a form that is sent to it; nginx's `proxy_send_timeout`.
+/// Over HTTP/2, Pingora passes nothing of an answer on while it waits for the server to read.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Requests on one HTTP/2 connection at a time; what most servers allow.
 const MAX_STREAMS: usize = 100;
 /// What one answer may have under way. Pingora's default for a stream is also its default for the

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) host: HeaderValue,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     next: AtomicUsize,
+    /// Whether its name was looked up at least once, or needs no looking up.
+    is_known: AtomicBool,
     gauge: IntGauge,
     /// Whether it is up, as operators were last told.
     told: Mutex<Option<bool>>,
@@ -52,6 +54,7 @@ impl Server {
                 .parse::<IpAddr>()
                 .map_or_else(|_| Vec::new(), |ip| vec![dialing.line(upstream, &rules, SocketAddr::new(ip, *port))]),
         };
+        let is_known = !known.is_empty();
         let endpoints = known.into_iter().map(|line| Arc::new(Endpoint::new(index, line))).collect();
         let host = HeaderValue::try_from(host_of(&rules)).unwrap_or(HeaderValue::from_static("localhost"));
         let server = Self {
@@ -60,6 +63,7 @@ impl Server {
             host,
             endpoints: ArcSwap::from_pointee(endpoints),
             next: AtomicUsize::new(0),
+            is_known: AtomicBool::new(is_known),
             gauge,
             told: Mutex::default(),
         };
@@ -123,6 +127,7 @@ impl Server {
                     failures += 1;
                 }
             }
+            self.is_known.store(true, Ordering::Release);
             let nothing_known = self.endpoints().is_empty();
             let wait =
                 if nothing_known { REFRESH.min(FIRST_RETRY * 2_u32.saturating_pow(failures.min(10))) } else { REFRESH };
@@ -130,9 +135,9 @@ impl Server {
         }
     }
 
-    /// Waits until its addresses are known.
-    pub(super) async fn await_resolved(&self) {
-        while self.endpoints().is_empty() {
+    /// Waits until its name was looked up once, with or without success.
+    pub(super) async fn await_looked_up(&self) {
+        while !self.is_known.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

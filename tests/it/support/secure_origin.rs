@@ -298,6 +298,12 @@ async fn answer(mut request: Request, mut body: RecvStream, mut respond: SendRes
         lock(&seen).requests.push(request);
         return;
     }
+    if request.path == "/stubborn" {
+        let mut stream = respond.send_response(response(413).body(()).unwrap(), false).unwrap();
+        stream.send_data("too large".into(), true).unwrap();
+        // Neither reads the rest nor says that it will not.
+        return std::future::pending().await;
+    }
     if request.path == "/broken" {
         while let Some(Ok(chunk)) = body.data().await {
             request.body += chunk.len();

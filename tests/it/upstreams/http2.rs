@@ -70,6 +70,16 @@ fn an_answer_that_comes_before_the_form_is_read_arrives() {
 }
 
 #[test]
+fn an_answer_of_a_server_that_stops_reading_arrives_in_the_end() {
+    let origin = Origin::start();
+    let named = Way::default().prior_knowledge().to(&origin);
+    let upstream = format!("{{ url: \"h2c://{}\", read_timeout: 1s }}", named.address());
+    let proxy = Proxy::with(&site(&upstream)).start();
+    let answer = proxy.visitor().request("POST", "/stubborn", &[], &"x".repeat(300_000));
+    assert_eq!((answer.status, answer.text().as_str()), (413, "too large"));
+}
+
+#[test]
 fn a_visitor_who_reads_slowly_holds_up_nobody_else() {
     let origin = Origin::start();
     let (named, proxy) = start(&origin);

@@ -1,6 +1,7 @@
 //! What is tried again, and what never is.
 
 use super::*;
+use crate::support::secure_origin::{Authority, Way};
 
 #[test]
 fn a_conversion_whose_first_server_refuses_is_counted_once() {
@@ -25,6 +26,15 @@ fn a_conversion_whose_first_server_refuses_is_counted_once() {
 fn a_post_is_never_sent_twice() {
     let origin = Origin::start();
     let proxy = Proxy::with(&site(&format!("\"http://{}\"", origin.address()))).start();
+    posts_once_and_gets_twice(&origin, &proxy);
+
+    let (origin, authority) = (Origin::start(), Authority::new());
+    let named = Way::default().tls(&authority, &["localhost"], &[]).to(&origin);
+    let upstream = format!("{{ url: \"https://localhost:{}\", tls: {{ ca: ca.pem }} }}", named.port());
+    posts_once_and_gets_twice(&origin, &Proxy::with(&site(&upstream)).file("ca.pem", &authority.pem()).start());
+}
+
+fn posts_once_and_gets_twice(origin: &Origin, proxy: &Proxy) {
     // The second request on the connection is read, and gets a reset instead of an answer.
     let mut visitor = proxy.visitor();
     assert_eq!(visitor.get("/").status, 200);
