@@ -12,10 +12,12 @@ use std::{
 };
 
 pub mod catalogue;
+mod certificate;
 mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
+mod file;
 mod limits;
 mod listen;
 mod network;
@@ -31,6 +33,7 @@ mod upstream;
 mod value;
 mod verdict;
 
+pub use certificate::{UnusableCertificate, certified_key};
 use decode::Field;
 pub use delivery::DeliverySettings;
 pub use limits::Limits;

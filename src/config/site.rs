@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use url::{Host, Url};
 
 use super::{
@@ -29,7 +30,7 @@ pub struct Site {
     /// The server behind it.
     pub upstream: UpstreamRules,
     /// What visitors see instead of our own words when the server fails, by status.
-    pub error_pages: BTreeMap<u16, Arc<[u8]>>,
+    pub error_pages: BTreeMap<u16, Bytes>,
     /// What is done about a page's own Content-Security-Policy.
     pub csp: CspMode,
     /// Its networks, in the order of `rules.networks`.
