@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -108,6 +108,10 @@ impl Proxy {
         let connection = session.digest().and_then(Connection::of).cloned();
         let Some(connection) = connection else { return Err(Refusal::Malformed) };
         let has_body = !session.is_body_empty();
+        if has_body {
+            // What is left of a body when it has been answered must not drip in for ever.
+            session.set_total_drain_timeout(Some(DRAIN));
+        }
         let head = session.req_header();
         let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
         connection.serving(timed);
@@ -145,7 +149,8 @@ impl Proxy {
     fn own_answer(&self, session: &Session, ctx: &Context) -> Option<Answer> {
         let head = session.req_header();
         let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
-        if listener.probe.as_deref() == Some(head.uri.path()) {
+        let is_probe = listener.probe.as_deref() == Some(head.uri.path());
+        if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
             return Some(Answer::well());
         }
         if let Some(refusal) = ctx.refused {
@@ -322,6 +327,9 @@ impl ProxyHttp for Proxy {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// For the rest of a body that nobody waits for any more.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Where the same page is, over TLS on its usual port.
 fn https_location(head: &RequestHeader) -> Option<HeaderValue> {
