@@ -112,14 +112,15 @@ impl UnusableCertificate {
 pub fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, UnusableCertificate> {
     let chain = certificates(&files.cert)?;
     let key = private_key(&files.key)?;
-    CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            UnusableCertificate::Mismatch { key: files.key.clone(), cert: files.cert.clone() }
+    CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
+        let (cert, key) = (files.cert.clone(), files.key.clone());
+        if let rustls::Error::InconsistentKeys(_) = error {
+            UnusableCertificate::Mismatch { key, cert }
+        } else if let rustls::Error::InvalidCertificate(error) = error {
+            UnusableCertificate::InvalidCertificate { path: cert, reason: error.to_string() }
+        } else {
+            UnusableCertificate::InvalidKey { path: key, reason: error.to_string() }
         }
-        rustls::Error::InvalidCertificate(error) => {
-            UnusableCertificate::InvalidCertificate { path: files.cert.clone(), reason: format!("{error:?}") }
-        }
-        error => UnusableCertificate::InvalidKey { path: files.key.clone(), reason: error.to_string() },
     })
 }
 
@@ -149,11 +150,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, UnusableCer
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, UnusableCertificate> {
     let text = read(path)?;
     let encrypted = ENCRYPTED.iter().any(|mark| memchr::memmem::find(&text, mark).is_some());
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        // The old format says so in a header, which is no base64.
-        _ if encrypted => UnusableCertificate::EncryptedKey { path: path.to_owned() },
-        pem::Error::NoItemsFound => UnusableCertificate::NoKey { path: path.to_owned() },
-        error => not_pem(path, &error),
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if encrypted {
+            // First, because the old format says so in a header, which is no base64.
+            UnusableCertificate::EncryptedKey { path: path.to_owned() }
+        } else if matches!(error, pem::Error::NoItemsFound) {
+            UnusableCertificate::NoKey { path: path.to_owned() }
+        } else {
+            not_pem(path, &error)
+        }
     })
 }
 
@@ -163,10 +168,12 @@ fn read(path: &Path) -> Result<Vec<u8>, UnusableCertificate> {
 
 fn not_pem(path: &Path, error: &pem::Error) -> UnusableCertificate {
     // In our words, for the library's repeat bytes of the file.
-    let reason = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no `-----END …-----`",
-        pem::Error::IllegalSectionStart { .. } => "a `-----BEGIN …` does not end with `-----`",
-        _ => "what stands between `-----BEGIN …-----` and `-----END …-----` is not base64",
+    let reason = if matches!(error, pem::Error::MissingSectionEnd { .. }) {
+        "a section has no `-----END …-----`"
+    } else if matches!(error, pem::Error::IllegalSectionStart { .. }) {
+        "a `-----BEGIN …` does not end with `-----`"
+    } else {
+        "what stands between `-----BEGIN …-----` and `-----END …-----` is not base64"
     };
     UnusableCertificate::NotPem { path: path.to_owned(), reason }
 }
