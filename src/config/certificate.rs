@@ -96,6 +96,18 @@ impl UnusableCertificate {
         }
     }
 
+    /// Whether the file was to hold a private key; not known of a file that cannot be read at all.
+    #[must_use]
+    pub const fn is_about_a_key(&self) -> bool {
+        match self {
+            Self::NoKey { .. } | Self::EncryptedKey { .. } | Self::InvalidKey { .. } | Self::Mismatch { .. } => true,
+            Self::Unreadable { .. }
+            | Self::NotPem { .. }
+            | Self::NoCertificate { .. }
+            | Self::InvalidCertificate { .. } => false,
+        }
+    }
+
     /// What to do about it, where that is not obvious.
     #[must_use]
     pub const fn remedy(&self) -> Option<&'static str> {
@@ -122,6 +134,16 @@ pub fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, UnusableC
             UnusableCertificate::InvalidKey { path: key, reason: error.to_string() }
         }
     })
+}
+
+/// All that is wrong with a pair of files; [`certified_key`] stops at the first.
+pub fn mistakes(files: &CertificateFiles) -> Vec<UnusableCertificate> {
+    let alone = [certificates(&files.cert).err(), private_key(&files.key).err()];
+    let mut found: Vec<_> = alone.into_iter().flatten().collect();
+    if found.is_empty() {
+        found.extend(certified_key(files).err());
+    }
+    found
 }
 
 /// Reads the certificates of authorities, each of which can be trusted by TLS.
@@ -242,6 +264,19 @@ mod tests {
         assert_eq!(refused(&swapped), "`shop.key` holds no certificate: there is no `-----BEGIN CERTIFICATE-----`");
         let twice = CertificateFiles { key: files.cert.clone(), ..files };
         assert_eq!(refused(&twice), "`shop.pem` holds no private key: there is no `-----BEGIN PRIVATE KEY-----`");
+    }
+
+    #[test]
+    fn mistakes_of_both_files_are_told_together() {
+        let (_folder, files) = folder();
+        assert!(mistakes(&files).is_empty());
+        let swapped = CertificateFiles { cert: files.key.clone(), key: files.cert.clone() };
+        assert_eq!(
+            mistakes(&swapped).iter().map(UnusableCertificate::path).collect::<Vec<_>>(),
+            [&files.key, &files.cert]
+        );
+        write(&files.key, &KeyPair::generate().unwrap().serialize_pem());
+        assert!(matches!(mistakes(&files).as_slice(), [UnusableCertificate::Mismatch { .. }]));
     }
 
     #[test]
