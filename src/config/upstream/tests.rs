@@ -146,8 +146,8 @@ fn a_server_that_is_this_proxy_is_refused() {
 
 #[test]
 fn a_host_that_is_nearly_a_word_of_ours_is_doubted() {
-    let config = config("{ url: http://a, host: upstreem }");
-    assert_eq!(config.sites[0].upstream.host, HostHeader::Fixed("upstreem".to_owned()));
+    let config = config("{ url: http://a, host: upstreams }");
+    assert_eq!(config.sites[0].upstream.host, HostHeader::Fixed("upstreams".to_owned()));
     let said: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(said.len() == 1 && said[0].ends_with("did you mean `upstream`?"), "{said:?}");
 }
