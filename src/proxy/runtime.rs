@@ -1,7 +1,13 @@
 //! What a running proxy shares between its requests: the sites, the store, the metrics.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use ipnet::IpNet;
 use pingora::{http::RequestHeader, server::configuration::ServerConf};
@@ -48,6 +54,7 @@ pub struct SiteTable {
     otherwise: Option<usize>,
     upstreams: Vec<Arc<Upstream>>,
     settings: Arc<ServerConf>,
+    error_pages: Vec<BTreeMap<u16, Bytes>>,
     trusted: Vec<IpNet>,
 }
 
@@ -95,6 +102,7 @@ impl SiteTable {
             otherwise: None,
             settings: Arc::new(upstream::settings(&upstreams)?),
             upstreams,
+            error_pages: config.sites.iter().map(|site| site.error_pages.clone()).collect(),
             trusted: config.server.trusted_proxies.clone(),
         };
         for (index, site) in config.sites.iter().enumerate() {
@@ -136,6 +144,12 @@ impl SiteTable {
     #[must_use]
     pub fn upstream(&self, site: usize) -> Option<&Arc<Upstream>> {
         self.upstreams.get(site)
+    }
+
+    /// What visitors of a site see when its server fails, if the operator has said.
+    #[must_use]
+    pub fn error_page(&self, site: usize, status: u16) -> Option<&Bytes> {
+        self.error_pages.get(site)?.get(&status)
     }
 
     /// The servers behind all sites.

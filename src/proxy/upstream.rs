@@ -113,7 +113,13 @@ impl Upstream {
         })
     }
 
-    /// A peer for the next attempt of a request; `client` says where its visitor is.
+    /// How long a server may be silent.
+    #[must_use]
+    pub const fn read_timeout(&self) -> Duration {
+        self.rules.read_timeout
+    }
+
+    /// A peer for the next attempt of a request; `ends` says from where to where its visitor connected.
     ///
     /// # Errors
     ///
@@ -121,7 +127,7 @@ impl Upstream {
     pub fn peer(
         &self,
         session: &Session,
-        client: impl FnOnce() -> Option<SocketAddr>,
+        ends: impl FnOnce() -> Option<(SocketAddr, SocketAddr)>,
         attempts: &mut Attempts,
         now: Instant,
     ) -> Result<Box<HttpPeer>> {
@@ -131,8 +137,7 @@ impl Upstream {
         let head = session.req_header();
         let mut peer = endpoint.line.peer(&head.headers, || asked_host(head));
         if let Some(version) = self.dialing.proxy_protocol {
-            let listener = session.server_addr().and_then(|address| address.as_inet()).copied();
-            let introduction = Introduction::of_visitor(version, client().zip(listener));
+            let introduction = Introduction::of_visitor(version, ends());
             peer.group_key = introduction.group(peer.group_key);
             peer.options.custom_l4 = Some(introduction.connector());
         }
