@@ -12,7 +12,7 @@ use std::{
 };
 
 pub mod catalogue;
-mod certificate;
+pub mod certificate;
 mod conversion;
 mod cookie;
 pub mod decode;

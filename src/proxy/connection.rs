@@ -58,7 +58,10 @@ pub struct Connection {
     waker: AtomicWaker,
 }
 
-/// Where the conversation stands, on HTTP/1.
+/// Where the conversation stands.
+///
+/// On HTTP/2, whose requests overlap, it is [`Phase::Serving`] from the first one on, and Pingora ends
+/// connections without any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
@@ -138,9 +141,7 @@ impl Connection {
 
     /// The head of a request has arrived; its body, if any, is still to come.
     pub fn serving(&self, has_body: bool) {
-        if !self.is_http2 {
-            self.enter(Phase::Serving);
-        }
+        self.enter(Phase::Serving);
         if has_body && self.uploads.fetch_add(1, Relaxed) == 0 {
             self.uploaded.store(0, Relaxed);
             self.waited.store(0, Relaxed);
@@ -192,6 +193,9 @@ impl Connection {
         if waiting != 0 {
             self.reading.store(0, Relaxed);
         }
+        if bytes == 0 {
+            return;
+        }
         if self.is_http2 {
             if self.uploads.load(Relaxed) != 0 {
                 self.count_upload(bytes, waiting);
@@ -232,7 +236,7 @@ impl Connection {
         if self.writing.load(Relaxed) != 0 {
             self.writing.store(0, Relaxed);
         }
-        if self.phase.load(Relaxed) == Phase::Head as u8 && !self.is_http2 {
+        if self.phase.load(Relaxed) == Phase::Head as u8 {
             self.enter(Phase::Answered);
         }
     }
@@ -269,18 +273,16 @@ impl Connection {
         if is_waiting(&self.writing) && elapsed(&self.writing) >= WRITE_STALL_MS {
             return Some(Over::Refused(Refusal::WriteStall));
         }
-        if !self.is_http2 {
-            match self.phase.load(Relaxed) {
-                phase if phase == Phase::Idle as u8 => {
-                    let is_late = elapsed(&self.since) >= self.limits.keep_alive_timeout.as_millis();
-                    return is_late.then_some(Over::Idle);
-                }
-                phase if phase == Phase::Head as u8 => {
-                    let is_late = elapsed(&self.since) >= self.limits.header_timeout.as_millis();
-                    return is_late.then_some(Over::Refused(Refusal::HeaderTimeout));
-                }
-                _ => {}
+        match self.phase.load(Relaxed) {
+            phase if phase == Phase::Idle as u8 => {
+                let is_late = elapsed(&self.since) >= self.limits.keep_alive_timeout.as_millis();
+                return is_late.then_some(Over::Idle);
             }
+            phase if phase == Phase::Head as u8 => {
+                let is_late = elapsed(&self.since) >= self.limits.header_timeout.as_millis();
+                return is_late.then_some(Over::Refused(Refusal::HeaderTimeout));
+            }
+            _ => {}
         }
         if self.uploads.load(Relaxed) != 0 && is_waiting(&self.reading) && self.limits.min_body_rate > 0 {
             let waited = u128::from(self.waited.load(Relaxed)) + elapsed(&self.reading);

@@ -146,6 +146,9 @@ impl AsyncWrite for VisitorStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
         let polled = Pin::new(&mut self.transport).poll_flush(cx);
         self.has_polled(cx, &polled);
         polled
