@@ -2,11 +2,13 @@
 //!
 //! [`module`] is what tracks; it can be installed into any `ProxyHttp`. [`service`] is the proxy of
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
-//! [`server`] runs it on sockets that are bound before anything else starts.
+//! [`server`] runs it on sockets that are bound before anything else starts; [`tunnel`] is what a
+//! WebSocket needs.
 
 pub mod commit;
 pub mod module;
 pub mod runtime;
 pub mod server;
 pub mod service;
+pub mod tunnel;
 pub mod upstream;

@@ -19,6 +19,7 @@ use pingora_proxy::{ProxyHttp, Session};
 use super::{
     module::{self, Tracking},
     runtime::{SiteTable, TrackedSite, Tracker},
+    tunnel,
 };
 use crate::{metrics::seconds, tracking::visit::Client};
 
@@ -118,6 +119,10 @@ impl ProxyHttp for Proxy {
             // Pingora waits for ever for the next request of a connection unless told otherwise.
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
+        if tunnel::is_wanted(session.req_header()) {
+            // Who says nothing for a minute may still be listening.
+            session.set_read_timeout(None);
+        }
         let head = session.req_header();
         let Some(index) = self.table.find(head) else { return Ok(()) };
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
@@ -146,19 +151,23 @@ impl ProxyHttp for Proxy {
             session.set_abort_on_close(false);
         }
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
-        upstream
+        let mut peer = upstream
             .and_then(|upstream| upstream.peer())
-            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
+            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))?;
+        if tunnel::is_wanted(session.req_header()) {
+            tunnel::prepare(&mut peer);
+        }
+        Ok(peer)
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _response: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(now());
-        Ok(())
+        tunnel::check(session.req_header(), response)
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
