@@ -6,6 +6,7 @@
 //! WebSocket needs.
 
 pub mod commit;
+pub mod framing;
 pub mod module;
 pub mod runtime;
 pub mod server;

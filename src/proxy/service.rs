@@ -17,6 +17,7 @@ use pingora::{
 use pingora_proxy::{ProxyHttp, Session};
 
 use super::{
+    framing,
     module::{self, Tracking},
     runtime::{SiteTable, TrackedSite, Tracker},
     tunnel,
@@ -119,6 +120,7 @@ impl ProxyHttp for Proxy {
             // Pingora waits for ever for the next request of a connection unless told otherwise.
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
+        framing::state_length_once(session.req_header_mut());
         if tunnel::is_wanted(session.req_header()) {
             // Who says nothing for a minute may still be listening.
             session.set_read_timeout(None);
