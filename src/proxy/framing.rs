@@ -24,6 +24,16 @@ pub fn state_length_once(request: &mut RequestHeader) {
     }
 }
 
+/// Whether another request may lie behind this one before it is answered (RFC 9112 section 9.3.2).
+///
+/// Only where no body could hide it: behind all others the connection is closed.
+#[must_use]
+pub fn may_be_followed(request: &RequestHeader) -> bool {
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE]
+        .iter()
+        .all(|name| !request.headers.contains_key(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

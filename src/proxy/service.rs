@@ -120,6 +120,8 @@ impl ProxyHttp for Proxy {
             // Pingora waits for ever for the next request of a connection unless told otherwise.
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
+        let may_be_followed = framing::may_be_followed(session.req_header());
+        session.set_pipelining_enabled(may_be_followed);
         framing::state_length_once(session.req_header_mut());
         if tunnel::is_wanted(session.req_header()) {
             // Who says nothing for a minute may still be listening.
