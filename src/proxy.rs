@@ -5,11 +5,20 @@
 //! [`server`] runs it on sockets that are bound before anything else starts; [`tunnel`] is what a
 //! WebSocket needs.
 
+pub mod answer;
 pub mod commit;
+pub mod connection;
+pub mod forwarding;
 pub mod framing;
+pub mod listener;
 pub mod module;
+pub mod preamble;
+pub mod refusal;
 pub mod runtime;
 pub mod server;
 pub mod service;
+pub mod stream;
+pub mod tls;
 pub mod tunnel;
 pub mod upstream;
+pub mod watch;
