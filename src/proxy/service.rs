@@ -201,6 +201,8 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks, so a body of unknown length ends with its connection.
             session.set_keepalive(None);
+            // Nor does it know answers before the answer (RFC 9110, section 15.2).
+            session.set_ignore_info_resp(true);
         }
         let may_be_followed = framing::may_be_followed(session.req_header());
         session.set_pipelining_enabled(may_be_followed);
