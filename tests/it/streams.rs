@@ -1,7 +1,7 @@
 //! Bodies on their way: when they arrive, how they end, and what stays of both connections.
 
 use std::{
-    io, iter,
+    io,
     time::{Duration, Instant},
 };
 
@@ -117,7 +117,7 @@ fn a_page_that_is_rendered_slowly_arrives_piece_by_piece() {
     compare(
         "slow page",
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n",
-        |number| format!("f\r\n<p>piece {number:>4}</p\r\n"),
+        |number| format!("f\r\n<p>piece {number:>4}</\r\n"),
     );
 }
 
@@ -362,12 +362,6 @@ fn an_answer_that_comes_before_the_upload_has_ended_reaches_the_visitor() {
         assert_eq!(latin1(&visitor.exactly(5).unwrap()), "large");
         drop(visitor);
         origin.await_all_ended();
-        // Nobody gets what is left of that connection.
-        let ok = RawOrigin::start(|visitor| {
-            visitor.head()?;
-            visitor.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        });
-        drop(ok);
         assert_eq!(origin.connections(), 1);
     }
 }
@@ -503,28 +497,28 @@ fn connections_are_reused_until_one_side_says_close() {
 fn a_conversion_is_accounted_for_however_its_page_streams() {
     let (site, network) = (Origin::start(), AdNetwork::answering(["OK"]));
     let origin = RawOrigin::start(|visitor| {
-        let mut answers = [
-            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\
-             Transfer-Encoding: chunked\r\n\r\n6\r\n<body>\r\n7\r\n</body>\r\n0\r\nX-Sum: 1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<body>",
-        ]
-        .into_iter()
-        .cycle();
-        while visitor.head()?.is_some() {
-            visitor.send(answers.next().unwrap_or_default())?;
-            if iter::once(()).count() == 0 {
-                break;
+        while let Some(head) = visitor.head()? {
+            if head.starts_with("GET /thank-you/cut") {
+                // Its end never comes.
+                return visitor.send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n<body>");
             }
+            visitor.send(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n6\r\n<body>\r\n7\r\n</body>\r\n0\r\nX-Sum: 1\r\n\r\n",
+            )?;
         }
         Ok(())
     });
     let configuration = shop(&site, &network).replace(&site.address().to_string(), &origin.address().to_string());
     let proxy = Proxy::with(&configuration).start();
-    for number in 0..4 {
+    for (number, order) in ["whole1", "cut1", "whole2", "cut2"].into_iter().enumerate() {
         let mut visitor = proxy.visitor();
         visitor.lands(&format!("/?exotracker=click{number}"));
-        visitor.try_request("GET", &THANKS.replace("1001", &format!("{number}")), &[], "").ok();
+        let page = visitor.try_request("GET", &THANKS.replace("1001", order), &[], "");
+        assert_eq!(page.is_ok_and(|page| page.is_complete()), order.starts_with("whole"), "{order}");
     }
+    // A page that breaks off after its head has still been answered with success.
+    proxy.await_metric("throughline_conversions_total", &[("outcome", "queued")], 4);
     assert_accounts(&proxy);
 }
 

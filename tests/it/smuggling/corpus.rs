@@ -164,13 +164,13 @@ pub(super) const CORPUS: &[Case] = &[
     seen("GET x§", get("a target without a slash", Either, "GET x§ HTTP/1.1|Host: shop.example||")),
 
     // Host (RFC 9112 section 3.2).
-    get("no Host", Ours("host"), "GET § HTTP/1.1|X: y||"),
+    get("no Host", Ours("no_host"), "GET § HTTP/1.1|X: y||"),
     get("Host twice", Refused, "GET § HTTP/1.1|Host: shop.example|Host: other.example||"),
     get("Host twice, the same", Refused, "GET § HTTP/1.1|Host: shop.example|Host: shop.example||"),
-    get("Host of two", Ours("host"), "GET § HTTP/1.1|Host: shop.example, other.example||"),
-    get("Host with a path", Ours("host"), "GET § HTTP/1.1|Host: shop.example/x||"),
+    get("Host of two", Ours("malformed"), "GET § HTTP/1.1|Host: shop.example, other.example||"),
+    get("Host with a path", Ours("malformed"), "GET § HTTP/1.1|Host: shop.example/x||"),
     get("Host with a user", Refused, "GET § HTTP/1.1|Host: a@shop.example||"),
-    get("Host with a space", Ours("host"), "GET § HTTP/1.1|Host: shop.example other.example||"),
+    get("Host with a space", Ours("malformed"), "GET § HTTP/1.1|Host: shop.example other.example||"),
     get("Host with a space before the colon", Refused, "GET § HTTP/1.1|Host : shop.example||"),
 
     // Chunks (RFC 9112 section 7.1).
@@ -204,6 +204,6 @@ pub(super) const CORPUS: &[Case] = &[
     get("Upgrade, and at once another request (CVE-2026-2833)", Passed, "GET § HTTP/1.1|Host: shop.example|Connection: Upgrade|Upgrade: websocket||GET §smuggled HTTP/1.1|Host: shop.example||"),
     case("Upgrade with a body", Passed, "POST § HTTP/1.1|Host: shop.example|Connection: Upgrade|Upgrade: websocket|Content-Length: 34||GET §smuggled HTTP/1.1||"),
     get("Upgrade to h2c", Passed, "GET § HTTP/1.1|Host: shop.example|Connection: Upgrade, HTTP2-Settings|Upgrade: h2c|HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA||PRI * HTTP/2.0||SM||"),
-    get("the preface of HTTP/2 as a request", Refused, "PRI * HTTP/2.0||SM||"),
+    get("a preface of HTTP/2 that is none", Refused, "PRI * HTTP/2.0|Host: shop.example||SM||"),
     get("keep-alive with HTTP/1.0, and another request", Passed, "GET § HTTP/1.0|Host: shop.example|Connection: keep-alive||GET §second HTTP/1.0|Host: shop.example||"),
 ];
