@@ -27,9 +27,11 @@ use super::{
     answer::Answer,
     connection::{Connection, WRITE_STALL_MS},
     forwarding::{self, Forwarding},
+    framing,
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
+    tunnel,
     upstream::{self, Attempts, Upstream},
 };
 use crate::{
@@ -214,11 +216,16 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks, so a body of unknown length ends with its connection.
             session.set_keepalive(None);
+            // Nor does it know answers before the answer (RFC 9110, section 15.2).
+            session.set_ignore_info_resp(true);
         }
         if session.req_header().version == Version::HTTP_2 {
             // A visitor may take nothing of one stream while the connection lives; that no watch sees.
             session.set_write_timeout(Some(Duration::from_millis(WRITE_STALL_MS)));
         }
+        let may_be_followed = framing::may_be_followed(session.req_header());
+        session.set_pipelining_enabled(may_be_followed);
+        framing::state_length_once(session.req_header_mut());
         let client = match self.receive(session, ctx) {
             Ok(client) => client,
             Err(refusal) => {
@@ -301,7 +308,11 @@ impl ProxyHttp for Proxy {
         };
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
-        upstream.peer(session, ends, attempts, now)
+        let mut peer = upstream.peer(session, ends, attempts, now)?;
+        if tunnel::is_wanted(session.req_header()) {
+            tunnel::prepare(&mut peer);
+        }
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -349,12 +360,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _response: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(now());
-        Ok(())
+        tunnel::check(session.req_header(), response)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {

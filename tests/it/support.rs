@@ -16,6 +16,8 @@ pub(crate) mod network;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod raw_origin;
+pub(crate) mod relay;
 pub(crate) mod response;
 pub(crate) mod secure_origin;
 pub(crate) mod server;
