@@ -25,6 +25,7 @@ mod large;
 mod modes;
 mod networks;
 mod operator;
+mod pages;
 mod pixels;
 mod smuggling;
 mod storm;
