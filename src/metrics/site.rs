@@ -50,16 +50,19 @@ pub enum Injection {
     Unanswered,
     /// The page broke off before its end.
     Interrupted,
+    /// The page's Content-Security-Policy forbids them.
+    Csp,
     /// The page could not carry them.
     Untouchable(Untouchable),
 }
 
 impl Injection {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Injected,
         Self::Duplicate,
         Self::Unanswered,
         Self::Interrupted,
+        Self::Csp,
         Self::Untouchable(Untouchable::Status),
         Self::Untouchable(Untouchable::Empty),
         Self::Untouchable(Untouchable::NotHtml),
@@ -75,6 +78,7 @@ impl Injection {
             Self::Duplicate => "duplicate",
             Self::Unanswered => "unanswered",
             Self::Interrupted => "interrupted",
+            Self::Csp => "csp",
             Self::Untouchable(reason) => reason.as_str(),
         }
     }

@@ -30,14 +30,16 @@ use crate::{
     html::{
         inject::Injector,
         page::{self, Untouchable},
-        pixel::pixel_markup,
     },
     metrics::site::Injection,
     store::clock,
-    tracking::visit::{Answered, Client, Request, Visit},
+    tracking::visit::{Answered, Client, Request, Room, Visit},
 };
 
 mod head;
+mod insertion;
+
+use insertion::Insertion;
 
 /// Installs the module; one per proxy.
 pub fn install(modules: &mut HttpModules, tracker: &Arc<Tracker>) {
@@ -81,14 +83,13 @@ enum Stage {
 
 struct Edit {
     site: Arc<TrackedSite>,
-    networks: Vec<usize>,
     injector: Injector,
-    insertion: Vec<u8>,
+    insertion: Insertion,
 }
 
 impl Edit {
     fn count(&self, result: Injection) {
-        self.networks.iter().for_each(|network| self.site.metrics.injection(*network, result));
+        self.insertion.networks().for_each(|network| self.site.metrics.injection(network, result));
     }
 }
 
@@ -143,7 +144,13 @@ impl Tracking {
             // What GET would answer may be longer.
             response.remove_header(&header::CONTENT_LENGTH);
         }
-        let plan = guarded(|| visit.answered(status, editable.is_ok(), now, &mut Uuid::now_v7));
+        let plan = {
+            let restricted = insertion::restricted_page(&response.headers, &visit);
+            let lets_load =
+                |url: &str| restricted.as_ref().is_none_or(|page| site.csp.lets_load(&response.headers, page, url));
+            let room = if editable.is_ok() { Room::For(&lets_load) } else { Room::Closed };
+            guarded(|| visit.answered(status, room, now, &mut Uuid::now_v7))
+        };
         let Some(plan) = plan else {
             return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
         };
@@ -153,9 +160,8 @@ impl Tracking {
         clicks.into_iter().for_each(|(network, result)| site.metrics.click(network, result));
         decided.into_iter().for_each(|it| site.metrics.outcome(it.conversion, it.send, it.outcome));
         undeduplicated.into_iter().for_each(|conversion| site.metrics.undeduplicated(conversion));
-        if let Err(reason) = editable {
-            unreached.into_iter().for_each(|network| site.metrics.injection(network, Injection::Untouchable(reason)));
-        }
+        let refused = editable.err().map_or(Injection::Csp, Injection::Untouchable);
+        unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
         let mut pixels = matches;
         if !rows.is_empty() || !claims.is_empty() {
             let start = monotonic();
@@ -166,25 +172,20 @@ impl Tracking {
             pixels.extend(shown);
             self.waited = start.elapsed();
         }
-        self.edit(site, pixels, response);
-    }
-
-    fn edit(&mut self, site: Arc<TrackedSite>, mut pixels: Vec<(usize, Vec<String>)>, response: &mut ResponseHeader) {
         if pixels.is_empty() {
             return;
         }
-        pixels.sort_by_key(|(network, _)| *network);
-        let insertion = pixel_markup(pixels.iter().flat_map(|(_, urls)| urls).map(String::as_str));
-        let networks = pixels.iter().map(|(network, _)| *network).collect();
+        let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
         head::of_unknown_length(response, self.is_http10);
         head::keep_from_caches(response);
-        self.stage = Stage::Editing(Box::new(Edit { site, networks, injector: Injector::new(), insertion }));
+        self.stage = Stage::Editing(Box::new(Edit { site, injector: Injector::new(), insertion }));
     }
 
     fn write(&mut self, body: &mut Option<Bytes>, ends: bool) {
         let Stage::Editing(edit) = &mut self.stage else { return };
         let chunk = body.take().unwrap_or_default();
-        let Some(passed) = guarded(|| edit.injector.write(&chunk)) else {
+        let looked = guarded(|| edit.insertion.look_at(&chunk));
+        let Some(passed) = looked.and_then(|()| guarded(|| edit.injector.write(&chunk))) else {
             // The held bytes are outside of what failed; the page goes on unedited.
             *body = Some([edit.injector.held(), &chunk].concat().into());
             edit.count(Injection::Interrupted);
@@ -198,10 +199,18 @@ impl Tracking {
 
     /// The held end of the page with the pixels in it.
     fn finish(&mut self) -> Vec<u8> {
-        let Stage::Editing(edit) = mem::replace(&mut self.stage, Stage::Inert) else { return Vec::new() };
-        let has_content = edit.injector.has_content();
-        edit.count(if has_content { Injection::Injected } else { Injection::Untouchable(Untouchable::Empty) });
-        edit.injector.finish(&edit.insertion)
+        let Stage::Editing(mut edit) = mem::replace(&mut self.stage, Stage::Inert) else { return Vec::new() };
+        if !edit.injector.has_content() {
+            edit.count(Injection::Untouchable(Untouchable::Empty));
+            return edit.injector.finish(&[]);
+        }
+        let Some(forbidden) = guarded(|| edit.insertion.drop_forbidden()) else {
+            edit.count(Injection::Interrupted);
+            return edit.injector.finish(&[]);
+        };
+        forbidden.into_iter().for_each(|network| edit.site.metrics.injection(network, Injection::Csp));
+        edit.count(Injection::Injected);
+        edit.injector.finish(&edit.insertion.markup())
     }
 
     fn finish_late(&mut self) -> Option<Bytes> {

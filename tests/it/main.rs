@@ -15,6 +15,7 @@
 
 mod browser;
 mod commands;
+mod csp;
 mod delivery;
 mod demo;
 mod embed;

@@ -103,7 +103,7 @@ fn answer(visit: Option<Visit>, status: u16) -> Answered {
         next += 1;
         Uuid::from_u128(next)
     };
-    visit.expect("something to say").answered(status, true, Timestamp::from_millis(1), &mut uuid)
+    visit.expect("something to say").answered(status, Room::For(&|_| true), Timestamp::from_millis(1), &mut uuid)
 }
 
 fn bought(headers: &[(&'static str, &str)], target: &str) -> Answered {
