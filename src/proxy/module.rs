@@ -130,6 +130,9 @@ impl Tracking {
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
         if let Some(visit) = visit {
             head::ask_for_whole_page(request, &visit);
+            if visit.has_click_parameter() {
+                head::spare_click_parameters(request, &site.rules);
+            }
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
     }

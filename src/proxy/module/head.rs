@@ -1,9 +1,9 @@
 //! Edits of request and response heads.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::tracking::visit::Visit;
+use crate::tracking::{site::SiteRules, target::spared_target, visit::Visit};
 
 /// Makes the site answer with a page that can be worked on.
 ///
@@ -19,6 +19,25 @@ pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit) {
         request.remove_header(&header::IF_RANGE);
         request.remove_header(&header::ACCEPT_ENCODING);
     }
+}
+
+/// Takes the click parameters out of the address that the site sees.
+pub(super) fn spare_click_parameters(request: &mut RequestHeader, site: &SiteRules) {
+    if let Some(target) = spared_target(site, request.raw_path())
+        && !set_target(request, &target)
+    {
+        tracing::debug!("an address without its click parameters is no address");
+    }
+}
+
+fn set_target(request: &mut RequestHeader, target: &[u8]) -> bool {
+    if request.uri.path_and_query().is_none_or(|it| it.as_str().as_bytes() != request.raw_path()) {
+        return request.set_raw_path(target).is_ok();
+    }
+    // The host of an HTTP/2 request stands in its address and must stay there.
+    let mut parts = request.uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(target).ok();
+    Uri::from_parts(parts).map(|uri| request.set_uri(uri)).is_ok()
 }
 
 /// Adds our cookies, and keeps the answer from shared caches.
@@ -99,5 +118,30 @@ static VALIDATORS: [HeaderName; 7] = [
 fn set(response: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
     if response.insert_header(name, value).is_err() {
         tracing::debug!("a response has too many headers for another one");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_changes_behind_its_host_only() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        request.set_uri(Uri::from_static("https://shop.example:8443/p?exotracker=x&b"));
+        assert!(set_target(&mut request, b"/p?b"));
+        assert_eq!(request.uri, Uri::from_static("https://shop.example:8443/p?b"));
+        assert_eq!(request.raw_path(), b"/p?b");
+        for (before, after) in
+            [("/p?a&b", "/p?b"), ("/p?a", "/p"), ("http://shop.example/p?a&b", "http://shop.example/p?b")]
+        {
+            let mut request = RequestHeader::build("GET", before.as_bytes(), None).unwrap();
+            assert!(set_target(&mut request, after.as_bytes()));
+            assert_eq!(request.raw_path(), after.as_bytes());
+            assert_eq!(request.uri.path(), "/p");
+        }
+        let mut request = RequestHeader::build("GET", b"/\xff?a&\xfe", None).unwrap();
+        assert!(set_target(&mut request, b"/\xff?\xfe"));
+        assert_eq!(request.raw_path(), b"/\xff?\xfe");
     }
 }
