@@ -180,7 +180,7 @@ impl Tracking {
         }
         let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
         head::of_unknown_length(response, self.is_http10);
-        head::keep_from_caches(response);
+        head::keep_from_all_caches(response);
         self.stage = Stage::Editing(Box::new(Edit { site, injector: Injector::new(), insertion }));
     }
 

@@ -14,6 +14,7 @@
 )]
 
 mod browser;
+mod caches;
 mod commands;
 mod csp;
 mod delivery;
