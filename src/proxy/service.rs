@@ -14,7 +14,7 @@ use http::Version;
 use pingora::{
     Error, ErrorSource, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer,
 };
-use pingora_proxy::{ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::{
     module::{self, Tracking},
@@ -159,6 +159,24 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         ctx.answered = Some(now());
         Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _ctx: &mut Context) -> FailToProxy {
+        if module::break_off(session).await {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
+        let error_code = match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(code), _) => *code,
+            (_, ErrorSource::Upstream) => 502,
+            // The visitor is gone.
+            (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+            (_, ErrorSource::Downstream) => 400,
+            (_, ErrorSource::Internal | ErrorSource::Unset) => 500,
+        };
+        if error_code > 0 && session.respond_error(error_code).await.is_err() {
+            tracing::debug!(error_code, "an error page could not be sent");
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
