@@ -84,15 +84,25 @@ fn every_mistake_is_told_with_its_place_and_remedy() {
 #[test]
 fn every_file_that_we_ship_is_in_order() {
     for file in shipped() {
-        load(&file);
+        let config = load(&file);
+        // An example that is warned of teaches what should not be done.
+        let odd: Vec<_> = config.warnings.iter().filter(|warning| !warning.message.contains("order id")).collect();
+        assert!(odd.is_empty(), "{odd:?}");
     }
 }
 
 #[test]
 fn without_the_environment_no_variable_is_in_the_way() {
-    let configuration = "{ listen: ${A}, max_page_delay: ${A}, threads: ${A}, trusted_proxies: ${A}, secret: ${A},
+    let configuration = "{ listen: [${A}, { address: ${A}, tls: { cert: ${A}, key: ${A} }, probe: ${A} },
+            { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A},
+        limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
+        trusted_proxies: ${A}, secret: ${A},
         admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
-        { name: ${A}, hosts: ${A}, upstream: ${A} }, { name: ${A}, hosts: [${A}], upstream: ${A} },
+        { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
+            health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, read_timeout: ${A},
+            tls: { ca: ${A}, sni: ${A}, verify: ${A}, client_cert: { cert: ${A}, key: ${A} } } },
+          csp: ${A}, strip_click_params: ${A}, error_pages: { 502: ${A} } },
+        { name: none, hosts: none.example, upstream: { url: ${A}, tls: { ca: none.pem } } }, { name: ${A}, hosts: [${A}], upstream: ${A} },
         { name: shop, upstream: 'http://127.0.0.1:1', networks: {
             ingenious: { domain: ${A}, advertiser_id: ${A} }, exoclick: { click: { param: ${A}, ttl: ${A} } },
             mine: { click: { param: mid }, postback: { url: ${A} } }, yours: { preset: ${A} } },
@@ -125,7 +135,9 @@ fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
         "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
-        sites: [{{ {unknown}, upstream: 'http://127.0.0.1:1', cookie: {{ {unknown} }},
+        limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
+        sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
+                health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
                 postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
@@ -174,11 +186,76 @@ fn write(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
 }
 
+#[test]
+fn what_show_prints_has_the_defaults_that_are_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let text = "listen: { address: 127.0.0.1:1 }
+sites:
+  - { name: a, hosts: a.example, upstream: http://a:1 }
+  - name: b
+    hosts: b.example
+    upstream: { servers: [{ url: https://b }], host: upstream, tls: { ca: ca.pem }, health: { path: /up } }\n";
+    let shown = show_text(&file, text);
+    for expected in [
+        "listen:\n  address: 127.0.0.1:1\n  proxy_protocol: false\n",
+        "limits:\n  header_timeout: 10s\n",
+        "    upstream:\n      url: http://a:1\n      host: preserve\n      connect_timeout: 2s\n      read_timeout: 300s\n",
+        "      servers:\n        - url: https://b\n          weight: 1\n",
+        "      host: upstream\n",
+        "      tls:\n        ca: ca.pem\n        verify: true\n",
+        "      health:\n        path: /up\n        interval: 5s\n        timeout: 2s\n",
+    ] {
+        assert!(shown.contains(expected), "no\n{expected}in\n{shown}");
+    }
+}
+
+#[test]
+fn files_that_a_configuration_names_are_read_unless_the_environment_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = || rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+    let (ours, other) = (pair(), pair());
+    write(&folder.path().join("shop.pem"), &ours.cert.pem());
+    write(&folder.path().join("shop.key"), &ours.signing_key.serialize_pem());
+    write(&folder.path().join("other.key"), &other.signing_key.serialize_pem());
+    write(&folder.path().join("502.html"), "<p>Back soon");
+    let said = |key: &str, environment| {
+        let text = format!(
+            "listen: {{ address: 127.0.0.1:1, tls: {{ cert: shop.pem, key: shop.key }} }}
+sites:
+  - upstream: {{ url: 'https://a', tls: {{ ca: shop.pem, client_cert: {{ cert: shop.pem, key: {key} }} }} }}
+    error_pages: {{ 502: 502.html }}\n"
+        );
+        Config::parse(&folder.path().join("a.yaml"), &text, environment)
+    };
+    let pages = said("shop.key", Environment::Process).unwrap().sites.remove(0).error_pages;
+    assert_eq!(pages.get(&502).map(|page| &**page), Some(b"<p>Back soon".as_slice()));
+
+    let problems = said("other.key", Environment::Process).unwrap_err().problems;
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!((problem.place.line, problem.path.as_str()), (3, "sites[0].upstream.tls.client_cert.key"));
+    assert!(problem.message.contains("is not the key of the first certificate"), "{problem}");
+
+    assert!(said("nowhere.key", Environment::Process).is_err());
+    assert!(said("nowhere.key", Environment::Ignored).is_ok());
+}
+
 /// What printing can get wrong: nulls, quotes, texts that look like something else, layers.
 const ODD: &str = r##"
 log: ~
+listen:
+  - { address: 127.0.0.1:8443, tls: { cert: shop.pem, key: shop.key }, probe: ~ }
+  - localhost:8081
+  - { address: "[::1]:8080", redirect: https, proxy_protocol: false }
+limits: { max_connections: 7 }
 sites:
-  - upstream: http://127.0.0.1:8080
+  - upstream:
+      servers: [https://a.example, { url: https://b.example:8443 }, { url: "https://[2001:db8::1]", weight: 7 }]
+      health: { path: "/up?deep=1" }
+      tls: { ca: ca.pem }
+      host: upstream
+      read_timeout: ~
+    error_pages: { 502: 502.html }
     cookie: { same_site: strict, path: /shop }
     networks:
       exoclick: { click: { param: "#1" }, postback: { query: { value: null, '{{': "{{}}" } }, sync: ~ }
