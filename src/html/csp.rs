@@ -2,7 +2,7 @@
 //! to say for that.
 //!
 //! A page may have many policies, in several headers, several to a header, and in `<meta>` elements.
-//! Each of them must allow an address (CSP3, 4.1.2 and 6.7.2). Those in headers can be amended, those
+//! Each of them must allow an address (CSP3, "Should request be blocked?"). Those in headers can be amended, those
 //! in elements only read ([`meta`]). Nothing is ever relaxed but the one list that governs images or
 //! frames, and that only by what is missing in it. How the addresses come about is decided elsewhere.
 //!

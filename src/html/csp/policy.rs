@@ -33,7 +33,7 @@ struct Directive<'a> {
 }
 
 impl Kind {
-    /// The directives that govern, the first that there is (CSP3, 6.8.3).
+    /// The directives that govern, the first that there is (CSP3, "Get fetch directive fallback list").
     const fn directives(self) -> &'static [&'static str] {
         match self {
             Self::Image => &["img-src", "default-src"],
@@ -100,7 +100,7 @@ fn amend(policy: &[u8], kind: Kind, needed: &[Needed], page: &Page) -> Option<Ve
         return None;
     }
     let added = added.join(" ");
-    // Only alone does it forbid everything (CSP3, 6.7.2.7); beside others it would be a mistake.
+    // Only alone does it forbid everything (CSP3, "Does url match source list"); beside others it would be a mistake.
     let is_none = governing.sources.eq_ignore_ascii_case("'none'");
     let (cut, insertion) = if !governing.name.eq_ignore_ascii_case(kind.own_directive()) {
         let kept: String = copied(governing.sources).flat_map(|source| [source, " "]).collect();

@@ -1,5 +1,5 @@
 //! One source expression, such as `https://*.example.com:8443/path/`, and whether an address matches
-//! it (CSP3, 2.3.1 and 6.7.2.8 ff.).
+//! it (CSP3, 2.3.1 and "Does url match expression in origin with redirect count?").
 //!
 //! What is no valid expression matches nothing, as in browsers. Nonces, hashes and the other keywords
 //! mean nothing for images and frames.
@@ -29,7 +29,7 @@ impl Page {
         Url::parse(&format!("{}://{}{port}{path}", self.scheme, self.host)).ok()
     }
 
-    /// `'self'`: the page's origin, or the same host by a safer scheme (CSP3, 6.7.2.8, step 4).
+    /// `'self'`: the page's origin, or the same host by a safer scheme (CSP3, "Does url match expression", last step).
     fn is_origin_of(&self, url: &Url) -> bool {
         url.host_str().is_some_and(|host| host.eq_ignore_ascii_case(&self.host))
             && url.port() == self.port
@@ -98,7 +98,7 @@ impl<'a> HostSource<'a> {
             && is_path_match(self.path, url.path())
     }
 
-    /// CSP3, 6.7.2.10. Addresses of digits match as text, as they do in browsers, but no wildcard.
+    /// CSP3, "host-part match". Addresses of digits match as text, as they do in browsers, but no wildcard.
     fn matches_host(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         if !self.host.starts_with('*') {
@@ -109,7 +109,7 @@ impl<'a> HostSource<'a> {
         url.domain().is_some() && end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
     }
 
-    /// CSP3, 6.7.2.11.
+    /// CSP3, "port-part match".
     fn matches_port(&self, url: &Url) -> bool {
         match self.port {
             None => url.port().is_none(),
@@ -119,7 +119,7 @@ impl<'a> HostSource<'a> {
     }
 }
 
-/// Whether a policy that names `scheme` means this one too: the safer of a pair is (CSP3, 6.7.2.9).
+/// Whether a policy that names `scheme` means this one too: the safer of a pair is (CSP3, "scheme-part match").
 fn is_scheme_match(scheme: &str, of_url: &str) -> bool {
     scheme.eq_ignore_ascii_case(of_url)
         || scheme.eq_ignore_ascii_case("http") && of_url == "https"
@@ -127,7 +127,7 @@ fn is_scheme_match(scheme: &str, of_url: &str) -> bool {
         || scheme.eq_ignore_ascii_case("wss") && of_url == "https"
 }
 
-/// CSP3, 6.7.2.12: a path that ends with a slash means all below it.
+/// CSP3, "path-part match": a path that ends with a slash means all below it.
 fn is_path_match(pattern: &str, path: &str) -> bool {
     if pattern.is_empty() {
         return true;
