@@ -14,7 +14,9 @@
 )]
 
 mod browser;
+mod caches;
 mod commands;
+mod csp;
 mod delivery;
 mod demo;
 mod embed;

@@ -13,6 +13,7 @@ pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod metrics;
 pub(crate) mod network;
+pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;
