@@ -17,6 +17,7 @@ mod browser;
 mod commands;
 mod delivery;
 mod demo;
+mod differential;
 mod embed;
 mod faults;
 mod kill;

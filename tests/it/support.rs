@@ -9,6 +9,8 @@ pub(crate) mod accounting;
 pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod h2_client;
+pub(crate) mod h2_origin;
 pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod metrics;
@@ -18,6 +20,8 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod server;
+pub(crate) mod tls;
+pub(crate) mod twin;
 pub(crate) mod visitor;
 pub(crate) mod websocket;
 

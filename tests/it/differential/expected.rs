@@ -1,0 +1,197 @@
+//! What tracking may change, written down a second time: by the promise, not by the code.
+//!
+//! - A click ID in the address adds one cookie. An answer with it is kept from shared caches.
+//! - A conversion without a click ID adds one insertion to a page. The answer is kept from shared caches,
+//!   its length is open, and what spoke of the old bytes goes.
+//! - The site is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
+//!   have to go into it.
+
+use super::cases::{Case, Page};
+use crate::support::{
+    config::GOAL,
+    jar::SetCookie,
+    twin::{Ended, Heard, Seen},
+};
+
+/// How much the proxy has to do with an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing.
+    Passing,
+    /// Every address has a click ID in it.
+    Landing,
+    /// Every page is a thank-you page.
+    Converting,
+}
+
+impl Mode {
+    /// What goes into the address.
+    pub(super) fn parameter(self, fetch: &str) -> Option<String> {
+        match self {
+            Self::Passing => None,
+            Self::Landing => Some("exotracker=abc123".into()),
+            Self::Converting => Some(format!("order={fetch}")),
+        }
+    }
+
+    /// What the visitor must see where this is what the site answers.
+    pub(super) fn answer(self, case: &Case, direct: &Seen, got: &Seen, is_tls: bool) -> Seen {
+        let mut wanted = direct.clone();
+        let is_visit = is_visit(case);
+        match self {
+            Self::Landing if is_visit && direct.status != 304 && has_query(case) => {
+                wanted.headers.push(("set-cookie".into(), cookie_line(got, is_tls)));
+                keep_from_caches(&mut wanted);
+            }
+            Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
+                // The length of a page that is edited is not known before.
+                wanted.headers.retain(|(name, _)| name != "content-length");
+            }
+            Self::Converting if is_visit && converts(case) && is_page(case, direct) => {
+                wanted.headers.retain(|(name, _)| !VALIDATORS.contains(&name.as_str()));
+                keep_from_caches(&mut wanted);
+                wanted.body = with_insertion(&direct.body, got);
+            }
+            Self::Passing | Self::Landing | Self::Converting => {}
+        }
+        wanted
+    }
+
+    /// What the site must be asked where this is what the visitor sends.
+    pub(super) fn request(self, case: &Case, direct: &Heard) -> Heard {
+        let mut wanted = direct.clone();
+        let left_out: &[&str] = match self {
+            Self::Landing if has_query(case) => &["if-none-match", "if-modified-since"],
+            Self::Converting if converts(case) => {
+                &["if-none-match", "if-modified-since", "range", "if-range", "accept-encoding"]
+            }
+            Self::Passing | Self::Landing | Self::Converting => &[],
+        };
+        wanted.headers.retain(|(name, _)| !left_out.contains(&name.as_str()));
+        wanted
+    }
+}
+
+/// Whether somebody looks at the answer as a page.
+fn is_visit(case: &Case) -> bool {
+    let header = |wanted: &str| {
+        let found = case.ask.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.as_str())
+    };
+    case.ask.method != "HEAD"
+        && matches!(header("sec-fetch-dest"), None | Some("document"))
+        && header("sec-purpose").is_none()
+}
+
+fn has_query(case: &Case) -> bool {
+    case.ask.target.starts_with('/')
+}
+
+fn converts(case: &Case) -> bool {
+    has_query(case) && matches!(case.ask.method.as_str(), "GET" | "POST" | "HEAD")
+}
+
+fn is_page(case: &Case, direct: &Seen) -> bool {
+    case.page == Page::Plain && (200..=203).contains(&direct.status)
+}
+
+/// The cookie that the visitor got, if it is the right one; what is missing shows as a difference.
+fn cookie_line(got: &Seen, is_tls: bool) -> String {
+    let last = got.all("set-cookie").last().map(|line| (*line).to_owned()).unwrap_or_default();
+    if !last.contains('=') {
+        return "_exoclick_cid=abc123".into();
+    }
+    let cookie = SetCookie::parse(&last);
+    let wanted: [(&str, &str); 6] = [
+        ("path", "/"),
+        ("domain", "shop.example"),
+        ("max-age", "31536000"),
+        ("httponly", ""),
+        ("samesite", if is_tls { "None" } else { "Lax" }),
+        ("secure", ""),
+    ];
+    let wanted = wanted.iter().filter(|(name, _)| is_tls || *name != "secure");
+    let is_right = (cookie.name.as_str(), cookie.value.as_str()) == ("_exoclick_cid", "abc123")
+        && cookie.attributes.len() == wanted.clone().count()
+        && wanted.clone().all(|(name, value)| cookie.attribute(name) == Some(value));
+    if is_right { last } else { format!("_exoclick_cid=abc123 with {:?}", wanted.collect::<Vec<_>>()) }
+}
+
+fn keep_from_caches(wanted: &mut Seen) {
+    let mut kept: Vec<String> = Vec::new();
+    for line in wanted.all("cache-control") {
+        kept.extend(directives(line).into_iter().filter(|directive| {
+            let name = directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+            !["public", "private", "s-maxage", "proxy-revalidate"].contains(&name.as_str())
+        }));
+    }
+    kept.push("private".into());
+    let ours = ["cache-control", "surrogate-control", "cdn-cache-control"];
+    wanted.headers.retain(|(name, _)| !ours.contains(&name.as_str()));
+    wanted.headers.push(("cache-control".into(), kept.join(", ")));
+    wanted.headers.push(("surrogate-control".into(), "no-store".into()));
+    wanted.headers.push(("cdn-cache-control".into(), "no-store".into()));
+}
+
+/// Splits at commas outside of quotes.
+fn directives(line: &str) -> Vec<String> {
+    let mut quoted = false;
+    let pieces = line.split(|character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    });
+    pieces.map(|piece| piece.trim().to_owned()).filter(|piece| !piece.is_empty()).collect()
+}
+
+/// The page with the pixels where the visitor got them, if it got them once and nothing else.
+fn with_insertion(page: &[u8], got: &Seen) -> Vec<u8> {
+    if page.trim_ascii().is_empty() {
+        return page.to_vec();
+    }
+    let insertion = insertion();
+    let places: Vec<usize> = memchr::memmem::find_iter(&got.body, &insertion).collect();
+    match (places.as_slice(), &got.ended) {
+        ([at], _) if *at <= page.len() => [&page[..*at], &insertion, &page[*at..]].concat(),
+        // A page that is cut off gets none.
+        ([], Ended::CutOff) => page.to_vec(),
+        _ => [page, &insertion].concat(),
+    }
+}
+
+/// The pixels, by the network's documentation.
+pub(super) fn insertion() -> Vec<u8> {
+    let pixel = |host: &str| {
+        format!(
+            "<img src=\"https://{host}/tag.php?goal={GOAL}\" width=\"1\" height=\"1\" alt=\"\" hidden \
+             referrerpolicy=\"no-referrer-when-downgrade\">"
+        )
+    };
+    HOSTS.map(pixel).concat().into_bytes()
+}
+
+/// What speaks of the bytes that the site sent.
+const VALIDATORS: [&str; 8] = [
+    "content-length",
+    "etag",
+    "last-modified",
+    "accept-ranges",
+    "content-md5",
+    "digest",
+    "content-digest",
+    "repr-digest",
+];
+
+/// ExoClick's hosts in the order of its documentation.
+pub(super) const HOSTS: [&str; 11] = [
+    "s.chmsrv.com",
+    "s.chnsrv.com",
+    "s.ds10lf.com",
+    "s.ds165z.com",
+    "s.eln7dc.com",
+    "s.opoxv.com",
+    "s.orbsrv.com",
+    "s.pemsrv.com",
+    "s.zlinkw.com",
+    "s.magsrv.com",
+    "syndication.realsrv.com",
+];
