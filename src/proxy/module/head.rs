@@ -39,7 +39,13 @@ pub(super) fn keep_from_caches(response: &mut ResponseHeader) {
     let private = HeaderValue::from_static("private");
     let mut kept = String::new();
     for line in response.headers.get_all(header::CACHE_CONTROL) {
-        let directives = line.to_str().unwrap_or_default().split(',').map(str::trim);
+        let mut is_quoted = false;
+        // Field names may stand in quotes: `private="set-cookie, x-user"` (RFC 9111 section 5.2.2.7).
+        let ends_directive = |character| {
+            is_quoted ^= character == '"';
+            character == ',' && !is_quoted
+        };
+        let directives = line.to_str().unwrap_or_default().split(ends_directive).map(str::trim);
         for directive in directives.filter(|it| !it.is_empty() && !is_for_shared_caches(it)) {
             kept.push_str(directive);
             kept.push_str(", ");

@@ -84,7 +84,7 @@ fn is_visit(case: &Case) -> bool {
 }
 
 fn has_query(case: &Case) -> bool {
-    case.ask.target.starts_with('/')
+    case.ask.target != "*"
 }
 
 fn converts(case: &Case) -> bool {

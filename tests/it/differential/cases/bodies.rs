@@ -18,7 +18,7 @@ fn framings() -> Vec<Case> {
     let long = long_page();
     vec![
         Case::get("Content-Length: 0", Reply::html("")),
-        Case::get("an empty chunked body", Reply::html("").chunked(16)),
+        Case::get("an empty chunked body", Reply::html("").chunked(16)).page(),
         Case::get("a body of white space", Reply::html(" \r\n\t")).page(),
         Case::get("chunks of 1 byte", Reply::html(PAGE).chunked(1)).page(),
         Case::get("chunks of 7 bytes", Reply::html(&long[..5000]).chunked(7)).page(),
@@ -31,7 +31,7 @@ fn framings() -> Vec<Case> {
             .page()
             .only_http1_origin(),
         Case::get("ended by closing", Reply::html(PAGE).framing(Framing::UntilClose)).page(),
-        Case::get("ended by closing, and empty", Reply::html("").framing(Framing::UntilClose)),
+        Case::get("ended by closing, and empty", Reply::html("").framing(Framing::UntilClose)).page(),
         Case::get("ended by closing, and long", Reply::html(&long).framing(Framing::UntilClose)).page(),
         Case::get("a slow page", Reply::html(PAGE).pausing_every(30)).page(),
         Case::get("a slow page in chunks", Reply::html(PAGE).chunked(30).pausing_every(30)).page(),
@@ -153,7 +153,7 @@ fn types() -> Vec<Case> {
 
 fn endings() -> Vec<Case> {
     let page = long_page();
-    let cases = [
+    let pages = [
         ("a page cut off", Reply::html(&page).cut_after(100_000)),
         ("a page in chunks cut off", Reply::html(&page).chunked(3000).cut_after(90_000)),
         (
@@ -162,10 +162,13 @@ fn endings() -> Vec<Case> {
         ),
         ("a short page cut off", Reply::html(PAGE).cut_after(50)),
         ("a page cut off before its last byte", Reply::html(PAGE).cut_after(PAGE.len() - 1)),
+    ];
+    let others = [
         ("a binary cut off", Reply::typed("image/png", noise(200_000)).cut_after(150_000)),
         ("a binary cut off at once", Reply::typed("image/png", noise(2000)).cut_after(0)),
     ];
-    cases.into_iter().map(|(name, reply)| Case::get(name, reply).page()).collect()
+    let pages = pages.into_iter().map(|(name, reply)| Case::get(name, reply).page());
+    pages.chain(others.into_iter().map(|(name, reply)| Case::get(name, reply))).collect()
 }
 
 fn long_page() -> String {

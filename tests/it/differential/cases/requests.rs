@@ -95,8 +95,13 @@ fn targets() -> Vec<Case> {
         .collect();
     let long = format!("/{}?{}", "p".repeat(4000), "q".repeat(4000));
     cases.push(Case::new("a target of 8 KB", Ask::new("GET", &long), Reply::typed("text/plain", "ok")));
-    let odd = Ask::new("GET", "/a?\\^`\"<>");
-    cases.push(Case::new("odd characters in a query", odd, Reply::typed("text/plain", "ok")).only_http1());
+    for (name, target) in [
+        ("odd characters in a query", "/a?\\^`[]'"),
+        ("a raw quote in a query", "/a?b=\"c\""),
+        ("raw angle brackets in a query", "/a?b=<c>"),
+    ] {
+        cases.push(Case::new(name, Ask::new("GET", target), Reply::typed("text/plain", "ok")).only_http1());
+    }
     cases.push(Case::new("raw UTF-8 in a path", Ask::new("GET", "/caf\u{c3}\u{a9}"), Reply::typed("text/plain", "ok")));
     cases.push(Case::new(
         "raw UTF-8 in a query",

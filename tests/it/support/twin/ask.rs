@@ -73,7 +73,7 @@ impl Ask {
 
     /// The same request with a parameter more, if its target can have one.
     pub(crate) fn parameter(mut self, pair: &str) -> Self {
-        if self.target.starts_with('/') {
+        if self.target != "*" {
             self.target.push(if self.target.contains('?') { '&' } else { '?' });
             self.target.push_str(pair);
         }
