@@ -49,7 +49,8 @@ fn relay(site: SocketAddr, asking: Harm, answering: Harm) -> SocketAddr {
         let mut site = BufReader::new(TcpStream::connect(site)?);
         send(site.get_mut(), &head, body, asking)?;
         let head = Head::read(&mut site)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let body = Body::read(&mut site, head.answer_framing(200, "GET")).bytes;
+        let status = head.start.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let body = Body::read(&mut site, head.answer_framing(status, "GET")).bytes;
         send(visitor.get_mut(), &head, body, answering)
     });
     address

@@ -179,16 +179,18 @@ fn long_page() -> String {
     page + "</body>\n</html>\n"
 }
 
-/// Bytes of every value that no coder can shorten, the same each time (xorshift).
+/// Bytes of every value that no coder can shorten (xorshift); they repeat after a prime number of bytes, so that
+/// none can be lost or doubled unseen.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
+        state.to_le_bytes()[0]
     };
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next()).collect();
+    let block: Vec<u8> = (0..65_537).map(|_| next()).collect();
+    let mut bytes = block.repeat(length.div_ceil(block.len()));
     bytes.truncate(length);
     bytes
 }
