@@ -12,10 +12,12 @@ use std::{
 };
 
 pub mod catalogue;
+pub mod certificate;
 mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
+mod file;
 mod limits;
 mod listen;
 mod network;
@@ -31,8 +33,10 @@ mod upstream;
 mod value;
 mod verdict;
 
+pub use certificate::{UnusableCertificate, certified_key};
 use decode::Field;
 pub use delivery::DeliverySettings;
+use file::Files;
 pub use limits::Limits;
 pub use listen::{CertificateFiles, Listener, Purpose};
 pub use network::{Network, described};
@@ -69,7 +73,7 @@ pub struct ConfigError {
 pub enum Environment {
     /// In the environment of this process.
     Process,
-    /// Nowhere: whatever a variable would hold is taken for right.
+    /// Nowhere: whatever a variable would hold is taken for right, and so are certificates and error pages.
     Ignored,
 }
 
@@ -91,7 +95,8 @@ impl Config {
             root.expand_environment(&|name| environment.lookup(name), &problems);
         }
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let decoded = root.as_ref().and_then(|root| decode_root(&Field::root(root, &problems), folder));
+        let files = Files::new(folder, environment);
+        let decoded = root.as_ref().and_then(|root| decode_root(&Field::root(root, &problems), files));
         let ignored = match environment {
             Environment::Process => Vec::new(),
             Environment::Ignored => root.iter().flat_map(places_of_variables).collect(),
@@ -132,11 +137,11 @@ impl Site {
     }
 }
 
-fn decode_root(root: &Field<'_>, folder: &Path) -> Option<(Server, Vec<Site>)> {
+fn decode_root(root: &Field<'_>, files: Files<'_>) -> Option<(Server, Vec<Site>)> {
     let mut section = root.section()?;
-    let server = server::server(&mut section, folder);
+    let server = server::server(&mut section, files);
     let sites = section.require("sites", "write at least one site: `sites: [{ upstream: http://127.0.0.1:8080 }]`");
-    let sites = sites.map(|field| site::sites(&field, &server, folder)).unwrap_or_default();
+    let sites = sites.map(|field| site::sites(&field, &server, files)).unwrap_or_default();
     section.finish();
     Some((server, sites))
 }

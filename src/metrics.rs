@@ -86,6 +86,14 @@ metrics! {
     tracking_enabled: IntGaugeVec ["site"],
     /// Connections and requests that were refused, by reason.
     refused_total: IntCounterVec ["reason"],
+    /// Requests that said whom they are forwarded for without being trusted.
+    untrusted_forwarded_total: IntCounter [],
+    /// Connections of visitors.
+    connections: IntGaugeVec ["listener"],
+    /// Until a certificate expires, in seconds; negative when it has expired.
+    certificate_expires_seconds: IntGaugeVec ["name"],
+    /// Changed certificate files, by whether the new ones could be used.
+    certificate_reloads_total: IntCounterVec ["name", "result"],
     /// Always 1; the label says which version runs.
     build_info: IntGaugeVec ["version"],
 }

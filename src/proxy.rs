@@ -4,9 +4,18 @@
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
 //! [`server`] runs it on sockets that are bound before anything else starts.
 
+pub mod answer;
 pub mod commit;
+pub mod connection;
+pub mod forwarding;
+pub mod listener;
 pub mod module;
+pub mod preamble;
+pub mod refusal;
 pub mod runtime;
 pub mod server;
 pub mod service;
+pub mod stream;
+pub mod tls;
 pub mod upstream;
+pub mod watch;

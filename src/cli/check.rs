@@ -12,7 +12,7 @@ use crate::config::{Config, Environment, problem::Problem};
 pub struct Options {
     /// The files [default: the one of `--config`]
     files: Vec<PathBuf>,
-    /// Take every ${NAME} for set and right
+    /// Take every ${NAME} for set and right, and certificates and error pages for usable
     #[arg(long)]
     no_environment: bool,
 }

@@ -18,12 +18,12 @@ use tokio::{
 use super::{Exit, check, complain, logging, say};
 use crate::{
     admin::Admin,
-    config::{Config, Environment},
+    config::{Config, Environment, Limits},
     delivery::{Delivery, Destinations},
     metrics::Metrics,
     proxy::{
         runtime::{SiteTable, Tracker},
-        server::{self, Listeners},
+        server::{self, Listeners, Unusable},
     },
     store::{Health, Store},
 };
@@ -77,6 +77,7 @@ pub(super) struct Prepared {
     destinations: Arc<Destinations>,
     delivery: Delivery,
     threads: usize,
+    limits: Limits,
 }
 
 impl Prepared {
@@ -84,8 +85,13 @@ impl Prepared {
     pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let addresses: Vec<SocketAddr> = config.server.listen.iter().map(|listener| listener.address).collect();
-        let listeners = Listeners::bind(&addresses).map_err(|(address, error)| cannot_listen(address, &error))?;
+        let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
+            Unusable::Address(error) => cannot_listen(address, &error),
+            Unusable::Certificate(reason) => {
+                complain(&format!("cannot speak TLS on {address}: {reason}"));
+                Exit::Configuration
+            }
+        })?;
         let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -110,6 +116,7 @@ impl Prepared {
             destinations,
             delivery,
             threads: config.server.threads,
+            limits: config.server.limits,
         })
     }
 
@@ -133,7 +140,7 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, .. } = self;
+        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, limits, .. } = self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
         let admin =
@@ -147,7 +154,7 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let proxy = tokio::spawn(server::serve(listeners, tracker, table, stopped, GRACE));
+            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, stopped));
             signalled(hung_up).await;
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
@@ -198,7 +205,5 @@ async fn signalled(hung_up: Hangup) {
     }
 }
 
-/// How long requests may go on after the signal to stop.
-const GRACE: Duration = Duration::from_secs(25);
 /// How long postbacks under way may go on after that.
 const DRAIN: Duration = Duration::from_secs(5);

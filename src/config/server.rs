@@ -11,10 +11,11 @@ use ipnet::IpNet;
 use super::{
     decode::{Field, Section},
     delivery::{DeliverySettings, delivery},
-    limits::Limits,
-    listen::Listener,
+    file::Files,
+    limits::{Limits, limits},
+    listen::{Listener, address, listeners},
     network::MODES,
-    tree::{Kind, Origin},
+    tree::Origin,
     value,
 };
 use crate::tracking::{network::Mode, visitor::Seal};
@@ -67,8 +68,11 @@ pub enum LogFormat {
 }
 
 /// Reads the keys of the root that concern the process.
-pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
-    let listen = section.get("listen").map(|field| addresses(&field)).unwrap_or_default();
+pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
+    let folder = files.folder;
+    let listen = section.get("listen");
+    let trusted_proxies = section.get("trusted_proxies");
+    let listen = listen.map(|field| listeners(&field, files, trusted_proxies.as_ref())).unwrap_or_default();
     let (admin, admin_token) = section.get("admin").map(|field| admin(&field, folder)).unwrap_or_default();
     let threads = section.get("threads").and_then(|field| threads(&field));
     Server {
@@ -81,7 +85,7 @@ pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
             .unwrap_or_else(|| folder.join("throughline-data")),
         secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
         tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
-        trusted_proxies: section.get("trusted_proxies").map(|field| networks(&field)).unwrap_or_default(),
+        trusted_proxies: trusted_proxies.map(|field| networks(&field)).unwrap_or_default(),
         max_page_delay: section
             .get("max_page_delay")
             .and_then(|field| page_delay(&field))
@@ -90,38 +94,9 @@ pub fn server(section: &mut Section<'_>, folder: &Path) -> Server {
         delivery: section
             .get("delivery")
             .map_or_else(DeliverySettings::default, |field| delivery(&field, DeliverySettings::default())),
-        limits: Limits::default(),
+        limits: section.get("limits").map(|field| limits(&field)).unwrap_or_default(),
         log: section.get("log").map(|field| log(&field)).unwrap_or_default(),
     }
-}
-
-fn addresses(field: &Field<'_>) -> Vec<Listener> {
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for field in field.one_or_many() {
-        if let Some(address) = address(&field) {
-            if address.port() != 0 && found.contains(&address) {
-                field.error(format!("{address} stands here twice"), None);
-            }
-            found.push(address);
-        }
-    }
-    found.into_iter().map(Listener::plain).collect()
-}
-
-fn address(field: &Field<'_>) -> Option<SocketAddr> {
-    if matches!(field.node.kind, Kind::Map(_)) {
-        field.error("a listener is an address, and plain http", Some("write ADDRESS:PORT".to_owned()));
-        return None;
-    }
-    let text = field.text()?;
-    let parsed = text.replace("localhost:", "127.0.0.1:").parse().ok();
-    if parsed.is_none() {
-        field.error(
-            format!("`{text}` is not an address to listen on"),
-            Some("write ADDRESS:PORT, such as 0.0.0.0:80 or [::]:80".to_owned()),
-        );
-    }
-    parsed
 }
 
 fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String>) {

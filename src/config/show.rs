@@ -23,10 +23,16 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
         return Ok(String::new());
     };
     let mut effective = laid_over(&defaults, &root);
+    if let Some(listen) = member(&mut effective, "listen") {
+        one_or_many(listen).iter_mut().for_each(|listener| lay_over_defaults(listener, LISTENER_DEFAULTS, &problems));
+    }
     if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
         for site in sites {
             let cookie = member(site, "cookie").cloned();
             *site = laid_over(&site_defaults, site);
+            if let Some(upstream) = member(site, "upstream") {
+                lay_over_upstream(upstream, &problems);
+            }
             let defaults = member(&mut site_defaults, "cookie").cloned();
             if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
                 for entry in networks.iter_mut() {
@@ -45,6 +51,42 @@ fn member<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
         Kind::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
         Kind::Scalar(_) | Kind::List(_) => None,
     }
+}
+
+fn one_or_many(node: &mut Node) -> &mut [Node] {
+    if matches!(node.kind, Kind::List(_)) {
+        match &mut node.kind {
+            Kind::List(items) => items,
+            Kind::Scalar(_) | Kind::Map(_) => &mut [],
+        }
+    } else {
+        std::slice::from_mut(node)
+    }
+}
+
+/// Defaults below a map that is there; what is absent, or no map, stays so.
+fn lay_over_defaults(node: &mut Node, defaults: &str, problems: &Problems) {
+    if let (Kind::Map(_), Some(defaults)) = (&node.kind, Node::parse("defaults", defaults, problems)) {
+        *node = laid_over(&defaults, node);
+    }
+}
+
+/// An address alone becomes a map, because all that is said of it has a default.
+fn lay_over_upstream(upstream: &mut Node, problems: &Problems) {
+    if matches!(upstream.kind, Kind::Scalar(_)) {
+        let (place, key_place) = (upstream.place.clone(), upstream.place.clone());
+        let entry = Entry { key: "url".to_owned(), key_place, value: upstream.clone() };
+        *upstream = Node { place, kind: Kind::Map(vec![entry]) };
+    }
+    let defaults = [("health", HEALTH_DEFAULTS), ("tls", TLS_DEFAULTS)];
+    for (key, defaults) in defaults {
+        if let Some(node) = member(upstream, key) {
+            lay_over_defaults(node, defaults, problems);
+        }
+    }
+    let servers = member(upstream, "servers").map(one_or_many).unwrap_or_default();
+    servers.iter_mut().for_each(|server| lay_over_defaults(server, SERVER_DEFAULTS, problems));
+    lay_over_defaults(upstream, UPSTREAM_DEFAULTS, problems);
 }
 
 /// The network's file below the entry, and between them what the site's own `cookie` overrules; below
@@ -147,6 +189,14 @@ tracking: on
 trusted_proxies: []
 max_page_delay: 50ms
 threads: auto
+limits:
+  header_timeout: 10s
+  keep_alive_timeout: 60s
+  max_header_bytes: 64KiB
+  max_connections: 20000
+  max_connections_per_address: 200
+  min_body_rate: 500B
+  shutdown_grace: 30s
 delivery: { max_age: 7d, concurrency: 8 }
 log: { level: info, format: text }
 ";
@@ -154,5 +204,13 @@ log: { level: info, format: text }
 const SITE_DEFAULTS: &str = "
 name: default
 tracking: on
+strip_click_params: false
+csp: amend
 cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
 ";
+
+const LISTENER_DEFAULTS: &str = "proxy_protocol: false";
+const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s }";
+const SERVER_DEFAULTS: &str = "weight: 1";
+const HEALTH_DEFAULTS: &str = "{ interval: 5s, timeout: 2s }";
+const TLS_DEFAULTS: &str = "verify: true";

@@ -1,18 +1,20 @@
 //! Decoding of `sites`.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use url::{Host, Url};
+use bytes::Bytes;
+use url::Host;
 
 use super::{
     conversion::{conversion, name},
     cookie::{cookie_rule, decode as decode_cookie},
     decode::Field,
+    file::{self, Files},
     network::{MODES, Network, Surroundings, network},
     send::Known,
     server::Server,
     tree::Kind,
-    upstream::{Scheme, ServerAddress, ServerRules, UpstreamRules},
+    upstream::{UpstreamRules, upstream},
 };
 use crate::html::csp::CspMode;
 use crate::tracking::{
@@ -26,10 +28,10 @@ use crate::tracking::{
 pub struct Site {
     /// Which hosts it answers for; none: all that no other site answers for.
     pub hosts: Vec<HostPattern>,
-    /// The server behind it.
+    /// The servers behind it.
     pub upstream: UpstreamRules,
     /// What visitors see instead of our own words when the server fails, by status.
-    pub error_pages: BTreeMap<u16, Arc<[u8]>>,
+    pub error_pages: BTreeMap<u16, Bytes>,
     /// What is done about a page's own Content-Security-Policy.
     pub csp: CspMode,
     /// Its networks, in the order of `rules.networks`.
@@ -48,7 +50,7 @@ pub enum HostPattern {
 }
 
 /// Reads the list under `sites`.
-pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
+pub fn sites(field: &Field<'_>, server: &Server, files: Files<'_>) -> Vec<Site> {
     let Some(fields) = field.list() else { return Vec::new() };
     if fields.is_empty() {
         field.error("there is no site", Some("write `- upstream: http://127.0.0.1:8080`".to_owned()));
@@ -58,7 +60,7 @@ pub fn sites(field: &Field<'_>, server: &Server, folder: &Path) -> Vec<Site> {
     let mut hosts: BTreeMap<Option<HostPattern>, usize> = BTreeMap::new();
     let mut sites = Vec::new();
     for field in &fields {
-        let Some(site) = site(field, server, folder, single) else { continue };
+        let Some(site) = site(field, server, files, single) else { continue };
         let line = field.node.place.line;
         if let Some(first) = names.insert(site.rules.name.to_string(), line) {
             field.error(format!("the site in line {first} is called `{}` too", site.rules.name), None);
@@ -86,7 +88,8 @@ fn is_written(field: &Field<'_>, key: &str) -> bool {
         if entries.iter().any(|entry| entry.key == key && !entry.value.is_null()))
 }
 
-fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Option<Site> {
+fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> Option<Site> {
+    let folder = files.folder;
     let mut section = field.section()?;
     let written_name = section.get("name").and_then(|field| name(&field));
     if written_name.is_none() && !single && !section.contains("name") {
@@ -95,7 +98,7 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
     let hosts = section.get("hosts").map(|field| host_patterns(&field)).unwrap_or_default();
     let upstream = section
         .require("upstream", "write where the site's own server is: `upstream: http://127.0.0.1:8080`")
-        .and_then(|field| upstream(&field));
+        .and_then(|field| upstream(&field, server, files));
     let cookie_field = section.get("cookie");
     let site_cookie = cookie_field.as_ref().map(|field| field.node);
     if let Some(field) = &cookie_field {
@@ -118,6 +121,9 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         rules.push(rule);
     }
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
+    let strip_click_params = section.get("strip_click_params").and_then(|field| field.switch());
+    let csp = section.get("csp").and_then(|field| field.choice(&CSP_MODES)).unwrap_or_default();
+    let error_pages = section.get("error_pages").map(|field| error_pages(&field, files)).unwrap_or_default();
     section.finish();
     let rules = SiteRules {
         // A name that cannot be read must not seem to be another site's, too.
@@ -128,10 +134,10 @@ fn site(field: &Field<'_>, server: &Server, folder: &Path, single: bool) -> Opti
         visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie_rule(&[site_cookie], field, "cookie"), VISITOR_TTL),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
         conversions: rules,
-        strip_click_params: false,
+        strip_click_params: strip_click_params.unwrap_or_default(),
         seal: None,
     };
-    Some(Site { hosts, upstream: upstream?, error_pages: BTreeMap::new(), csp: CspMode::default(), networks, rules })
+    Some(Site { hosts, upstream: upstream?, error_pages, csp, networks, rules })
 }
 
 fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
@@ -183,30 +189,42 @@ fn host_pattern(field: &Field<'_>) -> Option<HostPattern> {
     Some(if below { HostPattern::Below(format!(".{name}")) } else { HostPattern::Exact(name.to_owned()) })
 }
 
-fn upstream(field: &Field<'_>) -> Option<UpstreamRules> {
-    let remedy = "write http://HOST:PORT";
-    if !matches!(field.node.kind, Kind::Scalar(_)) {
-        field.error("a site has one server, by its address", Some(remedy.to_owned()));
+/// Reads the pages of a map by status; without files there are none.
+fn error_pages(field: &Field<'_>, files: Files<'_>) -> BTreeMap<u16, Bytes> {
+    let mut pages = BTreeMap::new();
+    for (key, field) in field.entries().unwrap_or_default() {
+        let Some(status) = ERROR_STATUSES.iter().find(|status| status.to_string() == key) else {
+            let statuses = ERROR_STATUSES.map(|status| status.to_string()).join(", ");
+            field.key_error(
+                format!("`{key}` is not a status that we answer with"),
+                format!("possible keys: {statuses}"),
+            );
+            continue;
+        };
+        if let Some(page) = error_page(&field, files) {
+            pages.insert(*status, page);
+        }
+    }
+    pages
+}
+
+fn error_page(field: &Field<'_>, files: Files<'_>) -> Option<Bytes> {
+    let path = files.path(field)?;
+    if !files.are_there() {
         return None;
     }
-    let text = field.text()?;
-    let wrong = |message: &str, remedy: &str| {
-        // Credentials must not be repeated.
-        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        field.error(format!("`{shown}` {message}"), Some(remedy.to_owned()));
-        None
+    let problem = match file::read(&path, LARGEST_ERROR_PAGE) {
+        Ok(page) if page.is_empty() => "is empty".to_owned(),
+        Ok(page) if std::str::from_utf8(&page).is_err() => "is not UTF-8".to_owned(),
+        Ok(page) => return Some(page.into()),
+        Err(error) => format!("cannot be read: {error}"),
     };
-    let Ok(url) = Url::parse(text) else { return wrong("is not an address", remedy) };
-    if url.scheme() != "http" {
-        return wrong("cannot be reached: only http upstreams are supported", remedy);
-    }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return wrong("has a path or a query, and paths are passed on as they are", remedy);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong("is written with credentials, which are not sent anywhere", remedy);
-    }
-    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let address = ServerAddress::Tcp { host, port: url.port_or_known_default()? };
-    Some(UpstreamRules::new(vec![ServerRules { url: text.to_owned(), address, scheme: Scheme::Http, weight: 1 }]))
+    field.error(format!("`{}` {problem}", path.display()), "name an HTML file in UTF-8, of at most 64KiB".to_owned());
+    None
 }
+
+const CSP_MODES: [(&str, CspMode); 2] = [("amend", CspMode::Amend), ("respect", CspMode::Respect)];
+/// What we answer when the site's own server doesn't.
+const ERROR_STATUSES: [u16; 3] = [502, 503, 504];
+/// Error pages stay in memory, for each site.
+const LARGEST_ERROR_PAGE: u64 = 64 << 10;

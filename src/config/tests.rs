@@ -90,9 +90,16 @@ fn every_file_that_we_ship_is_in_order() {
 
 #[test]
 fn without_the_environment_no_variable_is_in_the_way() {
-    let configuration = "{ listen: ${A}, max_page_delay: ${A}, threads: ${A}, trusted_proxies: ${A}, secret: ${A},
+    let configuration = "{ listen: [${A}, { address: ${A}, tls: { cert: ${A}, key: ${A} }, probe: ${A} },
+            { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A},
+        limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
+        trusted_proxies: ${A}, secret: ${A},
         admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
-        { name: ${A}, hosts: ${A}, upstream: ${A} }, { name: ${A}, hosts: [${A}], upstream: ${A} },
+        { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
+            health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, read_timeout: ${A},
+            tls: { ca: ${A}, sni: ${A}, verify: ${A}, client_cert: { cert: ${A}, key: ${A} } } },
+          csp: ${A}, strip_click_params: ${A}, error_pages: { 502: ${A} } },
+        { name: none, hosts: none.example, upstream: { url: ${A}, tls: { ca: none.pem } } }, { name: ${A}, hosts: [${A}], upstream: ${A} },
         { name: shop, upstream: 'http://127.0.0.1:1', networks: {
             ingenious: { domain: ${A}, advertiser_id: ${A} }, exoclick: { click: { param: ${A}, ttl: ${A} } },
             mine: { click: { param: mid }, postback: { url: ${A} } }, yours: { preset: ${A} } },
@@ -125,7 +132,9 @@ fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
         "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
-        sites: [{{ {unknown}, upstream: 'http://127.0.0.1:1', cookie: {{ {unknown} }},
+        limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
+        sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
+                health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
                 postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
@@ -177,8 +186,19 @@ fn write(file: &Path, text: &str) {
 /// What printing can get wrong: nulls, quotes, texts that look like something else, layers.
 const ODD: &str = r##"
 log: ~
+listen:
+  - { address: 127.0.0.1:8443, tls: { cert: shop.pem, key: shop.key }, probe: ~ }
+  - localhost:8081
+  - { address: "[::1]:8080", redirect: https, proxy_protocol: false }
+limits: { max_connections: 7 }
 sites:
-  - upstream: http://127.0.0.1:8080
+  - upstream:
+      servers: [https://a.example, { url: https://b.example:8443 }, { url: "https://[2001:db8::1]", weight: 7 }]
+      health: { path: "/up?deep=1" }
+      tls: { ca: ca.pem }
+      host: upstream
+      read_timeout: ~
+    error_pages: { 502: 502.html }
     cookie: { same_site: strict, path: /shop }
     networks:
       exoclick: { click: { param: "#1" }, postback: { query: { value: null, '{{': "{{}}" } }, sync: ~ }

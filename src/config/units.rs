@@ -49,6 +49,24 @@ pub fn size(text: &str) -> Result<u64, InvalidQuantity> {
     amount.checked_mul(bytes).ok_or(InvalidQuantity::TooLarge)
 }
 
+/// Writes a duration so that it is read as the same, in the largest unit that leaves no rest.
+#[must_use]
+pub fn written_duration(duration: Duration) -> String {
+    let units = [(DAY, "d"), (60 * 60 * 1000, "h"), (60 * 1000, "m"), (1000, "s")];
+    if duration.is_zero() { "0s".to_owned() } else { written(duration.as_millis(), &units, "ms") }
+}
+
+/// Writes a size so that it is read as the same, in the largest unit that leaves no rest.
+#[must_use]
+pub fn written_size(bytes: u64) -> String {
+    written(bytes.into(), &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")], "B")
+}
+
+fn written(amount: u128, units: &[(u64, &str)], smallest: &str) -> String {
+    let unit = units.iter().find(|(one, _)| amount > 0 && amount.is_multiple_of(u128::from(*one)));
+    unit.map_or_else(|| format!("{amount}{smallest}"), |(one, unit)| format!("{}{unit}", amount / u128::from(*one)))
+}
+
 fn split(text: &str) -> Result<(u64, &str), InvalidQuantity> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
@@ -93,6 +111,21 @@ mod tests {
         assert_eq!(size("1 MiB"), Ok(1_048_576));
         assert_eq!(size("2gib"), Ok(2_147_483_648));
         assert_eq!(size("64K"), Err(InvalidQuantity::Malformed));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for text in ["0s", "500ms", "30s", "90s", "15m", "24h", "1d", "30d"] {
+            let duration = duration(text).unwrap();
+            assert_eq!(super::duration(&written_duration(duration)), Ok(duration));
+        }
+        assert_eq!(written_duration(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(written_duration(Duration::from_secs(90)), "90s");
+        assert_eq!(written_duration(Duration::from_mins(10)), "10m");
+        for (bytes, text) in [(0, "0B"), (500, "500B"), (64 << 10, "64KiB"), (1 << 20, "1MiB")] {
+            assert_eq!(written_size(bytes), text);
+            assert_eq!(size(text), Ok(bytes));
+        }
     }
 
     #[test]

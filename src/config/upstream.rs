@@ -2,6 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::{
+    decode::{Field, Section},
+    file::Files,
+    listen::CertificateFiles,
+    problem::nearest,
+    server::Server,
+    tree::Kind,
+};
+
+mod address;
+mod tls;
+
 /// The servers behind a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamRules {
@@ -80,7 +92,7 @@ pub struct UpstreamTls {
     /// The name that is asked for and verified; none: the server's own, or the visitor's host if that is an address.
     pub sni: Option<String>,
     /// What we show to the server: certificate chain and key.
-    pub client_cert: Option<super::listen::CertificateFiles>,
+    pub client_cert: Option<CertificateFiles>,
 }
 
 /// Which `Host` a server sees.
@@ -120,8 +132,174 @@ impl UpstreamRules {
     }
 }
 
+/// Reads an address, or a map of one or several servers and how they are spoken to.
+pub fn upstream(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<UpstreamRules> {
+    match &field.node.kind {
+        Kind::Scalar(_) => address::server(field, server, files).map(|server| UpstreamRules::new(vec![server])),
+        Kind::Map(_) => rules(field, server, files),
+        Kind::List(_) => {
+            let remedy = "write `upstream: { servers: [http://10.0.0.1:8080, http://10.0.0.2:8080] }`";
+            field.error("several servers stand under `servers`", remedy.to_owned());
+            None
+        }
+    }
+}
+
+fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<UpstreamRules> {
+    let mut section = field.section()?;
+    let servers = servers(&mut section, server, files);
+    let health = section.get("health").and_then(|field| health(&field));
+    let tls_field = section.get("tls");
+    let tls = tls_field.as_ref().and_then(|field| tls::tls(field, files));
+    let host = section.get("host").and_then(|field| host(&field, &servers));
+    let connect_timeout = section.get("connect_timeout");
+    let connect_timeout = connect_timeout.and_then(|field| field.duration_within(SHORTEST..=LONGEST_CONNECT));
+    let read_timeout = section.get("read_timeout");
+    let read_timeout = read_timeout.and_then(|field| field.duration_within(SHORTEST..=LONGEST_READ));
+    let proxy_protocol = section.get("proxy_protocol").and_then(|field| proxy_protocol(&field, &servers));
+    section.finish();
+    if let (Some(field), [first, ..]) = (tls_field, servers.as_slice())
+        && first.scheme != Scheme::Https
+    {
+        field.key_error("`tls` is for servers with https:", "write https://HOST, or remove `tls`".to_owned());
+    }
+    if servers.is_empty() {
+        return None;
+    }
+    let defaults = UpstreamRules::new(servers);
+    Some(UpstreamRules {
+        health,
+        tls: tls.unwrap_or_default(),
+        host: host.unwrap_or_default(),
+        connect_timeout: connect_timeout.unwrap_or(defaults.connect_timeout),
+        read_timeout: read_timeout.unwrap_or(defaults.read_timeout),
+        proxy_protocol,
+        ..defaults
+    })
+}
+
+fn servers(section: &mut Section<'_>, server: &Server, files: Files<'_>) -> Vec<ServerRules> {
+    let (url, servers) = (section.get("url"), section.get("servers"));
+    let fields = match (url, servers) {
+        (Some(url), None) => vec![url],
+        (None, Some(servers)) => {
+            let fields = servers.one_or_many();
+            if fields.is_empty() {
+                servers.error("there is no server", "write `servers: [http://127.0.0.1:8080]`".to_owned());
+            }
+            fields
+        }
+        (Some(url), Some(_)) => {
+            url.key_error("`url` and `servers` exclude each other", "move this one into `servers`".to_owned());
+            Vec::new()
+        }
+        (None, None) => {
+            section.field().error("there is no server", "write `url: http://127.0.0.1:8080`, or `servers`".to_owned());
+            Vec::new()
+        }
+    };
+    let mut found: Vec<ServerRules> = Vec::new();
+    for field in fields {
+        let Some(rules) = address::weighted(&field, server, files) else { continue };
+        if found.iter().any(|other| other.address == rules.address) {
+            field.error(format!("`{}` stands here twice", rules.url), "give it more `weight` instead".to_owned());
+        }
+        if let Some(first) = found.first()
+            && first.scheme != rules.scheme
+        {
+            let (first, other) = (first.scheme.as_str(), rules.scheme.as_str());
+            field.error(
+                format!("one server is spoken to by {first}, this one by {other}"),
+                "write the same scheme for all servers of a site".to_owned(),
+            );
+        }
+        found.push(rules);
+    }
+    found
+}
+
+fn health(field: &Field<'_>) -> Option<HealthRules> {
+    let mut section = field.section()?;
+    let path = section.require("path", "write what is asked for: `path: /up`").and_then(|field| health_path(&field));
+    let interval = section.get("interval");
+    let interval = interval.and_then(|field| field.duration_within(Duration::from_secs(1)..=Duration::from_hours(1)));
+    let timeout = section.get("timeout");
+    let timeout = timeout.and_then(|field| field.duration_within(SHORTEST..=Duration::from_mins(1)));
+    section.finish();
+    Some(HealthRules {
+        path: path?,
+        interval: interval.unwrap_or(Duration::from_secs(5)),
+        timeout: timeout.unwrap_or(Duration::from_secs(2)),
+    })
+}
+
+fn health_path(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let plain = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !plain {
+        field.error(format!("`{text}` is not a path"), "write a path that begins with `/`, such as /up".to_owned());
+    }
+    plain.then(|| text.to_owned())
+}
+
+fn host(field: &Field<'_>, servers: &[ServerRules]) -> Option<HostHeader> {
+    match field.text()? {
+        "preserve" => Some(HostHeader::Preserve),
+        "upstream" => {
+            if servers.iter().any(|server| matches!(server.address, ServerAddress::Unix(_))) {
+                field.error("a Unix socket has no name", "write `preserve`, or the name itself".to_owned());
+            }
+            Some(HostHeader::Upstream)
+        }
+        text => {
+            if !address::is_host(text) {
+                let remedy = "write `preserve`, `upstream`, or a name such as shop.example";
+                field.error(format!("`{text}` is not a host"), remedy.to_owned());
+                return None;
+            }
+            if let Some(meant) = nearest(text, ["preserve", "upstream"]) {
+                field.warn(format!("every request is sent with `Host: {text}`"), format!("did you mean `{meant}`?"));
+            }
+            Some(HostHeader::Fixed(text.to_owned()))
+        }
+    }
+}
+
+fn proxy_protocol(field: &Field<'_>, servers: &[ServerRules]) -> Option<ProxyProtocol> {
+    let version = field.choice(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)])?;
+    if servers.iter().any(|server| server.scheme == Scheme::H2c) {
+        field.error(
+            "visitors share a connection of h2c:, and the PROXY protocol names one for all of it",
+            "remove the key: the server reads the visitor's address from X-Forwarded-For".to_owned(),
+        );
+    }
+    Some(version)
+}
+
+impl Scheme {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+        }
+    }
+}
+
 impl Default for UpstreamTls {
     fn default() -> Self {
         Self { verify: true, ca: None, sni: None, client_cert: None }
     }
 }
+
+/// Shorter, and the best of networks seems broken.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// Longer than any visitor waits for a page to begin.
+const LONGEST_CONNECT: Duration = Duration::from_mins(5);
+/// A report may take its time.
+const LONGEST_READ: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests;

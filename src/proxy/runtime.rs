@@ -1,7 +1,13 @@
 //! What a running proxy shares between its requests: the sites, the store, the metrics.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
@@ -47,6 +53,7 @@ pub struct SiteTable {
     below: Vec<(String, usize)>,
     otherwise: Option<usize>,
     upstreams: Vec<Arc<Upstream>>,
+    error_pages: Vec<BTreeMap<u16, Bytes>>,
     trusted: Vec<IpNet>,
 }
 
@@ -82,6 +89,7 @@ impl SiteTable {
             below: Vec::new(),
             otherwise: None,
             upstreams: config.sites.iter().map(|site| Arc::new(Upstream::new(&site.upstream))).collect(),
+            error_pages: config.sites.iter().map(|site| site.error_pages.clone()).collect(),
             trusted: config.server.trusted_proxies.clone(),
         };
         for (index, site) in config.sites.iter().enumerate() {
@@ -123,6 +131,12 @@ impl SiteTable {
     #[must_use]
     pub fn upstream(&self, site: usize) -> Option<&Arc<Upstream>> {
         self.upstreams.get(site)
+    }
+
+    /// What visitors of a site see when its server fails, if the operator has said.
+    #[must_use]
+    pub fn error_page(&self, site: usize, status: u16) -> Option<&Bytes> {
+        self.error_pages.get(site)?.get(&status)
     }
 
     /// The servers behind all sites.

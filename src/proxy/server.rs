@@ -1,61 +1,69 @@
 //! Runs the proxy on sockets that are bound before anything else starts.
-//!
-//! Pingora's own `Server` binds late, panics when an address is in use, and sleeps through its grace
-//! period. Its services can be run without it.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    os::fd::IntoRawFd,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use pingora::{
-    server::{Fds, configuration::ServerConf},
-    services::Service,
+    apps::{HttpServerApp, HttpServerOptions},
+    protocols::http::v2::server::default_h2_options,
+    server::configuration::ServerConf,
 };
-use pingora_proxy::http_proxy_service;
+use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use super::{
+    listener::{Bound, Front},
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
+    tls::Certificates,
+    watch::Watch,
 };
+use crate::config::{self, Limits};
 
 /// Sockets that accept connections already.
 #[derive(Debug)]
-pub struct Listeners(Vec<(SocketAddr, TcpListener)>);
+pub struct Listeners(Vec<Bound>);
 
 impl Listeners {
-    /// Binds all addresses, or says which one could not be had.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
-        let bind = |address: &SocketAddr| {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
+    /// Binds all addresses, or says which one could not be used, and why.
+    ///
+    /// # Errors
+    /// The address, and what is in the way.
+    pub fn bind(listeners: &[config::Listener]) -> Result<Self, (SocketAddr, Unusable)> {
+        let bind = |listener: &config::Listener| {
+            let certificates = match listener.tls.as_slice() {
+                [] => None,
+                files => Some(Certificates::read(files)?),
+            };
+            Ok(Bound::bind(listener, certificates)?)
         };
-        addresses
-            .iter()
-            .map(|address| bind(address).map_err(|error| (*address, error)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let bound = listeners.iter().map(|it| bind(it).map_err(|error: Unusable| (it.address, error)));
+        bound.collect::<Result<_, _>>().map(Self)
     }
 
     /// The addresses as they are, ports filled in.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|(address, _)| *address)
+        self.0.iter().map(|bound| bound.address)
     }
 }
 
-/// Serves until `stop` says true, then finishes what is under way, at most for `grace`.
+/// Why a listener cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The address cannot be had.
+    #[error(transparent)]
+    Address(#[from] std::io::Error),
+    /// A certificate cannot be shown.
+    #[error(transparent)]
+    Certificate(#[from] config::UnusableCertificate),
+}
+
+/// Serves until `stop` says true, then finishes what is under way, at most for the grace period.
 pub async fn serve(
     listeners: Listeners,
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
+    limits: Limits,
     stop: watch::Receiver<bool>,
-    grace: Duration,
 ) {
     for upstream in table.upstreams() {
         upstream.resolve().await;
@@ -63,22 +71,39 @@ pub async fn serve(
         tokio::spawn(async move { upstream.keep_resolved().await });
     }
     let busy = Busy::default();
+    let metrics = Arc::clone(&tracker.metrics);
     // At most one retry: Pingora would otherwise try a dead origin sixteen times.
-    let conf = ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() };
-    let mut service = http_proxy_service(&Arc::new(conf), Proxy::new(tracker, table, busy.clone()));
-    let mut fds = Fds::new();
-    for (address, listener) in listeners.0 {
-        fds.add(address.to_string(), listener.into_raw_fd());
-        service.add_tcp(&address.to_string());
+    let conf = Arc::new(ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() });
+    let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, busy.clone()));
+    let mut http2 = default_h2_options();
+    http2.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+    proxy.h2_options = Some(http2);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(limits.keep_alive_timeout);
+    proxy.server_options = Some(options);
+    let proxy = Arc::new(proxy);
+    let watch = Watch::new(limits);
+    tokio::spawn(Arc::clone(&watch).keep_looking());
+    let front = Arc::new(Front { proxy: Arc::clone(&proxy), table, watch, limits, metrics, stop: stop.clone() });
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners.0 {
+        let (front, address) = (Arc::clone(&front), listener.address);
+        accepting.spawn(async move {
+            if let Err(error) = listener.accept(front).await {
+                tracing::error!(%address, %error, "a listener is closed");
+            }
+        });
     }
-    service.start_service(Some(Arc::new(Mutex::new(fds))), stop, 1).await;
+    while accepting.join_next().await.is_some() {}
+    proxy.http_cleanup().await;
     let idle = async {
         while !busy.is_idle() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(grace, idle).await.is_err() {
-        tracing::warn!(grace_s = grace.as_secs(), "requests were still under way when the grace period ended");
+    if tokio::time::timeout(limits.shutdown_grace, idle).await.is_err() {
+        let grace_s = limits.shutdown_grace.as_secs();
+        tracing::warn!(grace_s, "requests were still under way when the grace period ended");
     }
 }
 

@@ -1,31 +1,47 @@
 //! The proxy of the `throughline` command: which site a request belongs to, and who answers it.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use http::Version;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::{
-    Error, ErrorSource, ErrorType, Result, http::ResponseHeader, modules::http::HttpModules, upstreams::peer::HttpPeer,
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    upstreams::peer::HttpPeer,
 };
-use pingora_proxy::{ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use uuid::Uuid;
 
 use super::{
+    answer::Answer,
+    connection::Connection,
+    forwarding::{self, Forwarding},
     module::{self, Tracking},
+    refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
+    upstream::{self, Upstream},
 };
-use crate::{metrics::seconds, tracking::visit::Client};
+use crate::{
+    config::{Limits, Purpose},
+    metrics::seconds,
+    tracking::{site::normal_host, visit::Client},
+};
 
 /// Proxies all sites.
 pub struct Proxy {
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
+    forwarding: Forwarding,
+    max_header_bytes: usize,
+    warned_of_claims: AtomicBool,
     busy: Busy,
 }
 
@@ -35,6 +51,10 @@ pub struct Busy(Arc<AtomicUsize>);
 
 /// One request.
 pub struct Context {
+    connection: Option<Arc<Connection>>,
+    client: Option<Client>,
+    refused: Option<Refusal>,
+    upload: Option<Upload>,
     site: Option<(usize, Arc<TrackedSite>)>,
     started: Instant,
     asked: Option<Instant>,
@@ -46,11 +66,20 @@ pub struct Context {
 
 struct BusyGuard(Busy);
 
+/// A body that is still arriving; over when dropped.
+struct Upload(Arc<Connection>);
+
 impl Busy {
     /// Whether no request is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.uploaded();
     }
 }
 
@@ -63,35 +92,80 @@ impl Drop for BusyGuard {
 impl Proxy {
     /// Prepares the proxy; `busy` tells its owner when it may be stopped.
     #[must_use]
-    pub fn new(tracker: Arc<Tracker>, table: Arc<SiteTable>, busy: Busy) -> Self {
-        Self { tracker, table, busy }
+    pub fn new(tracker: Arc<Tracker>, table: Arc<SiteTable>, limits: &Limits, busy: Busy) -> Self {
+        Self {
+            tracker,
+            table,
+            forwarding: Forwarding::new(Uuid::new_v4()),
+            max_header_bytes: limits.max_header_bytes,
+            warned_of_claims: AtomicBool::new(false),
+            busy,
+        }
     }
 
-    fn client(&self, session: &Session) -> Option<Client> {
-        let peer: IpAddr = session.client_addr()?.as_inet()?.ip();
-        let over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        if !self.table.trusts(peer) {
-            return Some(Client { address: peer, over_tls });
+    /// Judges a request that has just arrived, and says whose it is.
+    fn receive(&self, session: &mut Session, ctx: &mut Context) -> Result<Client, Refusal> {
+        let connection = session.digest().and_then(Connection::of).cloned();
+        let Some(connection) = connection else { return Err(Refusal::Malformed) };
+        let has_body = !session.is_body_empty();
+        if has_body {
+            // What is left of a body when it has been answered must not drip in for ever.
+            session.set_total_drain_timeout(Some(DRAIN));
         }
-        let last = |name: &str| {
-            let value = session.req_header().headers.get_all(name).iter().next_back()?.to_str().ok()?;
-            Some(value.trim().to_owned())
-        };
-        let forwarded = |list: String| {
-            // The nearest proxy writes at the end; those it trusts in turn are passed over.
-            let hops = list.split(',').rev().filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
-            let mut hops = hops.peekable();
-            while let Some(hop) = hops.next() {
-                if !self.table.trusts(hop) || hops.peek().is_none() {
-                    return Some(hop);
-                }
-            }
-            None
-        };
-        Some(Client {
-            address: last("x-forwarded-for").and_then(forwarded).unwrap_or(peer),
-            over_tls: last("x-forwarded-proto").map_or(over_tls, |scheme| scheme.eq_ignore_ascii_case("https")),
-        })
+        let head = session.req_header();
+        let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
+        connection.serving(timed);
+        ctx.upload = timed.then(|| Upload(Arc::clone(&connection)));
+        let client = forwarding::client(&connection, &head.headers, &self.table);
+        ctx.connection = Some(Arc::clone(&connection));
+        if let Some(http1) = session.as_downstream().as_http1() {
+            refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, self.max_header_bytes)?;
+        }
+        if self.forwarding.has_seen(&head.headers) {
+            return Err(Refusal::Loop);
+        }
+        if !connection.is_trusted {
+            self.note_claims(&connection, &head.headers);
+        }
+        Ok(client)
+    }
+
+    /// A proxy before us that is not in `trusted_proxies` makes every visitor look like itself.
+    fn note_claims(&self, connection: &Connection, headers: &HeaderMap) {
+        if !forwarding::claims(headers).address {
+            return;
+        }
+        self.tracker.metrics.untrusted_forwarded_total.inc();
+        if !self.warned_of_claims.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                peer = %connection.address(),
+                "a request says who it is forwarded for, and is not believed: if this address is a proxy of yours, \
+                 name it in `trusted_proxies`; this is said once, and counted in throughline_untrusted_forwarded_total"
+            );
+        }
+    }
+
+    /// What is answered without asking any site.
+    fn own_answer(&self, session: &Session, ctx: &Context) -> Option<Answer> {
+        let head = session.req_header();
+        let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
+        let is_probe = listener.probe.as_deref() == Some(head.uri.path());
+        if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
+            return Some(Answer::well());
+        }
+        if let Some(refusal) = ctx.refused {
+            self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
+            return Some(Answer::error(refusal.status(), None));
+        }
+        let is_redirected = listener.purpose == Purpose::RedirectToHttps && !ctx.client.is_some_and(|it| it.over_tls);
+        if is_redirected && let Some(location) = https_location(head) {
+            return Some(Answer::redirect(location, &head.method));
+        }
+        None
+    }
+
+    fn upstream(&self, ctx: &Context) -> Option<&Arc<Upstream>> {
+        ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
     }
 }
 
@@ -102,7 +176,18 @@ impl ProxyHttp for Proxy {
     fn new_ctx(&self) -> Context {
         self.busy.0.fetch_add(1, Ordering::AcqRel);
         let busy = BusyGuard(self.busy.clone());
-        Context { site: None, started: now(), asked: None, answered: None, is_hit: false, _busy: busy }
+        Context {
+            connection: None,
+            client: None,
+            refused: None,
+            upload: None,
+            site: None,
+            started: now(),
+            asked: None,
+            answered: None,
+            is_hit: false,
+            _busy: busy,
+        }
     }
 
     // Overrides the default, which boxes a compressor for every request.
@@ -114,28 +199,67 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks, so a body of unknown length ends with its connection.
             session.set_keepalive(None);
-        } else if session.get_keepalive().is_some() {
-            // Pingora waits for ever for the next request of a connection unless told otherwise.
-            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
-        let head = session.req_header();
-        let Some(index) = self.table.find(head) else { return Ok(()) };
+        let client = match self.receive(session, ctx) {
+            Ok(client) => client,
+            Err(refusal) => {
+                ctx.refused = Some(refusal);
+                return Ok(());
+            }
+        };
+        ctx.client = Some(client);
+        let Some(index) = self.table.find(session.req_header()) else {
+            ctx.refused = Some(Refusal::UnknownHost);
+            return Ok(());
+        };
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
-        ctx.site = Some((index, Arc::clone(site)));
-        let client = self.client(session);
-        if let (Some(client), Some(tracking)) = (client, session.downstream_modules_ctx.get_mut::<Tracking>()) {
+        let is_served = ctx.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::Serve);
+        if let (true, Some(tracking)) = (is_served, session.downstream_modules_ctx.get_mut::<Tracking>()) {
             tracking.arm(site, client);
+        }
+        ctx.site = Some((index, Arc::clone(site)));
+        if session.is_upgrade_req() {
+            // Pingora gives up on visitors who are silent for a minute; in a tunnel they may be.
+            session.set_read_timeout(self.upstream(ctx).map(|upstream| upstream.read_timeout()));
         }
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if ctx.site.is_some() {
-            return Ok(false);
+        let Some(answer) = self.own_answer(session, ctx) else { return Ok(false) };
+        if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
+            tracking.disarm();
         }
-        self.tracker.metrics.refused_total.with_label_values(&["unknown_host"]).inc();
-        session.respond_error(421).await?;
+        if ctx.refused.is_some_and(|refusal| !refusal.leaves_connection_usable()) {
+            session.set_keepalive(None);
+        }
+        answer.send(session).await?;
         Ok(true)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if ends {
+            ctx.upload = None;
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
+            self.forwarding.tell(request, connection, client);
+        }
+        Ok(())
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -145,8 +269,7 @@ impl ProxyHttp for Proxy {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
-        upstream
+        self.upstream(ctx)
             .and_then(|upstream| upstream.peer())
             .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
     }
@@ -159,6 +282,24 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         ctx.answered = Some(now());
         Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        let error_code = match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(status), _) => *status,
+            // The visitor is gone, or cannot be understood any more.
+            (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+            (_, ErrorSource::Downstream) => 400,
+            _ => upstream::status_for(error),
+        };
+        if error_code != 0 {
+            session.set_keepalive(None);
+            let own = ctx.site.as_ref().and_then(|(index, _)| self.table.error_page(*index, error_code));
+            if let Err(error) = Answer::error(error_code, own).send(session).await {
+                tracing::debug!(%error, "a visitor did not take the answer");
+            }
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
@@ -187,4 +328,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
-const KEEP_ALIVE_SECONDS: u64 = 60;
+/// For the rest of a body that nobody waits for any more.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where the same page is, over TLS on its usual port.
+fn https_location(head: &RequestHeader) -> Option<HeaderValue> {
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| head.uri.host())?;
+    let rest = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    HeaderValue::try_from(format!("https://{}{rest}", normal_host(host))).ok()
+}

@@ -10,6 +10,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
+mod status;
+
+pub use status::status_for;
+
 use crate::config::{ServerAddress, UpstreamRules};
 
 /// The server behind a site.
@@ -18,6 +22,7 @@ pub struct Upstream {
     host: String,
     port: u16,
     resolved: ArcSwap<Vec<SocketAddr>>,
+    read_timeout: Duration,
     next: AtomicUsize,
     warned: Mutex<Option<Instant>>,
 }
@@ -34,10 +39,17 @@ impl Upstream {
         Self {
             host,
             port,
+            read_timeout: rules.read_timeout,
             resolved: ArcSwap::from_pointee(literal),
             next: AtomicUsize::new(0),
             warned: Mutex::default(),
         }
+    }
+
+    /// How long it may be silent.
+    #[must_use]
+    pub const fn read_timeout(&self) -> Duration {
+        self.read_timeout
     }
 
     /// A peer for one request, or `None` while the name has never been resolved.

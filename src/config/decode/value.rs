@@ -2,6 +2,7 @@
 //!
 //! Each accessor notes its own problem and never repeats text that came from outside the file.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -36,6 +37,34 @@ impl<'a> Field<'a> {
     /// A number of bytes such as `64KiB`.
     pub fn size(&self) -> Option<u64> {
         self.quantity(units::size, "a size", "`500B`, `64KiB` or `1MiB`")
+    }
+
+    /// A duration within these bounds.
+    pub fn duration_within(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+        let duration = self.duration()?;
+        self.within(duration, &bounds, units::written_duration)
+    }
+
+    /// A number of bytes within these bounds.
+    pub fn size_within(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let size = self.size()?;
+        self.within(size, &bounds, units::written_size)
+    }
+
+    /// A whole number within these bounds.
+    pub fn number_within(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let number = self.parse("a whole number")?;
+        self.within(number, &bounds, |number| number.to_string())
+    }
+
+    fn within<T: Copy + PartialOrd>(&self, value: T, bounds: &RangeInclusive<T>, write: fn(T) -> String) -> Option<T> {
+        if bounds.contains(&value) {
+            return Some(value);
+        }
+        let name = named(self.filled()?);
+        let (least, most) = (write(*bounds.start()), write(*bounds.end()));
+        self.error(format!("{name} is out of range"), format!("write {least} to {most}"));
+        None
     }
 
     /// A switch: `true`/`false`, `on`/`off` or `yes`/`no`, in any case.

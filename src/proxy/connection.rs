@@ -1,0 +1,394 @@
+//! One connection of a visitor: who is at its other end, and whether its time is over.
+//!
+//! Deadlines cost a request no timer. Each connection notes in a few atomics since when it waits for
+//! what; the [`watch`](super::watch) looks at all of them a few times a second and wakes those whose
+//! time is over, whose next read or write then fails. Reading and writing itself is the business of
+//! [`stream`](super::stream).
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::Waker,
+};
+
+use atomic_waker::AtomicWaker;
+use http::HeaderValue;
+use pingora::protocols::Digest;
+
+use super::{refusal::Refusal, watch::Clock};
+use crate::config::Limits;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who is at the other end, as the socket or a trusted PROXY header says.
+    pub visitor: SocketAddr,
+    /// Where it arrived.
+    pub local: SocketAddr,
+    /// Whether TLS is spoken on it.
+    pub over_tls: bool,
+    /// Whether what it says about others (`X-Forwarded-For`) is believed.
+    pub is_trusted: bool,
+    /// The listener it came through.
+    pub listener: Arc<super::listener::Facts>,
+    /// The visitor's address as a header value, made when it is first needed.
+    address: OnceLock<HeaderValue>,
+    clock: Arc<Clock>,
+    limits: Limits,
+    is_http2: bool,
+    phase: AtomicU8,
+    /// When the phase began.
+    since: AtomicU32,
+    /// Bytes of the request's head so far.
+    head: AtomicUsize,
+    /// Requests whose bodies are still arriving.
+    uploads: AtomicUsize,
+    /// Bytes that arrived since the uploads began.
+    uploaded: AtomicU64,
+    /// Milliseconds that we waited for them.
+    waited: AtomicU32,
+    /// Since when a read waits for the visitor; 0: it does not.
+    reading: AtomicU32,
+    /// Since when a write waits for the visitor; 0: it does not.
+    writing: AtomicU32,
+    over: AtomicU8,
+    waker: AtomicWaker,
+}
+
+/// Where the conversation stands.
+///
+/// On HTTP/2, whose requests overlap, it is [`Phase::Serving`] from the first one on, and Pingora ends
+/// connections without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Between two requests.
+    Idle,
+    /// The head of a request is arriving.
+    Head,
+    /// A request is being served.
+    Serving,
+    /// Pingora has answered a head that it could not parse.
+    Answered,
+}
+
+/// Why a connection's time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing was asked for too long.
+    Idle,
+    /// It was refused.
+    Refused(Refusal),
+}
+
+impl Connection {
+    /// A connection that has just been accepted and is about to be read from.
+    #[must_use]
+    pub fn new(
+        (visitor, local): (SocketAddr, SocketAddr),
+        (over_tls, is_http2): (bool, bool),
+        is_trusted: bool,
+        listener: Arc<super::listener::Facts>,
+        clock: Arc<Clock>,
+        limits: Limits,
+    ) -> Self {
+        let since = AtomicU32::new(clock.now());
+        Self {
+            visitor,
+            local,
+            over_tls,
+            is_trusted,
+            listener,
+            address: OnceLock::new(),
+            clock,
+            limits,
+            is_http2,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since,
+            head: AtomicUsize::new(0),
+            uploads: AtomicUsize::new(0),
+            uploaded: AtomicU64::new(0),
+            waited: AtomicU32::new(0),
+            reading: AtomicU32::new(0),
+            writing: AtomicU32::new(0),
+            over: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// The connection that a request came on; `None` for hosts that accept connections themselves.
+    #[must_use]
+    pub fn of(digest: &Digest) -> Option<&Arc<Self>> {
+        digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// The visitor's address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.visitor.ip().to_canonical()
+    }
+
+    /// The visitor's address as a header value.
+    #[must_use]
+    pub fn address_value(&self) -> &HeaderValue {
+        self.address.get_or_init(|| {
+            HeaderValue::try_from(self.address().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+        })
+    }
+
+    /// The head of a request has arrived; its body, if any, is still to come.
+    pub fn serving(&self, has_body: bool) {
+        self.enter(Phase::Serving);
+        if has_body && self.uploads.fetch_add(1, Relaxed) == 0 {
+            self.uploaded.store(0, Relaxed);
+            self.waited.store(0, Relaxed);
+        }
+    }
+
+    /// The body of a request has arrived, or nobody wants the rest of it.
+    pub fn uploaded(&self) {
+        self.uploads.fetch_sub(1, Relaxed);
+    }
+
+    /// A request is over, and the next one may come.
+    pub fn idle(&self) {
+        self.enter(Phase::Idle);
+    }
+
+    /// Whether a head was answered that never became a request: the parser refused it.
+    #[must_use]
+    pub fn was_answered_in_head(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Answered as u8
+    }
+
+    /// Why its time is over, if it is.
+    #[must_use]
+    pub fn over(&self) -> Option<Over> {
+        match self.over.load(Relaxed) {
+            0 => None,
+            IDLE => Some(Over::Idle),
+            reason => Refusal::from_u8(reason).map(Over::Refused),
+        }
+    }
+
+    /// Ends it because the rest of its head must not be read.
+    fn refuse(&self, reason: Refusal) {
+        self.over.store(reason as u8, Relaxed);
+    }
+
+    /// Notes that a read waits for the visitor.
+    pub(super) fn waits_to_read(&self, waker: &Waker) {
+        self.waker.register(waker);
+        if self.reading.load(Relaxed) == 0 {
+            self.reading.store(self.clock.now(), Relaxed);
+        }
+    }
+
+    /// Notes that bytes arrived.
+    pub(super) fn has_read(&self, bytes: usize) {
+        let waiting = self.reading.load(Relaxed);
+        if waiting != 0 {
+            self.reading.store(0, Relaxed);
+        }
+        if bytes == 0 {
+            return;
+        }
+        if self.is_http2 {
+            if self.uploads.load(Relaxed) != 0 {
+                self.count_upload(bytes, waiting);
+            }
+            return;
+        }
+        match self.phase.load(Relaxed) {
+            phase if phase == Phase::Idle as u8 => {
+                self.enter(Phase::Head);
+                self.head.store(bytes, Relaxed);
+            }
+            phase if phase == Phase::Head as u8 => {
+                // A read may bring the beginning of the body, too; the exact size is looked at when
+                // the head is complete.
+                let before = self.head.fetch_add(bytes, Relaxed);
+                if before > self.limits.max_header_bytes {
+                    self.refuse(Refusal::HeaderBytes);
+                }
+            }
+            _ => {
+                if self.uploads.load(Relaxed) != 0 {
+                    self.count_upload(bytes, waiting);
+                }
+            }
+        }
+    }
+
+    /// Notes whether a write waits for the visitor.
+    pub(super) fn waits_to_write(&self, waker: &Waker) {
+        self.waker.register(waker);
+        if self.writing.load(Relaxed) == 0 {
+            self.writing.store(self.clock.now(), Relaxed);
+        }
+    }
+
+    /// Notes that a write went through.
+    pub(super) fn has_written(&self) {
+        if self.writing.load(Relaxed) != 0 {
+            self.writing.store(0, Relaxed);
+        }
+        if self.phase.load(Relaxed) == Phase::Head as u8 {
+            self.enter(Phase::Answered);
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        self.since.store(self.clock.now(), Relaxed);
+    }
+
+    fn count_upload(&self, bytes: usize, waiting_since: u32) {
+        self.uploaded.fetch_add(bytes as u64, Relaxed);
+        if waiting_since != 0 {
+            self.waited.fetch_add(self.clock.now().saturating_sub(waiting_since), Relaxed);
+        }
+    }
+
+    /// Ends the connection if its time is over; asked by the watch.
+    pub(super) fn look(&self, now: u32) {
+        if self.over.load(Relaxed) != 0 {
+            return;
+        }
+        let reason = match self.overdue(now) {
+            None => return,
+            Some(Over::Idle) => IDLE,
+            Some(Over::Refused(reason)) => reason as u8,
+        };
+        self.over.store(reason, Relaxed);
+        self.waker.wake();
+    }
+
+    fn overdue(&self, now: u32) -> Option<Over> {
+        let elapsed = |since: &AtomicU32| u128::from(now.saturating_sub(since.load(Relaxed)));
+        let is_waiting = |since: &AtomicU32| since.load(Relaxed) != 0;
+        if is_waiting(&self.writing) && elapsed(&self.writing) >= WRITE_STALL_MS {
+            return Some(Over::Refused(Refusal::WriteStall));
+        }
+        match self.phase.load(Relaxed) {
+            phase if phase == Phase::Idle as u8 => {
+                let is_late = elapsed(&self.since) >= self.limits.keep_alive_timeout.as_millis();
+                return is_late.then_some(Over::Idle);
+            }
+            phase if phase == Phase::Head as u8 => {
+                let is_late = elapsed(&self.since) >= self.limits.header_timeout.as_millis();
+                return is_late.then_some(Over::Refused(Refusal::HeaderTimeout));
+            }
+            _ => {}
+        }
+        if self.uploads.load(Relaxed) != 0 && is_waiting(&self.reading) && self.limits.min_body_rate > 0 {
+            let waited = u128::from(self.waited.load(Relaxed)) + elapsed(&self.reading);
+            let allowed =
+                BODY_GRACE_MS + u128::from(self.uploaded.load(Relaxed)) * 1000 / u128::from(self.limits.min_body_rate);
+            return (waited >= allowed).then_some(Over::Refused(Refusal::BodyRate));
+        }
+        None
+    }
+}
+
+/// Beside the numbers of [`Refusal`].
+const IDLE: u8 = u8::MAX;
+/// How long a visitor may take nothing of what we send; nginx's `send_timeout` has the same default.
+const WRITE_STALL_MS: u128 = 60_000;
+/// How long the body of a request may take before its rate is looked at.
+const BODY_GRACE_MS: u128 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::listener::Facts;
+
+    fn connection(limits: Limits) -> (Arc<Clock>, Connection) {
+        let clock = Arc::new(Clock::default());
+        let address = SocketAddr::from(([192, 0, 2, 1], 1));
+        let limits = Limits { min_body_rate: 500, ..limits };
+        let connection = Connection::new(
+            (address, address),
+            (false, false),
+            false,
+            Arc::new(Facts::default()),
+            Arc::clone(&clock),
+            limits,
+        );
+        (clock, connection)
+    }
+
+    fn after(clock: &Clock, connection: &Connection, milliseconds: u32) -> Option<Over> {
+        clock.set(clock.now() + milliseconds);
+        connection.look(clock.now());
+        connection.over()
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_without_a_word() {
+        let (clock, connection) = connection(Limits::default());
+        assert_eq!(after(&clock, &connection, 59_000), None);
+        assert_eq!(after(&clock, &connection, 1000), Some(Over::Idle));
+    }
+
+    #[test]
+    fn the_deadline_of_a_head_is_not_moved_by_bytes_that_drip_in() {
+        let (clock, connection) = connection(Limits::default());
+        for _ in 0..9 {
+            connection.has_read(1);
+            assert_eq!(after(&clock, &connection, 1000), None);
+        }
+        connection.has_read(1);
+        assert_eq!(after(&clock, &connection, 1000), Some(Over::Refused(Refusal::HeaderTimeout)));
+    }
+
+    #[test]
+    fn a_head_that_never_ends_is_too_large() {
+        let (_, connection) = connection(Limits::default());
+        connection.has_read(65_000);
+        connection.has_read(65_000);
+        assert_eq!(connection.over(), None, "the rest of the second read may be body");
+        connection.has_read(1);
+        assert_eq!(connection.over(), Some(Over::Refused(Refusal::HeaderBytes)));
+    }
+
+    #[test]
+    fn a_body_must_bring_its_rate_while_we_wait_for_it() {
+        let (clock, connection) = connection(Limits::default());
+        connection.has_read(100);
+        connection.serving(true);
+        connection.waits_to_read(Waker::noop());
+        assert_eq!(after(&clock, &connection, 9000), None);
+        connection.has_read(5000);
+        // The site is slow to take it; that is not the visitor's fault.
+        assert_eq!(after(&clock, &connection, 100_000), None);
+        connection.waits_to_read(Waker::noop());
+        assert_eq!(after(&clock, &connection, 10_000), None, "5000 bytes are worth ten seconds");
+        assert_eq!(after(&clock, &connection, 1000), Some(Over::Refused(Refusal::BodyRate)));
+    }
+
+    #[test]
+    fn a_served_request_without_a_body_may_take_its_time() {
+        let (clock, connection) = connection(Limits::default());
+        connection.has_read(100);
+        connection.serving(false);
+        connection.waits_to_read(Waker::noop());
+        assert_eq!(after(&clock, &connection, 1_000_000), None);
+    }
+
+    #[test]
+    fn a_visitor_who_takes_nothing_for_a_minute_is_gone() {
+        let (clock, connection) = connection(Limits::default());
+        connection.has_read(100);
+        connection.serving(false);
+        connection.waits_to_write(Waker::noop());
+        assert_eq!(after(&clock, &connection, 59_000), None);
+        connection.has_written();
+        connection.waits_to_write(Waker::noop());
+        assert_eq!(after(&clock, &connection, 59_000), None);
+        assert_eq!(after(&clock, &connection, 1000), Some(Over::Refused(Refusal::WriteStall)));
+    }
+}

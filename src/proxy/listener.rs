@@ -1,0 +1,239 @@
+//! Sockets that visitors connect to, and the way of a connection from there to Pingora.
+//!
+//! Pingora's own listeners bind late, panic when an address is in use, and know neither limits nor the
+//! PROXY protocol. Its proxy can be fed by hand.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use pingora::{
+    apps::{HttpServerApp, ServerApp},
+    protocols::{ALPN, Stream, http::ServerSession},
+};
+use pingora_proxy::HttpProxy;
+use tokio::{net::TcpStream, sync::watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    connection::{Connection, Over},
+    preamble,
+    refusal::Refusal,
+    runtime::SiteTable,
+    service::Proxy,
+    stream::{Transport, VisitorStream},
+    tls::Certificates,
+    watch::{Place, Watch},
+};
+use crate::{
+    config::{self, Limits, Purpose},
+    metrics::Metrics,
+};
+
+/// A socket that accepts connections already.
+#[derive(Debug)]
+pub struct Bound {
+    /// Its address as it is, the port filled in.
+    pub address: SocketAddr,
+    socket: TcpListener,
+    facts: Arc<Facts>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+/// What a request has to know about the listener it came through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether it serves sites or only sends visitors elsewhere.
+    pub purpose: Purpose,
+    /// A path that is answered before the host is looked at.
+    pub probe: Option<String>,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// The label of its metrics.
+    pub name: String,
+}
+
+/// What all listeners hand their connections to.
+pub struct Front {
+    /// The proxy behind.
+    pub proxy: Arc<HttpProxy<Proxy>>,
+    /// Whom to trust.
+    pub table: Arc<SiteTable>,
+    /// Who counts connections and their time.
+    pub watch: Arc<Watch>,
+    /// What one visitor may cost.
+    pub limits: Limits,
+    /// Where refusals are counted.
+    pub metrics: Arc<Metrics>,
+    /// Says true when no more requests are wanted.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Bound {
+    /// Binds a configured listener.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(listener: &config::Listener, certificates: Option<Arc<Certificates>>) -> io::Result<Self> {
+        let socket = TcpListener::bind(listener.address)?;
+        socket.set_nonblocking(true)?;
+        let facts = Facts {
+            purpose: listener.purpose,
+            probe: listener.probe.clone(),
+            proxy_protocol: listener.proxy_protocol,
+            name: listener.address.to_string(),
+        };
+        Ok(Self { address: socket.local_addr()?, socket, facts: Arc::new(facts), certificates })
+    }
+
+    /// Accepts connections until it is time to stop.
+    ///
+    /// # Errors
+    /// When the socket cannot be used, or TLS not be spoken.
+    pub async fn accept(self, front: Arc<Front>) -> io::Result<()> {
+        let socket = tokio::net::TcpListener::from_std(self.socket)?;
+        let tls = match &self.certificates {
+            Some(certificates) => {
+                tokio::spawn(Arc::clone(certificates).keep_fresh(Arc::clone(&front.metrics)));
+                Some(TlsAcceptor::from(certificates.server_config().map_err(io::Error::other)?))
+            }
+            None => None,
+        };
+        let mut stop = front.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, peer)) => match front.watch.admit() {
+                    Ok(place) => {
+                        let arrival = Arrival { tcp, peer, place, facts: Arc::clone(&self.facts), tls: tls.clone() };
+                        tokio::spawn(Arc::clone(&front).welcome(arrival));
+                    }
+                    Err(refusal) => front.refused(refusal),
+                },
+                Err(error) => {
+                    // Of a connection that is gone already, or for want of file descriptors; then a
+                    // moment's rest lets others end.
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+}
+
+/// A connection that nothing is known of yet.
+struct Arrival {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    facts: Arc<Facts>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Front {
+    /// Prepares a connection and serves it to its end.
+    async fn welcome(self: Arc<Self>, arrival: Arrival) {
+        let gauge = self.metrics.connections.with_label_values(&[arrival.facts.name.as_str()]);
+        gauge.inc();
+        match self.prepare(arrival).await {
+            Ok((stream, connection)) => self.serve(stream, &connection).await,
+            Err(Some(refusal)) => self.refused(refusal),
+            Err(None) => {}
+        }
+        gauge.dec();
+    }
+
+    async fn prepare(&self, arrival: Arrival) -> Result<(Stream, Arc<Connection>), Option<Refusal>> {
+        let Arrival { mut tcp, peer, mut place, facts, tls } = arrival;
+        // Small answers must not wait for an acknowledgement of what went before.
+        if tcp.set_nodelay(true).is_err() {
+            return Err(None);
+        }
+        let local = tcp.local_addr().map_err(|_| None)?;
+        let (visitor, local) = if facts.proxy_protocol {
+            if !self.table.trusts(peer.ip()) {
+                return Err(Some(Refusal::ProxyProtocol));
+            }
+            match tokio::time::timeout(self.limits.header_timeout, preamble::proxy_header(&mut tcp)).await {
+                Ok(Ok(addresses)) => addresses.unwrap_or((peer, local)),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(None),
+                Ok(Err(_)) | Err(_) => return Err(Some(Refusal::ProxyProtocol)),
+            }
+        } else {
+            (peer, local)
+        };
+        let is_trusted = self.table.trusts(visitor.ip());
+        if !is_trusted {
+            place.taken_by(visitor.ip())?;
+        }
+        let over_tls = tls.is_some();
+        let (transport, is_http2) = match tls {
+            Some(acceptor) => {
+                let handshake = tokio::time::timeout(self.limits.header_timeout, acceptor.accept(tcp));
+                let Ok(Ok(stream)) = handshake.await else { return Err(Some(Refusal::TlsHandshake)) };
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Transport::Tls(Box::new(stream)), is_http2)
+            }
+            None => {
+                // Until something is asked, a connection costs no more than its socket.
+                let first = tokio::time::timeout(self.limits.keep_alive_timeout, tcp.readable()).await;
+                let Ok(Ok(())) = first else { return Err(None) };
+                let looked = tokio::time::timeout(self.limits.header_timeout, preamble::speaks_http2(&tcp)).await;
+                match looked {
+                    Ok(Ok(is_http2)) => (Transport::Plain(tcp), is_http2),
+                    Ok(Err(_)) => return Err(None),
+                    Err(_) => return Err(Some(Refusal::HeaderTimeout)),
+                }
+            }
+        };
+        let connection = Arc::new(Connection::new(
+            (visitor, local),
+            (over_tls, is_http2),
+            is_trusted,
+            facts,
+            Arc::clone(&self.watch.clock),
+            self.limits,
+        ));
+        Ok((Box::new(VisitorStream::new(transport, Arc::clone(&connection), is_http2, place)), connection))
+    }
+
+    async fn serve(&self, stream: Stream, connection: &Connection) {
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            self.proxy.process_new(stream, &self.stop).await;
+        } else {
+            self.serve_http1(stream, connection).await;
+        }
+        if let Some(Over::Refused(refusal)) = connection.over() {
+            self.refused(refusal);
+        } else if connection.was_answered_in_head() {
+            self.refused(Refusal::Malformed);
+        }
+    }
+
+    async fn serve_http1(&self, stream: Stream, connection: &Connection) {
+        let mut session = ServerSession::new_http1(stream);
+        // Without a timer of Pingora's: the watch knows when its time is over.
+        session.set_keepalive(Some(0));
+        loop {
+            let Some(reused) = self.proxy.process_new_http(session, &self.stop).await else { return };
+            let (stream, settings) = reused.consume();
+            connection.idle();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) {
+        self.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
+    }
+}
+
+const ACCEPT_REST: Duration = Duration::from_millis(20);

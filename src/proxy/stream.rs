@@ -1,0 +1,285 @@
+//! The bytes of one visitor's connection, as Pingora reads and writes them.
+//!
+//! Pingora's own stream keeps a read buffer of 64 KiB for every connection and looks at the clock for
+//! every read; this one does neither. It tells the [`Connection`] what arrives and what has to wait,
+//! and fails when the connection's time is over.
+
+use std::{
+    io,
+    os::fd::AsRawFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use pingora::{
+    http::ResponseHeader,
+    protocols::{
+        ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+        UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    connection::{Connection, Over},
+    refusal::Refusal,
+    watch::Place,
+};
+
+/// A visitor's connection.
+#[derive(Debug)]
+pub struct VisitorStream {
+    transport: BufWriter<Transport>,
+    connection: Arc<Connection>,
+    is_http2: bool,
+    digests: Digests,
+    _place: Place,
+}
+
+/// What lies beneath.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP.
+    Plain(TcpStream),
+    /// TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What Pingora passes on to each request.
+#[derive(Debug)]
+struct Digests {
+    connection: Arc<ProxyDigest>,
+    socket: Arc<SocketDigest>,
+    tls: Option<Arc<SslDigest>>,
+}
+
+impl VisitorStream {
+    /// Wraps a connection on which the visitor may now speak HTTP.
+    #[must_use]
+    pub fn new(transport: Transport, connection: Arc<Connection>, is_http2: bool, place: Place) -> Self {
+        place.watch(&connection);
+        // The answer of a proxy between us and the visitor, of which there is none.
+        let nothing = Box::new(ResponseHeader::from(http::Response::new(()).into_parts().0));
+        let digests = Digests {
+            connection: Arc::new(ProxyDigest::new(nothing, Some(Box::new(Arc::clone(&connection))))),
+            socket: Arc::new(SocketDigest::from_raw_fd(transport.socket().as_raw_fd())),
+            tls: transport.tls_digest(),
+        };
+        Self {
+            transport: BufWriter::with_capacity(WRITE_BUFFER, transport),
+            connection,
+            is_http2,
+            digests,
+            _place: place,
+        }
+    }
+
+    fn ended(&self) -> Option<io::Error> {
+        self.connection.over().map(|_| io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Transport {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    fn tls_digest(&self) -> Option<Arc<SslDigest>> {
+        let Self::Tls(tls) = self else { return None };
+        let session = tls.get_ref().1;
+        let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+        Some(Arc::new(SslDigest::new(cipher, version, None, None, Vec::new())))
+    }
+}
+
+impl AsyncRead for VisitorStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
+        let before = buf.filled().len();
+        // Past the write buffer, which would only pass it on.
+        let polled = Pin::new(self.transport.get_mut()).poll_read(cx, buf);
+        match &polled {
+            Poll::Pending => self.connection.waits_to_read(cx.waker()),
+            Poll::Ready(_) => self.connection.has_read(buf.filled().len() - before),
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for VisitorStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
+        let polled = Pin::new(&mut self.transport).poll_write(cx, bytes);
+        self.has_polled(cx, &polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
+        let polled = Pin::new(&mut self.transport).poll_write_vectored(cx, parts);
+        self.has_polled(cx, &polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
+        let polled = Pin::new(&mut self.transport).poll_flush(cx);
+        self.has_polled(cx, &polled);
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+}
+
+impl VisitorStream {
+    fn has_polled<T>(&self, cx: &Context<'_>, polled: &Poll<T>) {
+        match polled {
+            Poll::Pending => self.connection.waits_to_write(cx.waker()),
+            Poll::Ready(_) => self.connection.has_written(),
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for VisitorStream {
+    async fn shutdown(&mut self) {
+        // A head that did not come to its end never became a request that could be answered.
+        let farewell = match self.connection.over() {
+            Some(Over::Refused(Refusal::HeaderTimeout)) => REQUEST_TIMEOUT,
+            Some(Over::Refused(Refusal::HeaderBytes)) => HEAD_TOO_LARGE,
+            Some(_) | None => "",
+        };
+        let goodbye = async {
+            if !self.is_http2 {
+                self.transport.write_all(farewell.as_bytes()).await?;
+            }
+            self.transport.shutdown().await
+        };
+        match tokio::time::timeout(GOODBYE, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::trace!(%error, "a visitor is gone already"),
+            Err(_) => tracing::trace!("a visitor does not take the end of a connection"),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+impl UniqueID for VisitorStream {
+    fn id(&self) -> UniqueIDType {
+        self.transport.get_ref().socket().as_raw_fd()
+    }
+}
+
+impl Ssl for VisitorStream {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.digests.tls.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        Some(if self.is_http2 { ALPN::H2 } else { ALPN::H1 })
+    }
+}
+
+impl GetTimingDigest for VisitorStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for VisitorStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digests.connection))
+    }
+}
+
+impl GetSocketDigest for VisitorStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digests.socket))
+    }
+}
+
+impl Peek for VisitorStream {}
+
+/// Enough for the head and the body of a small answer to leave together.
+const WRITE_BUFFER: usize = 4096;
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+const REQUEST_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const HEAD_TOO_LARGE: &str =
+    "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

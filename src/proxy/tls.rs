@@ -1,0 +1,203 @@
+//! TLS with visitors: which certificate is shown to whom, and how a renewed one is taken up.
+//!
+//! The files are looked at every few seconds; a pair that cannot be used leaves the one in use as it
+//! is, and is told to the operator once.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer, X509Certificate},
+};
+
+use crate::{
+    config::{CertificateFiles, UnusableCertificate, certified_key},
+    metrics::Metrics,
+    store::clock,
+};
+
+/// The certificates of one listener.
+#[derive(Debug)]
+pub struct Certificates {
+    files: Vec<CertificateFiles>,
+    table: ArcSwap<Table>,
+}
+
+/// What is in use: by name, in the order of the configuration.
+#[derive(Debug)]
+struct Table {
+    loaded: Vec<Loaded>,
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Loaded {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    /// Seconds since 1970.
+    expires: i64,
+}
+
+/// What tells that a file is another one now.
+type Trace = [Option<(SystemTime, u64, u64)>; 2];
+
+impl Certificates {
+    /// Reads all files of a listener.
+    ///
+    /// # Errors
+    /// The first pair that cannot be used.
+    pub fn read(files: &[CertificateFiles]) -> Result<Arc<Self>, UnusableCertificate> {
+        let loaded = files.iter().map(|files| certified_key(files).map(Loaded::new)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { files: files.to_vec(), table: ArcSwap::from_pointee(Table::new(loaded)) }))
+    }
+
+    /// How TLS is spoken on the listener.
+    ///
+    /// # Errors
+    /// When the provider lacks what TLS 1.2 and 1.3 need.
+    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = ring::Ticketer::new()?;
+        Ok(Arc::new(config))
+    }
+
+    /// Takes up renewed files; ends with the process.
+    pub async fn keep_fresh(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let mut traces = Vec::new();
+        for files in &self.files {
+            traces.push(trace(files).await);
+        }
+        loop {
+            self.report(&metrics);
+            tokio::time::sleep(PERIOD).await;
+            for (index, files) in self.files.iter().enumerate() {
+                let now = trace(files).await;
+                let Some(before) = traces.get_mut(index).filter(|before| **before != now) else { continue };
+                *before = now;
+                let name = files.cert.display().to_string();
+                let result = match self.renew(index, files).await {
+                    Ok(()) => {
+                        tracing::info!(certificate = %name, "a renewed certificate is in use");
+                        "success"
+                    }
+                    Err(reason) => {
+                        tracing::error!(%reason, "a renewed certificate cannot be used; the old one stays");
+                        "failure"
+                    }
+                };
+                metrics.certificate_reloads_total.with_label_values(&[name.as_str(), result]).inc();
+            }
+        }
+    }
+
+    async fn renew(&self, index: usize, files: &CertificateFiles) -> Result<(), String> {
+        let pair = files.clone();
+        let read = tokio::task::spawn_blocking(move || certified_key(&pair)).await;
+        let key = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let mut loaded = self.table.load().loaded.clone();
+        if let Some(place) = loaded.get_mut(index) {
+            *place = Loaded::new(key);
+        }
+        self.table.store(Arc::new(Table::new(loaded)));
+        Ok(())
+    }
+
+    fn report(&self, metrics: &Metrics) {
+        let now = clock::now().as_millis() / 1000;
+        for (files, loaded) in self.files.iter().zip(&self.table.load().loaded) {
+            let name = files.cert.display().to_string();
+            metrics.certificate_expires_seconds.with_label_values(&[name.as_str()]).set(loaded.expires - now);
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        hello
+            .server_name()
+            .and_then(|name| table.for_name(name)?.iter().find(usable))
+            // Without a name, or with one that no certificate is for, the first one: the visitor says
+            // more about it than we could.
+            .or_else(|| table.loaded.iter().map(|loaded| &loaded.key).find(usable))
+            .or_else(|| table.loaded.first().map(|loaded| &loaded.key))
+            .cloned()
+    }
+}
+
+impl Table {
+    fn new(loaded: Vec<Loaded>) -> Self {
+        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
+        for it in &loaded {
+            for name in &it.names {
+                by_name.entry(name.clone()).or_default().push(Arc::clone(&it.key));
+            }
+        }
+        Self { loaded, by_name }
+    }
+
+    /// The certificates for a name, or for all names beside it (RFC 6125, section 6.4.3).
+    fn for_name(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{parent}"))
+        })
+    }
+}
+
+impl Loaded {
+    fn new(key: CertifiedKey) -> Self {
+        let leaf = key.cert.first().and_then(|der| X509Certificate::from_der(der).ok()).map(|(_, leaf)| leaf);
+        let (names, expires) =
+            leaf.map_or_else(Default::default, |leaf| (names(&leaf), leaf.validity().not_after.timestamp()));
+        Self { key: Arc::new(key), names, expires }
+    }
+}
+
+/// The names that a certificate is for; the subject's common name counts for those of old tools.
+fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
+    let alternative = leaf.subject_alternative_name().ok().flatten();
+    let alternative = alternative.iter().flat_map(|extension| &extension.value.general_names);
+    let mut names: Vec<String> = alternative
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None })
+        .collect();
+    if names.is_empty() {
+        let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        names.extend(common.map(str::to_ascii_lowercase));
+    }
+    names
+}
+
+/// A renewed file has another time, size or, behind a link that was moved, another number.
+async fn trace(files: &CertificateFiles) -> Trace {
+    [trace_of(&files.cert).await, trace_of(&files.key).await]
+}
+
+async fn trace_of(file: &Path) -> Option<(SystemTime, u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = tokio::fs::metadata(file).await.ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+/// How soon a renewed certificate is in use.
+const PERIOD: Duration = Duration::from_secs(2);
