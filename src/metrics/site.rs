@@ -55,19 +55,10 @@ pub enum Injection {
 }
 
 impl Injection {
-    const ALL: [Self; 11] = [
-        Self::Injected,
-        Self::Duplicate,
-        Self::Unanswered,
-        Self::Interrupted,
-        Self::Untouchable(Untouchable::Status),
-        Self::Untouchable(Untouchable::Empty),
-        Self::Untouchable(Untouchable::NotHtml),
-        Self::Untouchable(Untouchable::Encoded),
-        Self::Untouchable(Untouchable::Attachment),
-        Self::Untouchable(Untouchable::Charset),
-        Self::Untouchable(Untouchable::Trailers),
-    ];
+    fn all() -> impl Iterator<Item = Self> {
+        let by_page = Untouchable::ALL.into_iter().map(Self::Untouchable);
+        [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted].into_iter().chain(by_page)
+    }
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -94,7 +85,7 @@ impl SiteMetrics {
         let injections = site.networks.iter().map(|network| {
             let count =
                 |result: Injection| metrics.injections_total.with_label_values(&[name, &network.key, result.as_str()]);
-            let all = Injection::ALL.into_iter().filter(|_| network.sync.is_some());
+            let all = Injection::all().filter(|_| network.sync.is_some());
             all.map(|result| (result, count(result))).collect()
         });
         for network in &site.networks {

@@ -285,6 +285,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        if module::break_off(session).await {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
         let error_code = match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(status), _) => *status,
             // The visitor is gone, or cannot be understood any more.

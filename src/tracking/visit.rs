@@ -134,9 +134,13 @@ impl Visit {
     }
 
     /// Whether pixels may have to go into the page, so that the site must be asked for all of it, plain.
+    ///
+    /// For HEAD: whether they may have to with GET, so that both get the same head.
     #[must_use]
     pub fn may_edit_page(&self) -> bool {
-        !self.sync_everywhere.is_empty() || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site))
+        let counts = self.disregard.is_none() || !self.has_body;
+        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site));
+        counts && (!self.sync_everywhere.is_empty() || shows())
     }
 
     /// The conversions that this request matches.

@@ -25,6 +25,7 @@ mod landing;
 mod modes;
 mod networks;
 mod operator;
+mod pages;
 mod pixels;
 mod storm;
 mod support;

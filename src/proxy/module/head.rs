@@ -3,13 +3,13 @@
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::tracking::visit::Visit;
+use crate::{html::page::Page, tracking::visit::Visit};
 
 /// Makes the site answer with a page that can be worked on.
 ///
-/// A 304 could carry neither a cookie nor pixels, a part of a page no pixels, and an encoded page
-/// would have to be decoded first.
-pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit) {
+/// A 304 could carry neither a cookie nor pixels, a part of a page no pixels, and an encoded page must
+/// be decoded first; a client that wants it encoded (`takes_plain` is false) gets it so.
+pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit, takes_plain: bool) {
     if visit.has_click_parameter() || visit.may_edit_page() {
         request.remove_header(&header::IF_NONE_MATCH);
         request.remove_header(&header::IF_MODIFIED_SINCE);
@@ -17,7 +17,9 @@ pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit) {
     if visit.may_edit_page() {
         request.remove_header(&header::RANGE);
         request.remove_header(&header::IF_RANGE);
-        request.remove_header(&header::ACCEPT_ENCODING);
+        if takes_plain {
+            request.remove_header(&header::ACCEPT_ENCODING);
+        }
     }
 }
 
@@ -67,18 +69,26 @@ fn is_for_shared_caches(directive: &str) -> bool {
     ["public", "private", "s-maxage", "proxy-revalidate"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Prepares for a body that gets longer on the way.
-pub(super) fn of_unknown_length(response: &mut ResponseHeader, is_http10: bool) {
+/// Takes back what the head says of the bytes that the site sent: they will be others.
+pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: &Page) {
     response.remove_header(&header::CONTENT_LENGTH);
+    if page.coding.is_some() {
+        // `Vary` stays: for other visitors the site's answer still depends on it.
+        response.remove_header(&header::CONTENT_ENCODING);
+    }
+    // Without validators a browser asks for the page again instead of showing this visitor's pixels a
+    // second time.
+    for name in &VALIDATORS {
+        response.remove_header(name);
+    }
+}
+
+/// Prepares for a body whose length is known when it has ended.
+pub(super) fn in_chunks(response: &mut ResponseHeader, is_http10: bool) {
     if is_http10 {
         response.remove_header(&header::TRANSFER_ENCODING);
     } else {
         set(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    // They speak of the bytes that the site sent. Without validators a browser asks for the page
-    // again instead of showing this visitor's pixels a second time.
-    for name in &VALIDATORS {
-        response.remove_header(name);
     }
 }
 
