@@ -26,8 +26,12 @@ pub(super) enum Page {
     No,
     /// It is one.
     Plain,
-    /// It is one, encoded although nobody asked for that.
+    /// It is one, compressed although nobody asked for that.
     Encoded,
+    /// It says that it is one, and its bytes say otherwise: they stay, though the head was written for pixels.
+    Inert,
+    /// Compressed so badly that nobody can read it: it must look broken.
+    Damaged,
 }
 
 impl Case {
@@ -44,8 +48,13 @@ impl Case {
         Self { page: Page::Plain, ..self }
     }
 
-    fn encoded_page(self) -> Self {
-        Self { page: Page::Encoded, ..self }
+    fn as_page(self, page: Page) -> Self {
+        Self { page, ..self }
+    }
+
+    /// One of the pages that somebody has really written.
+    pub(super) fn real(name: &str, reply: Reply, page: Page) -> Self {
+        Self::new(name, Ask::new("GET", "/thank-you"), reply).as_page(page)
     }
 
     /// HTTP/2 can't say what is asked.

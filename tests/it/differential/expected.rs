@@ -6,6 +6,8 @@
 //! - The site is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
 //!   have to go into it.
 
+use std::io::Read;
+
 use super::cases::{Case, Page};
 use crate::support::{
     config::GOAL,
@@ -44,13 +46,20 @@ impl Mode {
                 keep_from_caches(&mut wanted);
             }
             Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
-                // The length of a page that is edited is not known before.
-                wanted.headers.retain(|(name, _)| name != "content-length");
+                // A page with pixels in it would say as much.
+                forget_bytes(&mut wanted);
             }
             Self::Converting if is_visit && converts(case) && is_page(case, direct) => {
-                wanted.headers.retain(|(name, _)| !VALIDATORS.contains(&name.as_str()));
+                forget_bytes(&mut wanted);
                 keep_from_caches(&mut wanted);
-                wanted.body = with_insertion(&direct.body, got);
+                if case.page != Page::Plain {
+                    wanted.body = decoded(direct);
+                }
+                match case.page {
+                    Page::Plain | Page::Encoded => wanted.body = with_insertion(&wanted.body, got),
+                    Page::Damaged => wanted.ended = Ended::CutOff,
+                    Page::No | Page::Inert => {}
+                }
             }
             Self::Passing | Self::Landing | Self::Converting => {}
         }
@@ -92,7 +101,7 @@ fn converts(case: &Case) -> bool {
 }
 
 fn is_page(case: &Case, direct: &Seen) -> bool {
-    case.page == Page::Plain && (200..=203).contains(&direct.status)
+    case.page != Page::No && (200..=203).contains(&direct.status)
 }
 
 /// The cookie that the visitor got, if it is the right one; what is missing shows as a difference.
@@ -115,6 +124,29 @@ fn cookie_line(got: &Seen, is_tls: bool) -> String {
         && cookie.attributes.len() == wanted.clone().count()
         && wanted.clone().all(|(name, value)| cookie.attribute(name) == Some(value));
     if is_right { last } else { format!("_exoclick_cid=abc123 with {:?}", wanted.collect::<Vec<_>>()) }
+}
+
+/// Takes out what speaks of the bytes that the site sent.
+fn forget_bytes(wanted: &mut Seen) {
+    let is_encoded = wanted.all("content-encoding").iter().any(|coding| *coding != "identity");
+    wanted
+        .headers
+        .retain(|(name, _)| !VALIDATORS.contains(&name.as_str()) && !(is_encoded && name == "content-encoding"));
+}
+
+/// The bytes that a browser would read, as far as they can be read.
+pub(super) fn decoded(seen: &Seen) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let coding = seen.all("content-encoding").first().map(|coding| coding.to_ascii_lowercase());
+    let result = match coding.as_deref() {
+        Some("gzip" | "x-gzip") => flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain),
+        Some("br") => brotli_decompressor::Decompressor::new(&seen.body[..], 4096).read_to_end(&mut plain),
+        Some("zstd") => zstd::stream::read::Decoder::new(&seen.body[..]).and_then(|mut it| it.read_to_end(&mut plain)),
+        Some(_) | None => return seen.body.clone(),
+    };
+    // Damage ends the page where it is; what came before counts.
+    drop(result);
+    plain
 }
 
 fn keep_from_caches(wanted: &mut Seen) {

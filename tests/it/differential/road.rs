@@ -27,9 +27,9 @@ use crate::support::{
 /// What visitors speak, and whether the proxy does.
 pub(super) const VISITORS: [(Transport, bool); 4] = [
     (Transport::HTTP1, true),
-    (Transport::HTTP1_TLS, false),
-    (Transport::HTTP2_TLS, false),
-    (Transport::HTTP2_CLEAR, false),
+    (Transport::HTTP1_TLS, true),
+    (Transport::HTTP2_TLS, true),
+    (Transport::HTTP2_CLEAR, true),
 ];
 
 /// What sites speak, and whether the proxy does.

@@ -7,7 +7,7 @@ use flate2::{
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 
-use super::{Case, PAGE};
+use super::{Case, PAGE, Page};
 use crate::support::twin::{Reply, reply::Framing};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -58,18 +58,19 @@ fn codings() -> Vec<Case> {
     let plain = long_page();
     let plain = plain.as_bytes();
     vec![
-        Case::get("a page in gzip", encoded("gzip", gzip(plain)).header("ETag", "\"g\"")).encoded_page(),
-        Case::get("a page in x-gzip", encoded("x-gzip", gzip(plain))),
-        Case::get("a page in GZIP", encoded("GZIP", gzip(plain))).encoded_page(),
-        Case::get("a page in gzip and chunks", encoded("gzip", gzip(plain)).chunked(10)).encoded_page(),
+        Case::get("a page in gzip", encoded("gzip", gzip(plain)).header("ETag", "\"g\"")).as_page(Page::Encoded),
+        Case::get("a page in x-gzip", encoded("x-gzip", gzip(plain))).as_page(Page::Encoded),
+        Case::get("a page in GZIP", encoded("GZIP", gzip(plain))).as_page(Page::Encoded),
+        Case::get("a page in gzip and chunks", encoded("gzip", gzip(plain)).chunked(10)).as_page(Page::Encoded),
         Case::get("a page in gzip, twice", encoded("gzip, gzip", gzip(&gzip(plain)))),
-        Case::get("a page in zlib", encoded("deflate", zlib(plain))).encoded_page(),
-        Case::get("a page in raw deflate", encoded("deflate", deflate(plain))).encoded_page(),
-        Case::get("a page in zstd", encoded("zstd", zstd::encode_all(plain, 3).unwrap())).encoded_page(),
-        Case::get("a page in br", encoded("br", PAGE_IN_BR.to_vec())).encoded_page(),
+        Case::get("a page in zlib", encoded("deflate", zlib(plain))),
+        Case::get("a page in raw deflate", encoded("deflate", deflate(plain))),
+        Case::get("a page in zstd", encoded("zstd", zstd::encode_all(plain, 3).unwrap())).as_page(Page::Encoded),
+        Case::get("a page in br", encoded("br", PAGE_IN_BR.to_vec())).as_page(Page::Encoded),
         Case::get("a page in an unknown coding", encoded("x-secret", noise(999))),
-        Case::get("no gzip at all, though it says so", encoded("gzip", b"</body>, but no gzip".to_vec())),
-        Case::get("gzip cut short", encoded("gzip", gzip(plain)[..200].to_vec())),
+        Case::get("no gzip at all, though it says so", encoded("gzip", b"</body>, but no gzip".to_vec()))
+            .as_page(Page::Damaged),
+        Case::get("gzip cut short", encoded("gzip", gzip(plain)[..200].to_vec())).as_page(Page::Damaged),
         Case::get("Content-Encoding: identity", encoded("identity", plain.to_vec())).page(),
         Case::get("a script in gzip", Reply::typed("text/javascript", gzip(plain)).header("Content-Encoding", "gzip")),
         Case::get("a tar.gz", Reply::typed("application/gzip", gzip(plain))),
@@ -84,6 +85,8 @@ fn charsets() -> Vec<Case> {
         Case::get("a page with a UTF-8 mark", Reply::html(with_mark(b"\xef\xbb\xbf", PAGE.as_bytes()))).page(),
         Case::get("UTF-16LE", Reply::typed("text/html; charset=utf-16le", &utf16)),
         Case::get("UTF-16 with its mark", Reply::typed("text/html; charset=UTF-16", with_mark(b"\xff\xfe", &utf16))),
+        Case::get("UTF-16 that only its mark gives away", Reply::typed("text/html", with_mark(b"\xff\xfe", &utf16)))
+            .as_page(Page::Inert),
         Case::get("Shift_JIS", Reply::typed("text/html; charset=Shift_JIS", body(b"\x82\xa0\x83\x5c\x81\x7c"))).page(),
         Case::get("ISO-2022-JP", Reply::typed("text/html; charset=iso-2022-jp", body(b"\x1b$B$\"\x1b(B"))),
         Case::get("EUC-KR", Reply::typed("text/html; charset=euc-kr", body(b"\xb0\xa1\xb3\xaa"))).page(),
@@ -103,16 +106,13 @@ fn types() -> Vec<Case> {
     let amp = "<!doctype html><html \u{26a1}><head><script async src=\"https://cdn.ampproject.org/v0.js\"></script></head><body></body></html>";
     let xhtml = "<?xml version=\"1.0\"?><html xmlns=\"http://www.w3.org/1999/xhtml\"><body/></html>";
     let all: Vec<u8> = (0..=255).collect();
-    let pages: [(&str, &str); 6] = [
+    let pages: [(&str, &str); 4] = [
         ("a page without a body tag", "<p>Thanks"),
-        ("a frameset", frames),
-        ("AMP", amp),
         ("a page whose body never ends", "<html><body><p>Thanks<div>"),
         ("the end of a body in a script", "<body><script>'</body></html>'</script><p>x"),
         ("a page that breaks off within a tag", "<body><p>x</p></bo"),
     ];
-    let others: [(&str, &str, &[u8]); 19] = [
-        ("XHTML", "application/xhtml+xml", xhtml.as_bytes()),
+    let others: [(&str, &str, &[u8]); 18] = [
         ("XML", "text/xml", xhtml.as_bytes()),
         ("events", "text/event-stream", b"data: <body></body>\n\nid: 2\ndata: x\n\n"),
         ("JSON", "application/json", b"{\"html\":\"<html><body></body></html>\"}"),
@@ -135,6 +135,10 @@ fn types() -> Vec<Case> {
     let mut cases: Vec<Case> = pages.iter().map(|(name, body)| Case::get(name, Reply::html(body)).page()).collect();
     cases.extend(others.iter().map(|(name, kind, body)| Case::get(name, Reply::typed(kind, body))));
     cases.extend([
+        Case::get("a frameset", Reply::html(frames)).as_page(Page::Inert),
+        Case::get("AMP", Reply::html(amp)).as_page(Page::Inert),
+        Case::get("XHTML", Reply::typed("application/xhtml+xml", PAGE)).page(),
+        Case::get("XHTML without the end of a body", Reply::typed("application/xhtml+xml", xhtml)).as_page(Page::Inert),
         Case::get("no type at all", Reply::new(200).body(PAGE)),
         Case::get("a download", Reply::html(PAGE).header("Content-Disposition", "attachment; filename=\"a.html\"")),
         Case::get(
