@@ -7,6 +7,8 @@ mod headers;
 mod requests;
 mod statuses;
 
+pub(super) use bodies::gzip;
+
 /// One exchange with its name.
 #[derive(Clone, Debug)]
 pub(super) struct Case {

@@ -3,7 +3,8 @@
 //! - A click ID in the address adds one cookie. An answer with it is kept from shared caches.
 //! - A conversion without a click ID adds one insertion to a page. The answer is kept from shared caches,
 //!   its length is open, and what spoke of the old bytes goes.
-//! - The site is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
+//! - The site is told who asks, and by whom.
+//! - It is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
 //!   have to go into it.
 
 use std::io::Read;
@@ -12,7 +13,7 @@ use super::cases::{Case, Page};
 use crate::support::{
     config::GOAL,
     jar::SetCookie,
-    twin::{Ended, Heard, Seen},
+    twin::{Ended, Fields, Heard, Seen, Transport},
 };
 
 /// How much the proxy has to do with an exchange.
@@ -67,7 +68,9 @@ impl Mode {
     }
 
     /// What the site must be asked where this is what the visitor sends.
-    pub(super) fn request(self, case: &Case, direct: &Heard) -> Heard {
+    ///
+    /// `told` is what the proxy tells the site about its visitor's connection; a mere relay tells nothing.
+    pub(super) fn request(self, case: &Case, direct: &Heard, got: &Heard, told: Option<Transport>) -> Heard {
         let mut wanted = direct.clone();
         let left_out: &[&str] = match self {
             Self::Landing if has_query(case) => &["if-none-match", "if-modified-since"],
@@ -77,8 +80,35 @@ impl Mode {
             Self::Passing | Self::Landing | Self::Converting => &[],
         };
         wanted.headers.retain(|(name, _)| !left_out.contains(&name.as_str()));
+        if let Some(visitor) = told {
+            wanted.headers.extend(introduction(case, visitor, got));
+        }
         wanted
     }
+}
+
+/// What the proxy says of its visitor, exactly (RFC 7239; RFC 9110 section 7.6.3).
+fn introduction(case: &Case, visitor: Transport, got: &Heard) -> Fields {
+    let proto = if visitor.tls { "https" } else { "http" };
+    let version = match (visitor.is_http2(), case.ask.is_http10) {
+        (true, _) => "2",
+        (false, true) => "1.0",
+        (false, false) => "1.1",
+    };
+    let via = got.headers.iter().filter(|(name, _)| name == "via").map(|(_, value)| value.as_str()).last();
+    let is_ours = |via: &&str| {
+        let name = via.strip_prefix(version).and_then(|via| via.strip_prefix(" throughline-"));
+        name.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let via = via.filter(is_ours).map_or_else(|| format!("{version} throughline-…"), str::to_owned);
+    let lines = [
+        ("forwarded", format!("for=127.0.0.1;host=shop.example;proto={proto}")),
+        ("via", via),
+        ("x-forwarded-for", "127.0.0.1".into()),
+        ("x-forwarded-host", "shop.example".into()),
+        ("x-forwarded-proto", proto.into()),
+    ];
+    lines.map(|(name, value)| (name.into(), value)).into()
 }
 
 /// Whether somebody looks at the answer as a page.

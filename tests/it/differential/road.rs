@@ -121,7 +121,7 @@ impl Findings {
             }
         };
         let occasion = Occasion { case, visitor, origin, direct: wanted };
-        for difference in differences(case, mode, visitor.tls, direct, proxied) {
+        for difference in differences(case, mode, Some(visitor), direct, proxied) {
             match Known::find(&difference, &occasion, got) {
                 Some(index) => *self.known.entry(index).or_default() += 1,
                 None => self.unknown.push(format!("{place}: {difference}")),
@@ -146,7 +146,7 @@ impl Findings {
             println!("{count:5} × {}: {}", KNOWN_DIFFERENCES[*index].aspect, KNOWN_DIFFERENCES[*index].reason);
         }
         assert!(self.compared > 0, "nothing was compared");
-        let shown = self.unknown.len().min(80);
+        let shown = self.unknown.len().min(400);
         assert!(self.unknown.is_empty(), "{} differences:\n{}", self.unknown.len(), self.unknown[..shown].join("\n"));
     }
 
@@ -156,20 +156,20 @@ impl Findings {
     }
 }
 
-/// What differs in both directions, beyond what tracking may change.
+/// What differs in both directions, beyond what tracking may change; `told` as in [`Mode::request`].
 pub(super) fn differences(
     case: &Case,
     mode: Mode,
-    is_tls: bool,
+    told: Option<Transport>,
     direct: &Exchange,
     proxied: &Exchange,
 ) -> Vec<Difference> {
     let (Ok(wanted), Ok(got)) = (&direct.seen, &proxied.seen) else {
         return vec![Difference::new("an answer", &direct.seen, &proxied.seen)];
     };
-    let mut found = of_answers(&mode.answer(case, wanted, got, is_tls), got);
+    let mut found = of_answers(&mode.answer(case, wanted, got, told.is_some_and(|visitor| visitor.tls)), got);
     match (direct.heard.as_slice(), proxied.heard.as_slice()) {
-        ([direct], [proxied]) => found.extend(of_requests(&mode.request(case, direct), proxied)),
+        ([direct], [proxied]) => found.extend(of_requests(&mode.request(case, direct, proxied, told), proxied)),
         (direct, proxied) => found.push(Difference::new("asked: times", direct.len(), proxied.len())),
     }
     found

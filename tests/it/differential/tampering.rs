@@ -32,7 +32,7 @@ fn found(case: &str, mode: Mode, asking: Harm, answering: Harm) -> Vec<String> {
     };
     let direct = go(case, site.address(), "direct-0");
     let proxied = go(case, relay(site.address(), asking, answering), "proxied-0");
-    let aspects = differences(case, mode, false, &direct, &proxied).into_iter().map(|difference| difference.aspect);
+    let aspects = differences(case, mode, None, &direct, &proxied).into_iter().map(|difference| difference.aspect);
     aspects.collect()
 }
 
