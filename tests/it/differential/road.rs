@@ -14,7 +14,7 @@ use super::{
     cases::Case,
     comparison::{Difference, of_answers, of_requests},
     expected::Mode,
-    known::{KNOWN_DIFFERENCES, Known, Occasion},
+    known::{KNOWN_DIFFERENCES, Known, NO_ANSWER, Occasion},
 };
 use crate::support::{
     config::GOAL,
@@ -113,13 +113,8 @@ impl Findings {
             self.unknown.push(format!("{place}: even without the proxy: {:?}", direct.seen));
             return;
         };
-        let got = match &proxied.seen {
-            Ok(got) => got,
-            Err(error) => {
-                self.unknown.push(format!("{place}: no answer: {error}"));
-                return;
-            }
-        };
+        let nothing = Seen::nothing();
+        let got = proxied.seen.as_ref().unwrap_or(&nothing);
         let occasion = Occasion { case, visitor, origin, direct: wanted };
         for difference in differences(case, mode, Some(visitor), direct, proxied) {
             match Known::find(&difference, &occasion, got) {
@@ -165,7 +160,7 @@ pub(super) fn differences(
     proxied: &Exchange,
 ) -> Vec<Difference> {
     let (Ok(wanted), Ok(got)) = (&direct.seen, &proxied.seen) else {
-        return vec![Difference::new("an answer", &direct.seen, &proxied.seen)];
+        return vec![Difference::new(NO_ANSWER, &direct.seen, &proxied.seen)];
     };
     let mut found = of_answers(&mode.answer(case, wanted, got, told.is_some_and(|visitor| visitor.tls)), got);
     match (direct.heard.as_slice(), proxied.heard.as_slice()) {

@@ -136,6 +136,19 @@ impl fmt::Display for Transport {
 }
 
 impl Seen {
+    /// Not even a head.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            status: 0,
+            reason: None,
+            headers: Vec::new(),
+            informational: Vec::new(),
+            body: Vec::new(),
+            trailers: Vec::new(),
+            ended: Ended::CutOff,
+        }
+    }
+
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
