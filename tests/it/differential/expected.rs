@@ -47,8 +47,9 @@ impl Mode {
                 keep_from_caches(&mut wanted);
             }
             Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
-                // A page with pixels in it would say as much.
+                // It says what GET would, and GET might get pixels.
                 forget_bytes(&mut wanted);
+                keep_from_caches(&mut wanted);
             }
             Self::Converting if is_visit && converts(case) && is_page(case, direct) => {
                 forget_bytes(&mut wanted);
@@ -224,8 +225,8 @@ fn with_insertion(page: &[u8], got: &Seen) -> Vec<u8> {
 pub(super) fn insertion() -> Vec<u8> {
     let pixel = |host: &str| {
         format!(
-            "<img src=\"https://{host}/tag.php?goal={GOAL}\" width=\"1\" height=\"1\" alt=\"\" hidden \
-             referrerpolicy=\"no-referrer-when-downgrade\">"
+            "<img src=\"https://{host}/tag.php?goal={GOAL}\" width=\"1\" height=\"1\" alt=\"\" hidden=\"\" \
+             referrerpolicy=\"no-referrer-when-downgrade\" />"
         )
     };
     HOSTS.map(pixel).concat().into_bytes()

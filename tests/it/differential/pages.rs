@@ -1,7 +1,7 @@
 //! Pages that people have really written, from packages of npm and Debian, byte for byte.
 //!
 //! They pass unchanged in every coding, and as thank-you pages they get their pixels where a browser shows
-//! them. Which pages, from where and under which licence: `tests/data/pages/manifest.json`.
+//! them. Which pages, from where and under which licence: `tests/data/pages/real/manifest.json`.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -28,7 +28,7 @@ struct RealPage {
 }
 
 fn folder() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "data", "pages"].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests", "data", "pages", "real"].iter().collect()
 }
 
 fn pages() -> Vec<RealPage> {
