@@ -1,6 +1,8 @@
 //! The proxy of the `throughline` command: which site a request belongs to, and who answers it.
 
 use std::{
+    net::SocketAddr,
+    os::fd::RawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,6 +17,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     upstreams::peer::HttpPeer,
 };
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -27,7 +30,7 @@ use super::{
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
-    upstream::{self, Upstream},
+    upstream::{self, Attempts, Upstream},
 };
 use crate::{
     config::{Limits, Purpose},
@@ -61,6 +64,7 @@ pub struct Context {
     answered: Option<Instant>,
     /// Whether a conversion hangs on it; only then the page may have waited.
     is_hit: bool,
+    attempts: Attempts,
     _busy: BusyGuard,
 }
 
@@ -164,7 +168,7 @@ impl Proxy {
         None
     }
 
-    fn upstream(&self, ctx: &Context) -> Option<&Arc<Upstream>> {
+    fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
         ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
     }
 }
@@ -186,6 +190,7 @@ impl ProxyHttp for Proxy {
             asked: None,
             answered: None,
             is_hit: false,
+            attempts: Attempts::default(),
             _busy: busy,
         }
     }
@@ -252,26 +257,81 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
             self.forwarding.tell(request, connection, client);
         }
-        Ok(())
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        ctx.asked = Some(now());
+        let now = now();
+        ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        self.upstream(ctx)
-            .and_then(|upstream| upstream.peer())
-            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
+        let Context { connection, client, attempts, .. } = ctx;
+        let ends = || {
+            let (visitor, local) = connection.as_ref().map(|connection| (connection.visitor, connection.local))?;
+            let address = client.map_or(visitor.ip(), |client| client.address);
+            // The port of a connection to somebody else is not known.
+            let is_visitors = address == visitor.ip().to_canonical();
+            Some((if is_visitors { visitor } else { SocketAddr::new(address, 0) }, local))
+        };
+        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
+        let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
+        upstream.peer(session, ends, attempts, now)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(upstream) = self.upstream(ctx) {
+            upstream.connected(&ctx.attempts, reused);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, now()),
+            None => error,
+        }
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if let Some(upstream) = self.upstream(ctx) {
+            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, now());
+        }
+        error.set_retry(false);
+        error
     }
 
     async fn upstream_response_filter(
