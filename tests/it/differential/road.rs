@@ -35,9 +35,9 @@ pub(super) const VISITORS: [(Transport, bool); 4] = [
 /// What sites speak, and whether the proxy does.
 pub(super) const ORIGINS: [(Transport, bool); 4] = [
     (Transport::HTTP1, true),
-    (Transport::HTTP1_TLS, false),
-    (Transport::HTTP2_TLS, false),
-    (Transport::HTTP2_CLEAR, false),
+    (Transport::HTTP1_TLS, true),
+    (Transport::HTTP2_TLS, true),
+    (Transport::HTTP2_CLEAR, true),
 ];
 
 /// An exchange as both of its ends saw it.
