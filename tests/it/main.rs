@@ -19,6 +19,7 @@ mod commands;
 mod csp;
 mod delivery;
 mod demo;
+mod differential;
 mod embed;
 mod faults;
 mod kill;

@@ -182,7 +182,7 @@ fn a_damaged_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
             let (_origin, proxy) = start(response);
             let answer = proxy.visitor().get(THANKS);
             let what = format!("{} bytes of {coding}", body.len());
-            assert_eq!((answer.status, answer.ending.clone()), (200, Ending::Truncated), "{what}");
+            assert_eq!((answer.status, &answer.ending), (200, &Ending::Truncated), "{what}");
             assert_eq!((answer.framing, answer.header("content-encoding")), (Framing::Chunked, None), "{what}");
             let page = answer.text();
             // Damage that the format can't see yet may come out as other bytes; only a checksum tells.

@@ -9,6 +9,8 @@ pub(crate) mod accounting;
 pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod h2_client;
+pub(crate) mod h2_origin;
 pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod metrics;
@@ -22,6 +24,8 @@ pub(crate) mod relay;
 pub(crate) mod response;
 pub(crate) mod secure_origin;
 pub(crate) mod server;
+pub(crate) mod tls;
+pub(crate) mod twin;
 pub(crate) mod visitor;
 pub(crate) mod websocket;
 

@@ -72,6 +72,7 @@ pub(super) fn keep_from_all_caches(response: &mut ResponseHeader) {
 fn restrict(response: &mut ResponseHeader, against: &[&str], restriction: &'static str) {
     let mut kept = String::new();
     for line in response.headers.get_all(header::CACHE_CONTROL) {
+        // Field names may stand in quotes: `private="set-cookie, x-user"` (RFC 9111 section 5.2.2.7).
         let mut is_quoted = false;
         let directives = line.to_str().unwrap_or_default().split(move |letter| {
             is_quoted ^= letter == '"';
