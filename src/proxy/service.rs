@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Version, header};
+use http::{HeaderValue, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     connection::{Connection, WRITE_STALL_MS},
-    forwarding::{self, Forwarding},
+    forwarding::{self, Claims, Forwarding, Teller},
     framing,
     module::{self, Tracking},
     refusal::{self, Refusal},
@@ -58,6 +58,7 @@ pub struct Busy(Arc<AtomicUsize>);
 pub struct Context {
     connection: Option<Arc<Connection>>,
     client: Option<Client>,
+    claims: Claims,
     refused: Option<Refusal>,
     upload: Option<Upload>,
     site: Option<(usize, Arc<TrackedSite>)>,
@@ -138,17 +139,15 @@ impl Proxy {
         if self.forwarding.has_seen(&head.headers) {
             return Err(Refusal::Loop);
         }
-        if !connection.is_trusted {
-            self.note_claims(&connection, &head.headers);
+        ctx.claims = forwarding::claims(&head.headers);
+        if ctx.claims.address && !connection.is_trusted {
+            self.note_claims(&connection);
         }
         Ok(client)
     }
 
     /// A proxy before us that is not in `trusted_proxies` makes every visitor look like itself.
-    fn note_claims(&self, connection: &Connection, headers: &HeaderMap) {
-        if !forwarding::claims(headers).address {
-            return;
-        }
+    fn note_claims(&self, connection: &Connection) {
         self.tracker.metrics.untrusted_forwarded_total.inc();
         if !self.warned_of_claims.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -195,6 +194,7 @@ impl ProxyHttp for Proxy {
         Context {
             connection: None,
             client: None,
+            claims: Claims::default(),
             refused: None,
             upload: None,
             site: None,
@@ -282,7 +282,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
-            self.forwarding.tell(request, connection, client);
+            let teller = Teller { client, claims: ctx.claims };
+            self.forwarding.tell(request, session.req_header().version, connection, teller);
         }
         match self.upstream(ctx) {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
