@@ -1,9 +1,9 @@
 //! The tracking module: a Pingora `HttpModule` that any `ProxyHttp` can install.
 //!
 //! The host adds it in `init_downstream_modules` and arms it in `early_request_filter`, saying whose
-//! request it is; everything else happens here. Nothing in this file returns an error for tracking's
-//! sake: whatever goes wrong with it, the page goes on as if the module were not there. The one error
-//! there is ends a page that is broken itself ([`break_off`]).
+//! request it is; everything else happens here. Nothing returns an error for tracking's sake: whatever
+//! goes wrong with it, the page goes on as if the module were not there. The one error there is ends a
+//! compressed page that is broken itself; the host calls [`break_off`] when it handles its errors.
 
 use std::{
     any::Any,
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
 use pingora::{
-    Error, Result,
+    Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module},
 };
@@ -37,12 +37,13 @@ use crate::{
     tracking::visit::{Answered, Client, Request, Visit},
 };
 
+mod body;
 mod breakage;
 mod edit;
 mod head;
 
 use breakage::{Breakage, Sent};
-use edit::{Edit, Flow};
+use edit::Edit;
 
 pub use breakage::break_off;
 
@@ -144,7 +145,7 @@ impl Tracking {
             && let Ok(page) = self.editable(status, response, true)
         {
             // What GET would answer may be another page for everybody, and longer.
-            head::of_unknown_length(response, &page);
+            head::of_unknown_length(response, page);
             head::keep_from_caches(response);
         }
         let plan = guarded(|| visit.answered(status, page.is_ok(), now, &mut Uuid::now_v7));
@@ -173,7 +174,7 @@ impl Tracking {
         if let Ok(page) = page
             && !pixels.is_empty()
         {
-            self.edit(site, pixels, &page, response);
+            self.edit(site, pixels, page, response);
         }
     }
 
@@ -189,7 +190,7 @@ impl Tracking {
         &mut self,
         site: Arc<TrackedSite>,
         pixels: Vec<(usize, Vec<String>)>,
-        page: &Page,
+        page: Page,
         response: &mut ResponseHeader,
     ) {
         head::of_unknown_length(response, page);
@@ -197,55 +198,6 @@ impl Tracking {
         head::keep_from_caches(response);
         let sent = page.coding.map(|_| Sent::new(response));
         self.stage = Stage::Editing(Box::new(Edit::new(site, pixels, page, sent)));
-    }
-
-    fn write(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<(), Box<Error>> {
-        let Stage::Editing(edit) = &mut self.stage else {
-            return self.go_on_broken(body);
-        };
-        match edit.write(body, ends) {
-            Flow::On if !ends => {}
-            Flow::On | Flow::Unedited => self.stage = Stage::Inert,
-            Flow::Broken(breakage) => {
-                // What could be decoded leaves first. At the end there is no later.
-                let error = ends.then(|| breakage.error());
-                self.stage = Stage::Broken(Box::new(breakage));
-                return error.map_or(Ok(()), Err);
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends a broken page; anything else passes as it is.
-    fn go_on_broken(&self, body: &mut Option<Bytes>) -> Result<(), Box<Error>> {
-        let Stage::Broken(breakage) = &self.stage else { return Ok(()) };
-        *body = None;
-        Err(breakage.error())
-    }
-
-    fn take_breakage(&mut self) -> Option<Breakage> {
-        match mem::replace(&mut self.stage, Stage::Inert) {
-            Stage::Broken(breakage) => Some(*breakage),
-            other => {
-                self.stage = other;
-                None
-            }
-        }
-    }
-
-    fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
-        let Stage::Editing(edit) = &mut self.stage else { return self.go_on_broken(&mut None).map(|()| None) };
-        match edit.finish_late() {
-            Ok(tail) => {
-                self.stage = Stage::Inert;
-                Ok(Some(Bytes::from(tail)).filter(|tail| !tail.is_empty()))
-            }
-            Err(breakage) => {
-                let error = breakage.error();
-                self.stage = Stage::Broken(Box::new(breakage));
-                Err(error)
-            }
-        }
     }
 }
 
@@ -275,6 +227,7 @@ impl HttpModule for Tracking {
         if status < 200 && status != 101 {
             return Ok(());
         }
+        head::in_our_version(response);
         if self.is_http10 {
             head::without_chunks(response);
         }

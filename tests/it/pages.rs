@@ -15,6 +15,7 @@ use flate2::{
 use crate::support::{
     SOCKET_TIMEOUT,
     accounting::assert_accounts,
+    browser::Browser,
     config::{THANKS, shop},
     http::{Ending, Framing, Head},
     network::AdNetwork,
@@ -182,7 +183,7 @@ fn a_damaged_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
             let (_origin, proxy) = start(response);
             let answer = proxy.visitor().get(THANKS);
             let what = format!("{} bytes of {coding}", body.len());
-            assert_eq!((answer.status, answer.ending), (200, Ending::Truncated), "{what}");
+            assert_eq!((answer.status, &answer.ending), (200, &Ending::Truncated), "{what}");
             assert_eq!((answer.framing, answer.header("content-encoding")), (Framing::Chunked, None), "{what}");
             let page = answer.text();
             // Damage that the format can't see yet may come out as other bytes; only a checksum tells.
@@ -193,6 +194,26 @@ fn a_damaged_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
             assert_eq!(proxy.visitor().get("/").text(), PAGE, "the proxy goes on");
             assert_accounts(&proxy);
         }
+    }
+}
+
+#[test]
+fn a_browser_shows_of_a_damaged_page_what_it_shows_of_it_without_us() {
+    let mut browser = Browser::start();
+    let window = browser.window();
+    let mut damaged = damaged();
+    // What comes out at all, and not as nothing but an error.
+    damaged.retain(|(coding, _, least)| *least > 0 && *coding == "gzip");
+    for (_, body, least) in damaged {
+        let (origin, proxy) = start(encoded("gzip", &body));
+        let mut seen = |address: SocketAddr| {
+            let tab = browser.open(&window, &format!("http://{address}{THANKS}"));
+            browser.text(&tab)
+        };
+        let (direct, ours) = (seen(origin.address()), seen(proxy.address()));
+        assert_eq!(ours, direct);
+        assert!(direct.len() > least / 3 && direct.starts_with("0\tArticle 0"), "{direct:.100}");
+        await_result(&proxy, "corrupt");
     }
 }
 
@@ -232,19 +253,23 @@ fn a_bomb_is_given_up_within_a_bounded_memory() {
     assert!((9_000_000..12_000_000).contains(&gzip_bomb.len()), "{} bytes of gzip", gzip_bomb.len());
     let page = vec![0; 100 << 20];
     for (coding, body) in [("gzip", gzip_bomb), ("br", BOMB_BR.into()), ("zstd", zstd(&page))] {
-        let (_origin, proxy) = start(encoded(coding, body));
-        let mut visitor = proxy.visitor();
-        visitor.get("/");
+        let origin = Origin::start();
+        // One worker, so that what the allocator keeps for each thread is counted once.
+        let config = format!("threads: 1\n{}", shop(&origin, &AdNetwork::answering(["OK"])));
+        let proxy = Proxy::with(&config).start();
+        proxy.visitor().get("/");
         let before = proxy.peak_memory();
-        for _ in 0..8 {
-            let answer = proxy.visitor().get(THANKS);
-            assert_eq!((answer.status, answer.ending), (200, Ending::Truncated), "{coding}");
+        for order in 1001..1009 {
+            let path = format!("/thank-you/{order}");
+            origin.change(&path, encoded(coding, body.clone()));
+            let answer = proxy.visitor().get(&path);
+            assert_eq!((answer.status, &answer.ending), (200, &Ending::Truncated), "{coding}");
             assert!(answer.body.iter().all(|byte| *byte == 0) && answer.body.len() <= 9 << 20);
         }
         let growth = proxy.peak_memory() - before;
         println!("{coding}: {} KiB more at the peak", growth >> 10);
         assert!(growth <= 48 << 20, "{coding}: {} MiB more", growth >> 20);
-        proxy.await_metric(INJECTIONS, &[("result", "bomb")], 1);
+        proxy.await_metric(INJECTIONS, &[("result", "bomb")], 8);
         assert_accounts(&proxy);
     }
 }
@@ -357,6 +382,23 @@ fn a_page_that_is_streamed_arrives_piece_by_piece() {
             "{head}: {end}"
         );
         await_result(&proxy, "injected");
+    }
+}
+
+#[test]
+fn a_site_that_speaks_http_1_0_does_not_speak_for_the_proxy() {
+    // Browsers decode no chunks behind `HTTP/1.0`, they show them.
+    for page in [Response::html(PAGE).http10(), encoded("gzip", gzip(PAGE.as_bytes())).http10()] {
+        let (origin, proxy) = start(page);
+        origin.change("/", Response::html(PAGE).http10());
+        for target in ["/", THANKS] {
+            let mut stream = TcpStream::connect(proxy.address()).unwrap();
+            write!(stream, "GET {target} HTTP/1.1\r\nHost: shop.example\r\n\r\n").unwrap();
+            let head = Head::read(&mut BufReader::new(stream)).unwrap().unwrap();
+            assert!(head.start.starts_with("HTTP/1.1 200 "), "{target}: {}", head.start);
+        }
+        let answer = proxy.visitor().get("/thank-you/1001");
+        assert_eq!((answer.status, proxy.visitor().get("/").text()), (200, PAGE.to_owned()));
     }
 }
 

@@ -49,7 +49,7 @@ impl Edit {
     pub(super) fn new(
         site: Arc<TrackedSite>,
         mut pixels: Vec<(usize, Vec<String>)>,
-        page: &Page,
+        page: Page,
         sent: Option<Sent>,
     ) -> Self {
         pixels.sort_by_key(|(network, _)| *network);

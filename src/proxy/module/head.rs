@@ -1,6 +1,6 @@
 //! Edits of request and response heads.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::{html::page::Page, tracking::visit::Visit};
@@ -64,7 +64,7 @@ fn is_for_shared_caches(directive: &str) -> bool {
 }
 
 /// Takes back what the head says of the bytes that the site sent: they will be others.
-pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: &Page) {
+pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: Page) {
     response.remove_header(&header::CONTENT_LENGTH);
     if page.coding.is_some() {
         // `Vary` stays: for other visitors the site's answer still depends on it.
@@ -83,6 +83,15 @@ pub(super) fn in_chunks(response: &mut ResponseHeader, is_http10: bool) {
         response.remove_header(&header::TRANSFER_ENCODING);
     } else {
         set(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Takes a site's HTTP/1.0 out of an answer that is ours (RFC 9112, section 2.3).
+///
+/// Pingora passes it on, in front of a body that it sends in chunks; browsers then show the chunks.
+pub(super) fn in_our_version(response: &mut ResponseHeader) {
+    if response.version == Version::HTTP_10 {
+        response.set_version(Version::HTTP_11);
     }
 }
 

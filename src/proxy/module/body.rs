@@ -1,0 +1,59 @@
+//! The body of an answer as it passes the module: its edit, or its early end.
+
+use std::mem;
+
+use bytes::Bytes;
+use pingora::Error;
+
+use super::{Stage, Tracking, breakage::Breakage, edit::Flow};
+
+impl Tracking {
+    pub(super) fn write(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<(), Box<Error>> {
+        let Stage::Editing(edit) = &mut self.stage else {
+            return self.go_on_broken(body);
+        };
+        match edit.write(body, ends) {
+            Flow::On if !ends => {}
+            Flow::On | Flow::Unedited => self.stage = Stage::Inert,
+            Flow::Broken(breakage) => {
+                // What could be decoded leaves first. At the end there is no later.
+                let error = ends.then(|| breakage.error());
+                self.stage = Stage::Broken(Box::new(breakage));
+                return error.map_or(Ok(()), Err);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a broken page; anything else passes as it is.
+    fn go_on_broken(&self, body: &mut Option<Bytes>) -> Result<(), Box<Error>> {
+        let Stage::Broken(breakage) = &self.stage else { return Ok(()) };
+        *body = None;
+        Err(breakage.error())
+    }
+
+    pub(super) fn take_breakage(&mut self) -> Option<Breakage> {
+        if !matches!(self.stage, Stage::Broken(_)) {
+            return None;
+        }
+        match mem::replace(&mut self.stage, Stage::Inert) {
+            Stage::Broken(breakage) => Some(*breakage),
+            Stage::Inert | Stage::Armed(..) | Stage::Visiting(..) | Stage::Editing(_) => None,
+        }
+    }
+
+    pub(super) fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
+        let Stage::Editing(edit) = &mut self.stage else { return self.go_on_broken(&mut None).map(|()| None) };
+        match edit.finish_late() {
+            Ok(tail) => {
+                self.stage = Stage::Inert;
+                Ok(Some(Bytes::from(tail)).filter(|tail| !tail.is_empty()))
+            }
+            Err(breakage) => {
+                let error = breakage.error();
+                self.stage = Stage::Broken(Box::new(breakage));
+                Err(error)
+            }
+        }
+    }
+}
