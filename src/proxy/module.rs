@@ -43,7 +43,7 @@ mod edit;
 mod head;
 
 use breakage::{Breakage, Sent};
-use edit::Edit;
+use edit::{Edit, Onward};
 
 pub use breakage::break_off;
 
@@ -63,6 +63,7 @@ impl HttpModuleBuilder for Builder {
             stage: Stage::Inert,
             is_http10: false,
             takes_plain: true,
+            takes_gzip: false,
             waited: Duration::ZERO,
         })
     }
@@ -75,6 +76,7 @@ pub struct Tracking {
     is_http10: bool,
     /// Whether the client takes a page that is not encoded.
     takes_plain: bool,
+    takes_gzip: bool,
     waited: Duration,
 }
 
@@ -88,6 +90,8 @@ enum Stage {
     Visiting(Arc<TrackedSite>, Box<Visit>),
     /// Pixels are going into the page.
     Editing(Box<Edit>),
+    /// All that can be sent of the page has been.
+    Over,
     /// The page can't go on, and must not look as if it had ended.
     Broken(Box<Breakage>),
 }
@@ -129,6 +133,7 @@ impl Tracking {
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
         if let Some(visit) = visit {
             self.takes_plain = !coding::refuses_identity(&request.headers);
+            self.takes_gzip = coding::accepts_gzip(&request.headers);
             head::ask_for_whole_page(request, &visit, self.takes_plain);
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
@@ -145,7 +150,7 @@ impl Tracking {
             && let Ok(page) = self.editable(status, response, true)
         {
             // What GET would answer may be another page for everybody, and longer.
-            head::of_unknown_length(response, page);
+            head::of_unknown_length(response, page, self.takes_gzip);
             head::keep_from_caches(response);
         }
         let plan = guarded(|| visit.answered(status, page.is_ok(), now, &mut Uuid::now_v7));
@@ -181,8 +186,9 @@ impl Tracking {
     /// Whether pixels can go into the page that begins with this head.
     fn editable(&self, status: u16, response: &ResponseHeader, has_body: bool) -> Result<Page, Untouchable> {
         let page = page::editable(status, &response.headers, has_body)?;
-        // A decoded page is a plain one, and a broken one must break off visibly, which takes chunks.
-        let is_left_encoded = page.coding.is_some() && (!self.takes_plain || self.is_http10);
+        // A plain one that breaks off must do so visibly, which takes chunks.
+        let can_be_plain = self.takes_plain && !self.is_http10;
+        let is_left_encoded = page.coding.is_some() && !self.takes_gzip && !can_be_plain;
         if is_left_encoded { Err(Untouchable::Encoded) } else { Ok(page) }
     }
 
@@ -193,11 +199,13 @@ impl Tracking {
         page: Page,
         response: &mut ResponseHeader,
     ) {
-        head::of_unknown_length(response, page);
+        head::of_unknown_length(response, page, self.takes_gzip);
         head::in_chunks(response, self.is_http10);
         head::keep_from_caches(response);
-        let sent = page.coding.map(|_| Sent::new(response));
-        self.stage = Stage::Editing(Box::new(Edit::new(site, pixels, page, sent)));
+        let onward = page
+            .coding
+            .map(|_| if self.takes_gzip { Onward::Gzip(Box::default()) } else { Onward::Plain(Sent::new(response)) });
+        self.stage = Stage::Editing(Box::new(Edit::new(site, pixels, page, onward)));
     }
 }
 
@@ -208,7 +216,7 @@ impl Drop for Tracking {
                 visit.conversions().for_each(|conversion| site.metrics.unanswered(conversion));
             }
             Stage::Editing(edit) => edit.abandoned(),
-            Stage::Inert | Stage::Armed(..) | Stage::Broken(_) => {}
+            Stage::Inert | Stage::Armed(..) | Stage::Over | Stage::Broken(_) => {}
         }
     }
 }

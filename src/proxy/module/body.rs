@@ -12,9 +12,36 @@ impl Tracking {
         let Stage::Editing(edit) = &mut self.stage else {
             return self.go_on_broken(body);
         };
-        match edit.write(body, ends) {
+        let flow = edit.write(body, ends);
+        self.go_on(flow, ends)
+    }
+
+    pub(super) fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
+        let mut body = None;
+        if let Stage::Editing(edit) = &mut self.stage {
+            let flow = edit.finish_late(&mut body);
+            self.go_on(flow, true)?;
+        } else {
+            self.go_on_broken(&mut body)?;
+        }
+        Ok(body)
+    }
+
+    pub(super) fn take_breakage(&mut self) -> Option<Breakage> {
+        if !matches!(self.stage, Stage::Broken(_)) {
+            return None;
+        }
+        match mem::replace(&mut self.stage, Stage::Inert) {
+            Stage::Broken(breakage) => Some(*breakage),
+            Stage::Inert | Stage::Armed(..) | Stage::Visiting(..) | Stage::Editing(_) | Stage::Over => None,
+        }
+    }
+
+    fn go_on(&mut self, flow: Flow, ends: bool) -> Result<(), Box<Error>> {
+        match flow {
             Flow::On if !ends => {}
             Flow::On | Flow::Unedited => self.stage = Stage::Inert,
+            Flow::Over => self.stage = Stage::Over,
             Flow::Broken(breakage) => {
                 // What could be decoded leaves first. At the end there is no later.
                 let error = ends.then(|| breakage.error());
@@ -27,33 +54,14 @@ impl Tracking {
 
     /// Ends a broken page; anything else passes as it is.
     fn go_on_broken(&self, body: &mut Option<Bytes>) -> Result<(), Box<Error>> {
-        let Stage::Broken(breakage) = &self.stage else { return Ok(()) };
-        *body = None;
-        Err(breakage.error())
-    }
-
-    pub(super) fn take_breakage(&mut self) -> Option<Breakage> {
-        if !matches!(self.stage, Stage::Broken(_)) {
-            return None;
-        }
-        match mem::replace(&mut self.stage, Stage::Inert) {
-            Stage::Broken(breakage) => Some(*breakage),
-            Stage::Inert | Stage::Armed(..) | Stage::Visiting(..) | Stage::Editing(_) => None,
-        }
-    }
-
-    pub(super) fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
-        let Stage::Editing(edit) = &mut self.stage else { return self.go_on_broken(&mut None).map(|()| None) };
-        match edit.finish_late() {
-            Ok(tail) => {
-                self.stage = Stage::Inert;
-                Ok(Some(Bytes::from(tail)).filter(|tail| !tail.is_empty()))
+        match &self.stage {
+            Stage::Over => *body = None,
+            Stage::Broken(breakage) => {
+                *body = None;
+                return Err(breakage.error());
             }
-            Err(breakage) => {
-                let error = breakage.error();
-                self.stage = Stage::Broken(Box::new(breakage));
-                Err(error)
-            }
+            Stage::Inert | Stage::Armed(..) | Stage::Visiting(..) | Stage::Editing(_) => {}
         }
+        Ok(())
     }
 }

@@ -64,10 +64,14 @@ fn is_for_shared_caches(directive: &str) -> bool {
 }
 
 /// Takes back what the head says of the bytes that the site sent: they will be others.
-pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: Page) {
+///
+/// A page that came encoded leaves in gzip if the client takes it. `Vary` stays: for other visitors the
+/// site's answer still depends on it.
+pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: Page, takes_gzip: bool) {
     response.remove_header(&header::CONTENT_LENGTH);
-    if page.coding.is_some() {
-        // `Vary` stays: for other visitors the site's answer still depends on it.
+    if page.coding.is_some() && takes_gzip {
+        set(response, header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    } else if page.coding.is_some() {
         response.remove_header(&header::CONTENT_ENCODING);
     }
     // Without validators a browser asks for the page again instead of showing this visitor's pixels a
