@@ -117,12 +117,12 @@ pub fn accepts_gzip(request: &HeaderMap) -> bool {
 /// What a client says of a coding, if it names it.
 fn accepts(request: &HeaderMap, coding: &str) -> Option<bool> {
     let lines = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-    let named = lines.flat_map(|line| line.split(',')).filter_map(|element| {
+    let mut named = lines.flat_map(|line| line.split(',')).filter_map(|element| {
         let mut parts = element.split(';').map(str::trim);
         parts.next().filter(|name| name.eq_ignore_ascii_case(coding))?;
         Some(!parts.any(is_weight_of_zero))
     });
-    named.last()
+    named.next_back()
 }
 
 fn is_weight_of_zero(parameter: &str) -> bool {
