@@ -54,10 +54,7 @@ impl Charset {
         match start {
             [0xef, 0xbb, 0xbf, ..] => Some(Self::Ascii),
             // The second also begins UTF-32; a zero so early means two or four bytes for each letter.
-            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Some(Self::Utf16),
-            [0, ..] | [_, 0, ..] => Some(Self::Utf16),
-            // UTF-7, GB 18030 and UTF-EBCDIC have marks too; only the last is not based on ASCII.
-            [0xdd, 0x73, 0x66, 0x73, ..] => Some(Self::Other),
+            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..] => Some(Self::Utf16),
             // EBCDIC for `<!do`, `<!DO`, `<htm`, `<HTM` and `<?xm`.
             [0x4c, 0x5a, 0x84, 0x96, ..]
             | [0x4c, 0x5a, 0xc4, 0xd6, ..]

@@ -1,5 +1,7 @@
 //! Pages that come compressed although they were asked for plain: undone while they pass.
 //!
+//! A decoded page leaves in gzip, or plain for clients that don't take that; [`Encoder`] does it.
+//!
 //! Bytes in, bytes out: whatever a chunk allows to be decoded leaves with that chunk, so that a page
 //! which the site flushes piece by piece still arrives piece by piece. What is done with a page that
 //! can't be decoded to its end is decided by whoever holds the decoder; up to the fault, all that came
@@ -23,12 +25,15 @@ use std::fmt;
 use http::{HeaderMap, header};
 
 mod brotli;
+mod encoder;
 mod gzip;
 #[cfg(test)]
 mod tests;
 mod zstd;
 
 use self::{brotli::Brotli, gzip::Gzip, zstd::Zstd};
+
+pub use self::encoder::Encoder;
 
 /// A content coding that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,18 +105,24 @@ impl Coding {
 /// Whether a client wants nothing that is not encoded (RFC 9110, section 12.5.3).
 #[must_use]
 pub fn refuses_identity(request: &HeaderMap) -> bool {
-    let (mut identity, mut any) = (None, None);
+    !accepts(request, "identity").or_else(|| accepts(request, "*")).unwrap_or(true)
+}
+
+/// Whether a client says that it understands gzip.
+#[must_use]
+pub fn accepts_gzip(request: &HeaderMap) -> bool {
+    accepts(request, "gzip").unwrap_or(false)
+}
+
+/// What a client says of a coding, if it names it.
+fn accepts(request: &HeaderMap, coding: &str) -> Option<bool> {
     let lines = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-    for element in lines.flat_map(|line| line.split(',')) {
+    let mut named = lines.flat_map(|line| line.split(',')).filter_map(|element| {
         let mut parts = element.split(';').map(str::trim);
-        let named = match parts.next() {
-            Some(name) if name.eq_ignore_ascii_case("identity") => &mut identity,
-            Some("*") => &mut any,
-            Some(_) | None => continue,
-        };
-        *named = Some(parts.any(is_weight_of_zero));
-    }
-    identity.or(any).unwrap_or(false)
+        parts.next().filter(|name| name.eq_ignore_ascii_case(coding))?;
+        Some(!parts.any(is_weight_of_zero))
+    });
+    named.next_back()
 }
 
 fn is_weight_of_zero(parameter: &str) -> bool {

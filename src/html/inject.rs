@@ -91,7 +91,7 @@ impl Injector {
 
     /// Starts a document with what its head says of it.
     #[must_use]
-    pub fn of(page: &Page) -> Self {
+    pub fn of(page: Page) -> Self {
         Self { syntax: page.syntax, charset_is_known: page.charset_is_known, ..Self::default() }
     }
 

@@ -1,9 +1,9 @@
 //! The tracking module: a Pingora `HttpModule` that any `ProxyHttp` can install.
 //!
 //! The host adds it in `init_downstream_modules` and arms it in `early_request_filter`, saying whose
-//! request it is; everything else happens here. Nothing in this file returns an error for tracking's
-//! sake: whatever goes wrong with it, the page goes on as if the module were not there. The one error
-//! there is ends a page that is broken itself ([`break_off`]).
+//! request it is; everything else happens here. Nothing returns an error for tracking's sake: whatever
+//! goes wrong with it, the page goes on as if the module were not there. The one error there is ends a
+//! compressed page that is broken itself; the host calls [`break_off`] when it handles its errors.
 
 use std::{
     any::Any,
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
 use pingora::{
-    Error, Result,
+    Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module},
 };
@@ -37,6 +37,7 @@ use crate::{
     tracking::visit::{Answered, Client, Request, Room, Visit},
 };
 
+mod body;
 mod breakage;
 mod edit;
 mod head;
@@ -45,7 +46,7 @@ mod insertion;
 use insertion::Insertion;
 
 use breakage::{Breakage, Sent};
-use edit::{Edit, Flow};
+use edit::{Edit, Onward};
 
 pub use breakage::break_off;
 
@@ -65,6 +66,7 @@ impl HttpModuleBuilder for Builder {
             stage: Stage::Inert,
             is_http10: false,
             takes_plain: true,
+            takes_gzip: false,
             waited: Duration::ZERO,
         })
     }
@@ -77,6 +79,7 @@ pub struct Tracking {
     is_http10: bool,
     /// Whether the client takes a page that is not encoded.
     takes_plain: bool,
+    takes_gzip: bool,
     waited: Duration,
 }
 
@@ -90,6 +93,8 @@ enum Stage {
     Visiting(Arc<TrackedSite>, Box<Visit>),
     /// Pixels are going into the page.
     Editing(Box<Edit>),
+    /// All that can be sent of the page has been.
+    Over,
     /// The page can't go on, and must not look as if it had ended.
     Broken(Box<Breakage>),
 }
@@ -131,6 +136,7 @@ impl Tracking {
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
         if let Some(visit) = visit {
             self.takes_plain = !coding::refuses_identity(&request.headers);
+            self.takes_gzip = coding::accepts_gzip(&request.headers);
             head::ask_for_whole_page(request, &visit, self.takes_plain);
             if visit.has_click_parameter() {
                 head::spare_click_parameters(request, &site.rules);
@@ -150,7 +156,7 @@ impl Tracking {
             && let Ok(page) = self.editable(status, response, true)
         {
             // What GET would answer may be another page for everybody, and longer.
-            head::of_unknown_length(response, &page);
+            head::of_unknown_length(response, page, self.takes_gzip);
             head::keep_from_all_caches(response);
         }
         let plan = {
@@ -185,73 +191,27 @@ impl Tracking {
             && !pixels.is_empty()
         {
             let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
-            self.edit(site, insertion, &page, response);
+            self.edit(site, insertion, page, response);
         }
     }
 
     /// Whether pixels can go into the page that begins with this head.
     fn editable(&self, status: u16, response: &ResponseHeader, has_body: bool) -> Result<Page, Untouchable> {
         let page = page::editable(status, &response.headers, has_body)?;
-        // A decoded page is a plain one, and a broken one must break off visibly, which takes chunks.
-        let is_left_encoded = page.coding.is_some() && (!self.takes_plain || self.is_http10);
+        // A plain one that breaks off must do so visibly, which takes chunks.
+        let can_be_plain = self.takes_plain && !self.is_http10;
+        let is_left_encoded = page.coding.is_some() && !self.takes_gzip && !can_be_plain;
         if is_left_encoded { Err(Untouchable::Encoded) } else { Ok(page) }
     }
 
-    fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: &Page, response: &mut ResponseHeader) {
-        head::of_unknown_length(response, page);
+    fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: Page, response: &mut ResponseHeader) {
+        head::of_unknown_length(response, page, self.takes_gzip);
         head::in_chunks(response, self.is_http10);
         head::keep_from_all_caches(response);
-        let sent = page.coding.map(|_| Sent::new(response));
-        self.stage = Stage::Editing(Box::new(Edit::new(site, insertion, page, sent)));
-    }
-
-    fn write(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<(), Box<Error>> {
-        let Stage::Editing(edit) = &mut self.stage else {
-            return self.go_on_broken(body);
-        };
-        match edit.write(body, ends) {
-            Flow::On if !ends => {}
-            Flow::On | Flow::Unedited => self.stage = Stage::Inert,
-            Flow::Broken(breakage) => {
-                // What could be decoded leaves first. At the end there is no later.
-                let error = ends.then(|| breakage.error());
-                self.stage = Stage::Broken(Box::new(breakage));
-                return error.map_or(Ok(()), Err);
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends a broken page; anything else passes as it is.
-    fn go_on_broken(&self, body: &mut Option<Bytes>) -> Result<(), Box<Error>> {
-        let Stage::Broken(breakage) = &self.stage else { return Ok(()) };
-        *body = None;
-        Err(breakage.error())
-    }
-
-    fn take_breakage(&mut self) -> Option<Breakage> {
-        match mem::replace(&mut self.stage, Stage::Inert) {
-            Stage::Broken(breakage) => Some(*breakage),
-            other => {
-                self.stage = other;
-                None
-            }
-        }
-    }
-
-    fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
-        let Stage::Editing(edit) = &mut self.stage else { return self.go_on_broken(&mut None).map(|()| None) };
-        match edit.finish_late() {
-            Ok(tail) => {
-                self.stage = Stage::Inert;
-                Ok(Some(Bytes::from(tail)).filter(|tail| !tail.is_empty()))
-            }
-            Err(breakage) => {
-                let error = breakage.error();
-                self.stage = Stage::Broken(Box::new(breakage));
-                Err(error)
-            }
-        }
+        let onward = page
+            .coding
+            .map(|_| if self.takes_gzip { Onward::Gzip(Box::default()) } else { Onward::Plain(Sent::new(response)) });
+        self.stage = Stage::Editing(Box::new(Edit::new(site, insertion, page, onward)));
     }
 }
 
@@ -262,7 +222,7 @@ impl Drop for Tracking {
                 visit.conversions().for_each(|conversion| site.metrics.unanswered(conversion));
             }
             Stage::Editing(edit) => edit.abandoned(),
-            Stage::Inert | Stage::Armed(..) | Stage::Broken(_) => {}
+            Stage::Inert | Stage::Armed(..) | Stage::Over | Stage::Broken(_) => {}
         }
     }
 }
@@ -281,6 +241,7 @@ impl HttpModule for Tracking {
         if status < 200 && status != 101 {
             return Ok(());
         }
+        head::in_our_version(response);
         if self.is_http10 {
             head::without_chunks(response);
         }

@@ -8,13 +8,14 @@ use std::{
 };
 
 use flate2::{
-    Compression,
+    Compression, Decompress, FlushDecompress, Status,
     write::{DeflateEncoder, GzEncoder},
 };
 
 use crate::support::{
     SOCKET_TIMEOUT,
     accounting::assert_accounts,
+    browser::Browser,
     config::{THANKS, shop},
     http::{Ending, Framing, Head},
     network::AdNetwork,
@@ -69,9 +70,32 @@ fn encoded(coding: &str, body: impl AsRef<[u8]>) -> Response {
     Response::html(body).header("Content-Encoding", coding)
 }
 
+/// What a gzip stream holds, and whether it is whole.
+fn gunzipped(mut stream: &[u8]) -> (String, bool) {
+    let (mut page, mut room) = (Vec::new(), [0; 1024]);
+    let mut decoder = Decompress::new_gzip(15);
+    loop {
+        let (taken, given) = (decoder.total_in(), decoder.total_out());
+        let status = decoder.decompress(stream, &mut room, FlushDecompress::None);
+        stream = &stream[usize::try_from(decoder.total_in() - taken).unwrap()..];
+        let given = usize::try_from(decoder.total_out() - given).unwrap();
+        page.extend_from_slice(&room[..given]);
+        let is_whole = matches!(status, Ok(Status::StreamEnd));
+        if is_whole || status.is_err() || (stream.is_empty() && given < room.len()) {
+            return (String::from_utf8(page).unwrap(), is_whole && stream.is_empty());
+        }
+    }
+}
+
 /// The page without its one insertion, which must be there.
 fn without_pixels(answer: &Answer) -> String {
-    let page = answer.text();
+    let page = if answer.header("content-encoding") == Some("gzip") {
+        let (page, is_whole) = gunzipped(&answer.body);
+        assert!(is_whole, "not all of {page}");
+        page
+    } else {
+        answer.text()
+    };
     let first = page.find("<img").unwrap_or_else(|| panic!("no pixel in {page}"));
     let last = page.rfind("<img").unwrap();
     let end = last + page[last..].find('>').unwrap() + 1;
@@ -85,18 +109,24 @@ fn await_result(proxy: &Proxy, result: &str) {
 }
 
 #[test]
-fn a_page_that_comes_compressed_nevertheless_is_edited_and_leaves_plain() {
+fn a_page_that_comes_compressed_nevertheless_is_edited() {
     for (coding, body) in orders() {
-        for response in [encoded(coding, &body), encoded(coding, &body).chunked(100), encoded(coding, &body).chunked(1)]
-        {
+        for (response, accepted) in [
+            (encoded(coding, &body), "gzip, deflate, br, zstd"),
+            (encoded(coding, &body), "identity"),
+            (encoded(coding, &body).chunked(100), "gzip;q=0.5"),
+            (encoded(coding, &body).chunked(1), "gzip;q=0, br"),
+        ] {
             let (origin, proxy) = start(response.header("Vary", "Accept-Encoding").header("ETag", "\"1\""));
-            let mut visitor = proxy.visitor().sending("Accept-Encoding", "gzip, br, zstd").on_one_connection();
+            let mut visitor = proxy.visitor().sending("Accept-Encoding", accepted).on_one_connection();
             let answer = visitor.get(THANKS);
             assert!(answer.is_complete(), "{coding}: {:?}", answer.ending);
-            assert_eq!(without_pixels(&answer), ORDER, "{coding}");
+            let leaves_in =
+                if accepted.starts_with("gzip") && !accepted.contains("q=0,") { Some("gzip") } else { None };
+            assert_eq!(answer.header("content-encoding"), leaves_in, "{coding} for {accepted}");
+            assert_eq!(without_pixels(&answer), ORDER, "{coding} for {accepted}");
             assert_eq!((answer.status, answer.framing), (200, Framing::Chunked));
-            assert_eq!((answer.header("content-encoding"), answer.header("etag")), (None, None));
-            assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+            assert_eq!((answer.header("etag"), answer.header("vary")), (None, Some("Accept-Encoding")));
             assert_eq!(origin.last().headers.get("accept-encoding"), None, "it was asked for a plain one");
             await_result(&proxy, "injected");
             assert_eq!(visitor.get("/").text(), PAGE, "the connection is still in step");
@@ -116,15 +146,24 @@ fn what_cannot_be_decoded_for_this_client_stays_as_it_is() {
         assert_accounts(&proxy);
         origin.last().headers.get("accept-encoding").map(ToOwned::to_owned)
     };
-    assert_eq!(untouched("gzip", "gzip, identity;q=0").as_deref(), Some("gzip, identity;q=0"));
-    assert_eq!(untouched("gzip", "gzip, *;q=0").as_deref(), Some("gzip, *;q=0"));
+    assert_eq!(untouched("br", "br, identity;q=0").as_deref(), Some("br, identity;q=0"));
+    assert_eq!(untouched("br", "br, *;q=0").as_deref(), Some("br, *;q=0"));
     assert_eq!(untouched("gzip, br", "gzip, br"), None);
     assert_eq!(untouched("dcb", "gzip, br"), None);
-    // HTTP/1.0 has no chunks, so a damaged page could not break off visibly.
+    // HTTP/1.0 has no chunks, so a damaged plain page could not break off visibly; one in gzip can.
     let (_origin, proxy) = start(encoded("gzip", &body));
     let answer = proxy.visitor().http10().get(THANKS);
     assert_eq!((&answer.body, answer.header("content-encoding")), (&body, Some("gzip")));
     await_result(&proxy, "encoded");
+    let (_origin, proxy) = start(encoded("gzip", &body));
+    for accepted in ["gzip, identity;q=0", "gzip"] {
+        let answer = proxy.visitor().http10().sending("Accept-Encoding", accepted).get(THANKS);
+        if accepted == "gzip" {
+            assert_eq!(answer.body, body, "reported already");
+        } else {
+            assert_eq!((without_pixels(&answer), answer.framing), (ORDER.to_owned(), Framing::UntilClose));
+        }
+    }
 }
 
 #[test]
@@ -175,7 +214,25 @@ fn damaged() -> Vec<(&'static str, Vec<u8>, usize)> {
 }
 
 #[test]
-fn a_damaged_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
+fn a_damaged_page_reaches_a_browser_as_a_damaged_page() {
+    for (coding, body, least) in damaged() {
+        for response in [encoded(coding, &body), encoded(coding, &body).chunked(7)] {
+            let (_origin, proxy) = start(response);
+            let mut visitor = proxy.visitor().sending("Accept-Encoding", "gzip, br, zstd").on_one_connection();
+            let answer = visitor.get(THANKS);
+            assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")));
+            assert!(answer.is_complete(), "the transfer itself: {:?}", answer.ending);
+            let (page, is_whole) = gunzipped(&answer.body);
+            assert!(!is_whole && page.len() >= least && !page.contains("<img"), "{} bytes of {coding}", page.len());
+            await_result(&proxy, "corrupt");
+            assert_eq!(visitor.get("/").text(), PAGE, "the connection is still in step");
+            assert_accounts(&proxy);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_plain_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
     for (coding, body, least) in damaged() {
         for response in [encoded(coding, &body), encoded(coding, &body).chunked(500), encoded(coding, &body).chunked(7)]
         {
@@ -193,6 +250,27 @@ fn a_damaged_page_is_delivered_as_far_as_it_goes_and_never_looks_complete() {
             assert_eq!(proxy.visitor().get("/").text(), PAGE, "the proxy goes on");
             assert_accounts(&proxy);
         }
+    }
+}
+
+#[test]
+fn a_browser_shows_of_a_damaged_page_what_it_shows_of_it_without_us() {
+    let mut browser = Browser::start();
+    let window = browser.window();
+    let mut damaged = damaged();
+    // What comes out at all, and not as nothing but an error.
+    damaged.retain(|(coding, _, least)| *least > 0 && *coding == "gzip");
+    for (_, body, least) in damaged {
+        let (origin, proxy) = start(encoded("gzip", &body));
+        // Chromium itself asks for gzip.
+        let mut seen = |address: SocketAddr| {
+            let tab = browser.open(&window, &format!("http://{address}{THANKS}"));
+            browser.text(&tab)
+        };
+        let (direct, ours) = (seen(origin.address()), seen(proxy.address()));
+        assert_eq!(ours, direct);
+        assert!(direct.len() > least / 3 && direct.starts_with("0\tArticle 0"), "{direct:.100}");
+        await_result(&proxy, "corrupt");
     }
 }
 
@@ -231,20 +309,29 @@ fn a_bomb_is_given_up_within_a_bounded_memory() {
     let gzip_bomb = bomb();
     assert!((9_000_000..12_000_000).contains(&gzip_bomb.len()), "{} bytes of gzip", gzip_bomb.len());
     let page = vec![0; 100 << 20];
-    for (coding, body) in [("gzip", gzip_bomb), ("br", BOMB_BR.into()), ("zstd", zstd(&page))] {
-        let (_origin, proxy) = start(encoded(coding, body));
-        let mut visitor = proxy.visitor();
-        visitor.get("/");
+    let bombs = [("gzip", gzip_bomb), ("br", BOMB_BR.into()), ("zstd", zstd(&page))];
+    for ((coding, body), accepted) in bombs.iter().flat_map(|bomb| [(bomb, "identity"), (bomb, "gzip")]) {
+        let origin = Origin::start();
+        // One worker, so that what the allocator keeps for each thread is counted once.
+        let config = format!("threads: 1\n{}", shop(&origin, &AdNetwork::answering(["OK"])));
+        let proxy = Proxy::with(&config).start();
+        proxy.visitor().get("/");
         let before = proxy.peak_memory();
-        for _ in 0..8 {
-            let answer = proxy.visitor().get(THANKS);
-            assert_eq!((answer.status, answer.ending), (200, Ending::Truncated), "{coding}");
-            assert!(answer.body.iter().all(|byte| *byte == 0) && answer.body.len() <= 9 << 20);
+        for order in 1001..1009 {
+            let path = format!("/thank-you/{order}");
+            origin.change(&path, encoded(coding, body.clone()));
+            let answer = proxy.visitor().sending("Accept-Encoding", accepted).get(&path);
+            assert_eq!((answer.status, answer.is_complete()), (200, accepted == "gzip"), "{coding}");
+            let (page, is_whole) = match accepted {
+                "gzip" => gunzipped(&answer.body),
+                _ => (answer.text(), false),
+            };
+            assert!(!is_whole && page.bytes().all(|byte| byte == 0) && page.len() <= 9 << 20, "{coding}");
         }
         let growth = proxy.peak_memory() - before;
-        println!("{coding}: {} KiB more at the peak", growth >> 10);
+        println!("{coding} for {accepted}: {} KiB more at the peak", growth >> 10);
         assert!(growth <= 48 << 20, "{coding}: {} MiB more", growth >> 20);
-        proxy.await_metric(INJECTIONS, &[("result", "bomb")], 1);
+        proxy.await_metric(INJECTIONS, &[("result", "bomb")], 8);
         assert_accounts(&proxy);
     }
 }
@@ -324,39 +411,63 @@ fn a_page_that_is_streamed_arrives_piece_by_piece() {
     // An empty last block (RFC 8878, section 3.1.1.2).
     zstandard.push(vec![1, 0, 0]);
     let plain = PIECES.iter().map(|piece| piece.as_bytes().to_vec()).collect();
-    for (head, parts) in [
-        ("", plain),
-        ("Content-Encoding: gzip\r\n", gzipped),
-        ("Content-Encoding: br\r\n", brotli(&PIECES)),
-        ("Content-Encoding: zstd\r\n", zstandard),
+    for (head, parts, accepted) in [
+        ("", plain, "gzip"),
+        ("Content-Encoding: gzip\r\n", gzipped.clone(), "gzip"),
+        ("Content-Encoding: gzip\r\n", gzipped, "identity"),
+        ("Content-Encoding: br\r\n", brotli(&PIECES), "gzip"),
+        ("Content-Encoding: br\r\n", brotli(&PIECES), "identity"),
+        ("Content-Encoding: zstd\r\n", zstandard.clone(), "gzip"),
+        ("Content-Encoding: zstd\r\n", zstandard, "identity"),
     ] {
         let origin = Paced::start(head, parts);
         let proxy = origin.proxy();
-        let mut visitor = proxy.visitor();
+        let mut visitor = proxy.visitor().sending("Accept-Encoding", accepted);
         // The head leaves before any part of the page is there.
         let mut open = visitor.open("GET", THANKS, &[], "").unwrap();
         assert_eq!((open.answer.status, open.answer.framing), (200, Framing::Chunked), "{head}");
-        for piece in &PIECES[..3] {
+        let is_gzip = open.answer.header("content-encoding") == Some("gzip");
+        assert_eq!(is_gzip, accepted == "gzip" && !head.is_empty());
+        let mut stream = Vec::new();
+        let mut seen = |chunk: Vec<u8>| {
+            stream.extend(chunk);
+            if is_gzip { gunzipped(&stream).0 } else { String::from_utf8(stream.clone()).unwrap() }
+        };
+        for count in 1..=3 {
             origin.go.send(()).unwrap();
-            let mut arrived = Vec::new();
-            while arrived.len() < piece.len() {
-                arrived.extend(next_chunk(&mut open.stream));
-            }
-            assert_eq!(String::from_utf8(arrived).unwrap(), *piece, "{head}: before the next piece is sent");
+            // All of it is there before the next piece is sent.
+            while seen(next_chunk(&mut open.stream)) != PIECES[..count].concat() {}
         }
         // The end is held until it is sure to be one.
         origin.go.send(()).unwrap();
         origin.go.send(()).ok();
-        let mut end = Vec::new();
         while let chunk @ [_, ..] = &next_chunk(&mut open.stream)[..] {
-            end.extend_from_slice(chunk);
+            seen(chunk.to_vec());
         }
-        let end = String::from_utf8(end).unwrap();
+        let page = seen(Vec::new());
+        let end = page.strip_prefix(&PIECES[..3].concat()).unwrap();
         assert!(
             end.starts_with("<img") && end.ends_with(PIECES[3]) && end.matches("<img").count() == 11,
             "{head}: {end}"
         );
         await_result(&proxy, "injected");
+    }
+}
+
+#[test]
+fn a_site_that_speaks_http_1_0_does_not_speak_for_the_proxy() {
+    // Browsers decode no chunks behind `HTTP/1.0`, they show them.
+    for page in [Response::html(PAGE).http10(), encoded("gzip", gzip(PAGE.as_bytes())).http10()] {
+        let (origin, proxy) = start(page);
+        origin.change("/", Response::html(PAGE).http10());
+        for target in ["/", THANKS] {
+            let mut stream = TcpStream::connect(proxy.address()).unwrap();
+            write!(stream, "GET {target} HTTP/1.1\r\nHost: shop.example\r\n\r\n").unwrap();
+            let head = Head::read(&mut BufReader::new(stream)).unwrap().unwrap();
+            assert!(head.start.starts_with("HTTP/1.1 200 "), "{target}: {}", head.start);
+        }
+        let answer = proxy.visitor().get("/thank-you/1001");
+        assert_eq!((answer.status, proxy.visitor().get("/").text()), (200, PAGE.to_owned()));
     }
 }
 
@@ -447,9 +558,12 @@ fn scripts_fetch_fragments_and_whole_pages() {
 
 #[test]
 fn a_head_request_is_told_what_get_would_be() {
-    for (coding, body) in [("identity", ORDER.as_bytes().to_vec()), ("gzip", gzip(ORDER.as_bytes()))] {
+    let gzipped = gzip(ORDER.as_bytes());
+    for (coding, body, accepted) in
+        [("identity", ORDER.as_bytes(), "gzip"), ("gzip", &gzipped[..], "identity"), ("gzip", &gzipped[..], "gzip")]
+    {
         let response =
-            encoded(coding, &body).header("ETag", "\"1\"").header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+            encoded(coding, body).header("ETag", "\"1\"").header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
         let response = response.header("Content-MD5", "Q2hlY2sgSW50ZWdyaXR5IQ==").header("Digest", "sha-256=X=");
         let (_origin, proxy) = start(response.header("Cache-Control", "public, max-age=60").header("Vary", "Cookie"));
         let names = |answer: &Answer| -> Vec<(String, Option<String>)> {
@@ -469,7 +583,7 @@ fn a_head_request_is_told_what_get_would_be() {
             ];
             all.iter().map(|name| ((*name).to_owned(), answer.header(name).map(ToOwned::to_owned))).collect()
         };
-        let mut visitor = proxy.visitor().on_one_connection();
+        let mut visitor = proxy.visitor().sending("Accept-Encoding", accepted).on_one_connection();
         let (head, get) = (visitor.head(THANKS), visitor.get(THANKS));
         assert_eq!(without_pixels(&get), ORDER);
         assert_eq!(names(&head), names(&get));

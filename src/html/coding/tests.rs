@@ -29,13 +29,18 @@ fn brotli(pieces: &[&[u8]]) -> Vec<u8> {
     let mut stream = Vec::new();
     let (mut bits, mut header) = (0_u32, 1);
     for piece in pieces.iter().flat_map(|piece| piece.chunks(1 << 16)) {
-        bits |= ((piece.len() as u32 - 1) << 3 | 1 << 19) << header;
+        bits |= block_header(piece) << header;
         stream.extend_from_slice(&bits.to_le_bytes()[..3]);
         stream.extend_from_slice(piece);
         (bits, header) = (0, 0);
     }
     stream.push(3 << header);
     stream
+}
+
+/// Not the last block, four nibbles of length, not compressed.
+fn block_header(piece: &[u8]) -> u32 {
+    (u32::try_from(piece.len()).unwrap() - 1) << 3 | 1 << 19
 }
 
 fn encoded(coding: Coding, page: &[u8]) -> Vec<u8> {
@@ -192,7 +197,7 @@ fn a_page_may_be_large_but_not_too_large() {
         state.to_le_bytes()[3]
     };
     let block: Vec<u8> = std::iter::repeat_with(&mut noise).take(1 << 16).collect();
-    let header = |bits: u32| (((block.len() as u32 - 1) << 3 | 1 << 19) << bits).to_le_bytes();
+    let header = |bits: u32| (block_header(&block) << bits).to_le_bytes();
     let mut decoder = Decoder::new(Coding::Brotli);
     let mut passed = 0_u64;
     for bits in std::iter::once(1).chain(std::iter::repeat(0)) {

@@ -133,13 +133,8 @@ fn a_page_that_can_hold_no_image_passes_as_it_is() {
         let mut injector = Injector::new();
         let long = [document.as_bytes(), &[b' '; OPENING], b"</body>"].concat();
         let passed = injector.write(&long);
-        assert_eq!(
-            (injector.obstacle(), passed.keep == long.len()),
-            match reason {
-                Untouchable::Empty => (None, false),
-                _ => (Some(*reason), true),
-            }
-        );
+        let expected = if *reason == Untouchable::Empty { (None, false) } else { (Some(*reason), true) };
+        assert_eq!((injector.obstacle(), passed.keep == long.len()), expected, "{document}");
     }
 }
 
@@ -158,10 +153,10 @@ fn a_page_that_looks_a_little_like_one_of_those_is_edited() {
 #[test]
 fn the_head_knows_the_character_set_better_than_the_page() {
     let page = Page { coding: None, syntax: Syntax::Html, charset_is_known: true };
-    let mut injector = Injector::of(&page);
+    let mut injector = Injector::of(page);
     drop(injector.write(b"<meta charset=iso-2022-jp><body>x</body>"));
     assert_eq!(injector.obstacle(), None);
-    let mut injector = Injector::of(&page);
+    let mut injector = Injector::of(page);
     drop(injector.write(b"\xff\xfe<\0"));
     assert_eq!(injector.obstacle(), Some(Untouchable::Charset), "a mark in the bytes wins over both");
 }
@@ -186,7 +181,7 @@ fn xhtml_is_edited_before_its_body_end_or_not_at_all() {
         let document = [before, after].concat();
         let insertion = if obstacle.is_none() { text(INSERTION) } else { String::new() };
         for size in [1, 5, document.len()] {
-            let mut injector = Injector::of(&page);
+            let mut injector = Injector::of(page);
             let mut sent = Vec::new();
             for chunk in document.as_bytes().chunks(size) {
                 let Passed { before, keep } = injector.write(chunk);

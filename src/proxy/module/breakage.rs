@@ -1,10 +1,9 @@
-//! The end of a compressed page that can't be decoded to its end.
+//! The end of a compressed page that can't be decoded to its end, for a client that takes it plain.
 //!
-//! Its head has promised a plain page by then, so the coded bytes can't follow. The visitor gets all
-//! that could be decoded, without pixels, and then the transfer breaks off: an unfinished chunked body,
-//! a reset HTTP/2 stream. Browsers show what they have, which is what they show of the damaged page
-//! itself (Chromium 150, measured: of a damaged or cut-off gzip page the part before the damage), and
-//! nobody takes the page for complete or caches it.
+//! Its head has promised a plain page by then, so the coded bytes can't follow. The client gets all that
+//! could be decoded, without pixels, and then the transfer breaks off: an unfinished chunked body, a
+//! reset HTTP/2 stream. Nobody takes the page for complete or caches it. Browsers never get here: they
+//! take gzip, and a transfer that breaks off at once makes them show nothing (Chromium 156, measured).
 //!
 //! Breaking off takes an error, and Pingora drops with it whatever it has not written yet: all chunks
 //! that came in one go, often the head as well. So copies of the last bytes are kept (by reference), and
@@ -71,6 +70,7 @@ impl Breakage {
     }
 
     /// The error that ends the transfer.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's results hold it so")]
     pub(super) fn error(&self) -> Box<Error> {
         let what = match self.fault {
             Fault::Corrupt => "the site's compressed page is damaged or incomplete",

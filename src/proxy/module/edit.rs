@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     html::{
-        coding::{Decoded, Decoder, Fault},
+        coding::{Decoded, Decoder, Encoder, Fault},
         inject::Injector,
         page::{Page, Untouchable},
     },
@@ -30,7 +30,16 @@ pub(super) struct Edit {
 /// What a page that came compressed needs besides.
 struct Encoded {
     decoder: Decoder,
-    sent: Sent,
+    onward: Onward,
+}
+
+/// How a page that came compressed leaves.
+pub(super) enum Onward {
+    /// In gzip. A page that can't be decoded to its end becomes a damaged gzip stream, as the client would
+    /// have got one from the site.
+    Gzip(Box<Encoder>),
+    /// Plain, for clients without gzip. Its transfer breaks off.
+    Plain(Sent),
 }
 
 /// How a page goes on behind a chunk.
@@ -39,14 +48,16 @@ pub(super) enum Flow {
     On,
     /// Whatever comes passes as it is.
     Unedited,
-    /// Not at all.
+    /// With nothing more.
+    Over,
+    /// Not at all, and its transfer must fail.
     Broken(Breakage),
 }
 
 impl Edit {
-    /// Prepares the edit; `sent` is there if the page comes compressed.
-    pub(super) fn new(site: Arc<TrackedSite>, insertion: Insertion, page: &Page, sent: Option<Sent>) -> Self {
-        let encoded = page.coding.zip(sent).map(|(coding, sent)| Encoded { decoder: Decoder::new(coding), sent });
+    /// Prepares the edit; `onward` is there if the page comes compressed.
+    pub(super) fn new(site: Arc<TrackedSite>, insertion: Insertion, page: Page, onward: Option<Onward>) -> Self {
+        let encoded = page.coding.zip(onward).map(|(coding, onward)| Encoded { decoder: Decoder::new(coding), onward });
         Self { site, insertion, injector: Injector::of(page), encoded }
     }
 
@@ -62,7 +73,7 @@ impl Edit {
             // The held bytes are outside of what failed; the page goes on unedited.
             *body = Some([self.injector.held(), &chunk].concat().into());
             self.count(Injection::Interrupted);
-            return self.broken(body.as_ref(), Fault::Corrupt).map_or(Flow::Unedited, Flow::Broken);
+            return self.end_broken(body, Fault::Corrupt);
         };
         let kept = chunk.slice(..passed.keep.min(chunk.len()));
         let tail = match fault {
@@ -76,16 +87,20 @@ impl Edit {
                 Fault::Corrupt => Untouchable::Corrupt,
                 Fault::Bomb => Untouchable::Bomb,
             }));
-            return self.broken(body.as_ref(), fault).map_or(Flow::Unedited, Flow::Broken);
+            return self.end_broken(body, fault);
         }
-        if let (Some(encoded), Some(leaving)) = (&mut self.encoded, &*body) {
-            encoded.sent.push(leaving);
-        }
+        self.send_on(body, ends);
         Flow::On
     }
 
+    /// Ends a page behind its last chunk, as trailers and HTTP/2 do.
+    pub(super) fn finish_late(&mut self, body: &mut Option<Bytes>) -> Flow {
+        *body = None;
+        self.write(body, true)
+    }
+
     /// The held end of the page with the pixels in it.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
+    fn finish(&mut self) -> Vec<u8> {
         let injector = mem::take(&mut self.injector);
         if let Some(obstacle) = injector.obstacle() {
             self.count(Injection::Untouchable(obstacle));
@@ -100,27 +115,42 @@ impl Edit {
         injector.finish(&self.insertion.markup())
     }
 
-    /// Ends a page behind its last chunk, as trailers and HTTP/2 do.
-    pub(super) fn finish_late(&mut self) -> Result<Vec<u8>, Breakage> {
-        let fault = self.encoded.as_ref().and_then(|encoded| encoded.decoder.finish().err());
-        let Some(fault) = fault else { return Ok(self.finish()) };
-        self.count(Injection::Untouchable(Untouchable::Corrupt));
-        let held = Bytes::from(self.injector.held().to_vec());
-        self.broken(Some(&held), fault).map_or_else(|| Ok(held.to_vec()), Err)
-    }
-
     /// The page was given up before its end.
     pub(super) fn abandoned(&self) {
         self.count(Injection::Interrupted);
     }
 
-    /// What follows when an encoded page can't go on behind these last bytes.
-    fn broken(&mut self, leaving: Option<&Bytes>, fault: Fault) -> Option<Breakage> {
-        let Encoded { mut sent, .. } = self.encoded.take()?;
-        if let Some(leaving) = leaving {
-            sent.push(leaving);
+    /// Prepares bytes of the page for the client.
+    fn send_on(&mut self, body: &mut Option<Bytes>, ends: bool) {
+        match &mut self.encoded {
+            None => {}
+            Some(Encoded { onward: Onward::Plain(sent), .. }) => {
+                if let Some(bytes) = body {
+                    sent.push(bytes);
+                }
+            }
+            Some(Encoded { onward: Onward::Gzip(encoder), .. }) => {
+                let mut stream = body.take().map(|bytes| encoder.write(&bytes)).unwrap_or_default();
+                if ends {
+                    stream.extend(mem::take(&mut **encoder).finish());
+                }
+                *body = Some(stream).filter(|stream| !stream.is_empty()).map(Bytes::from);
+            }
         }
-        Some(Breakage::new(sent, fault))
+    }
+
+    /// What follows behind these last bytes when a page can't go on.
+    fn end_broken(&mut self, body: &mut Option<Bytes>, fault: Fault) -> Flow {
+        self.send_on(body, false);
+        match self.encoded.take() {
+            None => Flow::Unedited,
+            Some(Encoded { onward: Onward::Plain(sent), .. }) => Flow::Broken(Breakage::new(sent, fault)),
+            Some(Encoded { onward: Onward::Gzip(encoder), .. }) => {
+                let leaving = body.take().unwrap_or_default();
+                *body = Some([&leaving[..], &encoder.damage()].concat().into());
+                Flow::Over
+            }
+        }
     }
 
     fn count(&self, result: Injection) {

@@ -1,6 +1,6 @@
 //! Edits of request and response heads.
 
-use http::{HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Uri, Version, header, uri::PathAndQuery};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::{
@@ -110,10 +110,14 @@ fn is_for_one_cache(name: &HeaderName) -> bool {
 }
 
 /// Takes back what the head says of the bytes that the site sent: they will be others.
-pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: &Page) {
+///
+/// A page that came encoded leaves in gzip if the client takes it. `Vary` stays: for other visitors the
+/// site's answer still depends on it.
+pub(super) fn of_unknown_length(response: &mut ResponseHeader, page: Page, takes_gzip: bool) {
     response.remove_header(&header::CONTENT_LENGTH);
-    if page.coding.is_some() {
-        // `Vary` stays: for other visitors the site's answer still depends on it.
+    if page.coding.is_some() && takes_gzip {
+        set(response, header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    } else if page.coding.is_some() {
         response.remove_header(&header::CONTENT_ENCODING);
     }
     // Without validators a browser asks for the page again instead of showing this visitor's pixels a
@@ -129,6 +133,15 @@ pub(super) fn in_chunks(response: &mut ResponseHeader, is_http10: bool) {
         response.remove_header(&header::TRANSFER_ENCODING);
     } else {
         set(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Takes a site's HTTP/1.0 out of an answer that is ours (RFC 9112, section 2.3).
+///
+/// Pingora passes it on, in front of a body that it sends in chunks; browsers then show the chunks.
+pub(super) fn in_our_version(response: &mut ResponseHeader) {
+    if response.version == Version::HTTP_10 {
+        response.set_version(Version::HTTP_11);
     }
 }
 
