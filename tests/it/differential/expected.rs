@@ -38,9 +38,12 @@ impl Mode {
     }
 
     /// What the visitor must see where this is what the site answers.
-    pub(super) fn answer(self, case: &Case, direct: &Seen, got: &Seen, is_tls: bool) -> Seen {
+    pub(super) fn answer(self, case: &Case, direct: &Seen, got: &Seen, told: Option<[Transport; 2]>) -> Seen {
         let mut wanted = direct.clone();
         let is_visit = is_visit(case);
+        let is_tls = told.is_some_and(|[visitor, _]| visitor.tls);
+        // HTTP/2 says with the head that nothing follows.
+        let is_empty = direct.body.is_empty() && told.is_some_and(|[_, site]| site.is_http2());
         match self {
             Self::Landing if is_visit && direct.status != 304 && has_query(case) => {
                 wanted.headers.push(("set-cookie".into(), cookie_line(got, is_tls)));
@@ -51,7 +54,7 @@ impl Mode {
                 forget_bytes(&mut wanted);
                 keep_from_caches(&mut wanted);
             }
-            Self::Converting if is_visit && converts(case) && is_page(case, direct) => {
+            Self::Converting if is_visit && converts(case) && is_page(case, direct) && !is_empty => {
                 forget_bytes(&mut wanted);
                 keep_from_caches(&mut wanted);
                 if case.page != Page::Plain {
@@ -70,22 +73,34 @@ impl Mode {
 
     /// What the site must be asked where this is what the visitor sends.
     ///
-    /// `told` is what the proxy tells the site about its visitor's connection; a mere relay tells nothing.
-    pub(super) fn request(self, case: &Case, direct: &Heard, got: &Heard, told: Option<Transport>) -> Heard {
+    /// `told` are the two transports of a proxy, about which it tells the site; a mere relay tells nothing.
+    pub(super) fn request(self, case: &Case, direct: &Heard, got: &Heard, told: Option<[Transport; 2]>) -> Heard {
         let mut wanted = direct.clone();
         let left_out: &[&str] = match self {
             Self::Landing if has_query(case) => &["if-none-match", "if-modified-since"],
-            Self::Converting if converts(case) => {
+            Self::Converting if converts(case) && is_for_a_page(case) => {
                 &["if-none-match", "if-modified-since", "range", "if-range", "accept-encoding"]
             }
             Self::Passing | Self::Landing | Self::Converting => &[],
         };
         wanted.headers.retain(|(name, _)| !left_out.contains(&name.as_str()));
-        if let Some(visitor) = told {
+        if let Some([visitor, _]) = told {
             wanted.headers.extend(introduction(case, visitor, got));
+            if visitor.is_http2() {
+                join_cookies(&mut wanted.headers);
+            }
         }
         wanted
     }
+}
+
+/// HTTP/2 may send cookies in several fields, HTTP/1 may not, so that they may be joined (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut Fields) {
+    let crumbs: Vec<&str> =
+        headers.iter().filter(|(name, _)| name == "cookie").map(|(_, crumb)| crumb.as_str()).collect();
+    let joined = crumbs.join("; ");
+    headers.retain(|(name, _)| name != "cookie");
+    headers.extend((!joined.is_empty()).then(|| ("cookie".into(), joined)));
 }
 
 /// What the proxy says of its visitor, exactly (RFC 7239; RFC 9110 section 7.6.3).
@@ -114,13 +129,16 @@ fn introduction(case: &Case, visitor: Transport, got: &Heard) -> Fields {
 
 /// Whether somebody looks at the answer as a page.
 fn is_visit(case: &Case) -> bool {
+    case.ask.method != "HEAD" && is_for_a_page(case)
+}
+
+/// Whether it is asked for as one.
+fn is_for_a_page(case: &Case) -> bool {
     let header = |wanted: &str| {
         let found = case.ask.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         found.map(|(_, value)| value.as_str())
     };
-    case.ask.method != "HEAD"
-        && matches!(header("sec-fetch-dest"), None | Some("document"))
-        && header("sec-purpose").is_none()
+    matches!(header("sec-fetch-dest"), None | Some("document")) && header("sec-purpose").is_none()
 }
 
 fn has_query(case: &Case) -> bool {

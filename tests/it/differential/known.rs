@@ -43,8 +43,8 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
     },
     Known {
         aspect: "trailers",
-        reason: "Pingora reads the trailers of an HTTP/1 site and drops them",
-        applies: |occasion| !occasion.origin.is_http2(),
+        reason: "Pingora passes trailers on only from HTTP/2 to HTTP/2",
+        applies: |occasion| !(occasion.origin.is_http2() && occasion.visitor.is_http2()),
         instead: |got| got.trailers.is_empty() && got.ended == Ended::Complete,
     },
     Known {
@@ -55,8 +55,8 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
     },
     Known {
         aspect: "informational",
-        reason: "Pingora sends no 1xx answers over HTTP/2",
-        applies: |occasion| occasion.visitor.is_http2(),
+        reason: "Pingora neither sends nor takes 1xx answers over HTTP/2",
+        applies: |occasion| occasion.visitor.is_http2() || occasion.origin.is_http2(),
         instead: |got| got.informational.is_empty(),
     },
     Known {
@@ -76,7 +76,7 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
     Known {
         aspect: "asked: header via",
         reason: "TO BE REPAIRED: Via names the protocol spoken with the site, not the visitor's",
-        applies: |occasion| occasion.visitor.is_http2() || occasion.case.ask.is_http10,
+        applies: |occasion| occasion.visitor.version != occasion.origin.version || occasion.case.ask.is_http10,
         instead: |_| true,
     },
     Known {

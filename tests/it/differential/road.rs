@@ -116,7 +116,7 @@ impl Findings {
         let nothing = Seen::nothing();
         let got = proxied.seen.as_ref().unwrap_or(&nothing);
         let occasion = Occasion { case, visitor, origin, direct: wanted };
-        for difference in differences(case, mode, Some(visitor), direct, proxied) {
+        for difference in differences(case, mode, Some([visitor, origin]), direct, proxied) {
             match Known::find(&difference, &occasion, got) {
                 Some(index) => *self.known.entry(index).or_default() += 1,
                 None => self.unknown.push(format!("{place}: {difference}")),
@@ -155,14 +155,14 @@ impl Findings {
 pub(super) fn differences(
     case: &Case,
     mode: Mode,
-    told: Option<Transport>,
+    told: Option<[Transport; 2]>,
     direct: &Exchange,
     proxied: &Exchange,
 ) -> Vec<Difference> {
     let (Ok(wanted), Ok(got)) = (&direct.seen, &proxied.seen) else {
         return vec![Difference::new(NO_ANSWER, &direct.seen, &proxied.seen)];
     };
-    let mut found = of_answers(&mode.answer(case, wanted, got, told.is_some_and(|visitor| visitor.tls)), got);
+    let mut found = of_answers(&mode.answer(case, wanted, got, told), got);
     match (direct.heard.as_slice(), proxied.heard.as_slice()) {
         ([direct], [proxied]) => found.extend(of_requests(&mode.request(case, direct, proxied, told), proxied)),
         (direct, proxied) => found.push(Difference::new("asked: times", direct.len(), proxied.len())),
@@ -263,4 +263,4 @@ sites:
 }
 
 /// How many exchanges run at once.
-const WALKERS: usize = 4;
+const WALKERS: usize = 8;

@@ -1,6 +1,6 @@
 //! Bodies: how long, how framed, how encoded, in which language, and how they end.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{fmt::Write as _, io::Write as _, sync::LazyLock};
 
 use flate2::{
     Compression,
@@ -22,8 +22,8 @@ fn framings() -> Vec<Case> {
         Case::get("a body of white space", Reply::html(" \r\n\t")).page(),
         Case::get("chunks of 1 byte", Reply::html(PAGE).chunked(1)).page(),
         Case::get("chunks of 7 bytes", Reply::html(&long[..5000]).chunked(7)).page(),
-        Case::get("chunks of 64 KiB", Reply::html(&long).chunked(64 * 1024)).page(),
-        Case::get("chunks of 200 KiB", Reply::html(&long).chunked(200 * 1024)).page(),
+        Case::get("chunks of 64 KiB", Reply::html(long).chunked(64 * 1024)).page(),
+        Case::get("chunks of 200 KiB", Reply::html(long).chunked(200 * 1024)).page(),
         Case::get("chunks with extensions", Reply::html(PAGE).framing(Framing::Chunked(9, ";a=1;b=\"x;y\";c")))
             .page()
             .only_http1_origin(),
@@ -32,7 +32,7 @@ fn framings() -> Vec<Case> {
             .only_http1_origin(),
         Case::get("ended by closing", Reply::html(PAGE).framing(Framing::UntilClose)).page(),
         Case::get("ended by closing, and empty", Reply::html("").framing(Framing::UntilClose)).page(),
-        Case::get("ended by closing, and long", Reply::html(&long).framing(Framing::UntilClose)).page(),
+        Case::get("ended by closing, and long", Reply::html(long).framing(Framing::UntilClose)).page(),
         Case::get("a slow page", Reply::html(PAGE).pausing_every(30)).page(),
         Case::get("a slow page in chunks", Reply::html(PAGE).chunked(30).pausing_every(30)).page(),
         Case::get("a slow binary", Reply::typed("application/octet-stream", [0; 90]).pausing_every(30)),
@@ -158,11 +158,11 @@ fn types() -> Vec<Case> {
 fn endings() -> Vec<Case> {
     let page = long_page();
     let pages = [
-        ("a page cut off", Reply::html(&page).cut_after(100_000)),
-        ("a page in chunks cut off", Reply::html(&page).chunked(3000).cut_after(90_000)),
+        ("a page cut off", Reply::html(page).cut_after(100_000)),
+        ("a page in chunks cut off", Reply::html(page).chunked(3000).cut_after(90_000)),
         (
             "a page cut off where only closing would end it",
-            Reply::html(&page).framing(Framing::UntilClose).cut_after(50_000),
+            Reply::html(page).framing(Framing::UntilClose).cut_after(50_000),
         ),
         ("a short page cut off", Reply::html(PAGE).cut_after(50)),
         ("a page cut off before its last byte", Reply::html(PAGE).cut_after(PAGE.len() - 1)),
@@ -175,13 +175,18 @@ fn endings() -> Vec<Case> {
     pages.chain(others.into_iter().map(|(name, reply)| Case::get(name, reply))).collect()
 }
 
-fn long_page() -> String {
+/// A page of 240 KB.
+fn long_page() -> &'static str {
+    &LONG_PAGE
+}
+
+static LONG_PAGE: LazyLock<String> = LazyLock::new(|| {
     let mut page = String::from("<!doctype html><html><body>\n");
     for row in 0..5000 {
         writeln!(page, "<p id=row{row}>A line of a page, &euro; {row}</p>").unwrap();
     }
     page + "</body>\n</html>\n"
-}
+});
 
 /// Bytes of every value that no coder can shorten (xorshift); they repeat after a prime number of bytes, so that
 /// none can be lost or doubled unseen.
