@@ -56,6 +56,7 @@ pub(super) struct Findings {
 }
 
 /// Compares all cases on all roads from this site; prints the figures and fails with all that differs.
+#[expect(clippy::print_stdout, reason = "the figures of the comparison")]
 pub(super) fn compare(cases: &[Case], mode: Mode, origin: Transport) -> Findings {
     let (started, identity) = (Instant::now(), Arc::new(Identity::new()));
     let site = start_site(origin, &identity, cases);
@@ -136,6 +137,7 @@ impl Findings {
     }
 
     /// Fails if anything differs that is not known to.
+    #[expect(clippy::print_stdout, reason = "the figures of the comparison")]
     pub(super) fn assert_same(&self) {
         for (index, count) in &self.known {
             println!("{count:5} × {}: {}", KNOWN_DIFFERENCES[*index].aspect, KNOWN_DIFFERENCES[*index].reason);
