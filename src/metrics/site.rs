@@ -50,6 +50,8 @@ pub enum Injection {
     Unanswered,
     /// The page broke off before its end.
     Interrupted,
+    /// The page's Content-Security-Policy forbids them.
+    Csp,
     /// The page could not carry them.
     Untouchable(Untouchable),
 }
@@ -57,7 +59,7 @@ pub enum Injection {
 impl Injection {
     fn all() -> impl Iterator<Item = Self> {
         let by_page = Untouchable::ALL.into_iter().map(Self::Untouchable);
-        [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted].into_iter().chain(by_page)
+        [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted, Self::Csp].into_iter().chain(by_page)
     }
 
     const fn as_str(self) -> &'static str {
@@ -66,6 +68,7 @@ impl Injection {
             Self::Duplicate => "duplicate",
             Self::Unanswered => "unanswered",
             Self::Interrupted => "interrupted",
+            Self::Csp => "csp",
             Self::Untouchable(reason) => reason.as_str(),
         }
     }

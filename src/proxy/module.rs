@@ -34,12 +34,15 @@ use crate::{
     },
     metrics::site::Injection,
     store::clock,
-    tracking::visit::{Answered, Client, Request, Visit},
+    tracking::visit::{Answered, Client, Request, Room, Visit},
 };
 
 mod breakage;
 mod edit;
 mod head;
+mod insertion;
+
+use insertion::Insertion;
 
 use breakage::{Breakage, Sent};
 use edit::{Edit, Flow};
@@ -129,6 +132,9 @@ impl Tracking {
         if let Some(visit) = visit {
             self.takes_plain = !coding::refuses_identity(&request.headers);
             head::ask_for_whole_page(request, &visit, self.takes_plain);
+            if visit.has_click_parameter() {
+                head::spare_click_parameters(request, &site.rules);
+            }
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
     }
@@ -145,9 +151,15 @@ impl Tracking {
         {
             // What GET would answer may be another page for everybody, and longer.
             head::of_unknown_length(response, &page);
-            head::keep_from_caches(response);
+            head::keep_from_all_caches(response);
         }
-        let plan = guarded(|| visit.answered(status, page.is_ok(), now, &mut Uuid::now_v7));
+        let plan = {
+            let restricted = insertion::restricted_page(&response.headers, &visit);
+            let lets_load =
+                |url: &str| restricted.as_ref().is_none_or(|page| site.csp.lets_load(&response.headers, page, url));
+            let room = if page.is_ok() { Room::For(&lets_load) } else { Room::Closed };
+            guarded(|| visit.answered(status, room, now, &mut Uuid::now_v7))
+        };
         let Some(plan) = plan else {
             return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
         };
@@ -157,9 +169,8 @@ impl Tracking {
         clicks.into_iter().for_each(|(network, result)| site.metrics.click(network, result));
         decided.into_iter().for_each(|it| site.metrics.outcome(it.conversion, it.send, it.outcome));
         undeduplicated.into_iter().for_each(|conversion| site.metrics.undeduplicated(conversion));
-        if let Err(reason) = page {
-            unreached.into_iter().for_each(|network| site.metrics.injection(network, Injection::Untouchable(reason)));
-        }
+        let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
+        unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
         let mut pixels = matches;
         if !rows.is_empty() || !claims.is_empty() {
             let start = monotonic();
@@ -173,7 +184,8 @@ impl Tracking {
         if let Ok(page) = page
             && !pixels.is_empty()
         {
-            self.edit(site, pixels, &page, response);
+            let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
+            self.edit(site, insertion, &page, response);
         }
     }
 
@@ -185,18 +197,12 @@ impl Tracking {
         if is_left_encoded { Err(Untouchable::Encoded) } else { Ok(page) }
     }
 
-    fn edit(
-        &mut self,
-        site: Arc<TrackedSite>,
-        pixels: Vec<(usize, Vec<String>)>,
-        page: &Page,
-        response: &mut ResponseHeader,
-    ) {
+    fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: &Page, response: &mut ResponseHeader) {
         head::of_unknown_length(response, page);
         head::in_chunks(response, self.is_http10);
-        head::keep_from_caches(response);
+        head::keep_from_all_caches(response);
         let sent = page.coding.map(|_| Sent::new(response));
-        self.stage = Stage::Editing(Box::new(Edit::new(site, pixels, page, sent)));
+        self.stage = Stage::Editing(Box::new(Edit::new(site, insertion, page, sent)));
     }
 
     fn write(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<(), Box<Error>> {

@@ -79,7 +79,16 @@ pub async fn serve(
     let proxy = Arc::new(proxy);
     let watch = Watch::new(limits);
     tokio::spawn(Arc::clone(&watch).keep_looking());
-    let front = Arc::new(Front { proxy: Arc::clone(&proxy), table, watch, limits, metrics, stop: stop.clone() });
+    let multiplexed = Arc::new(());
+    let front = Arc::new(Front {
+        proxy: Arc::clone(&proxy),
+        table,
+        watch,
+        limits,
+        metrics,
+        multiplexed: Arc::clone(&multiplexed),
+        stop: stop.clone(),
+    });
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners.0 {
         let (front, address) = (Arc::clone(&front), listener.address);
@@ -99,5 +108,20 @@ pub async fn serve(
     if tokio::time::timeout(limits.shutdown_grace, idle).await.is_err() {
         let grace_s = limits.shutdown_grace.as_secs();
         tracing::warn!(grace_s, "requests were still under way when the grace period ended");
+        return;
+    }
+    let flushed = async {
+        while Arc::strong_count(&multiplexed) > OURS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Visitors who do not answer any more keep theirs open; nobody waits for them.
+    if tokio::time::timeout(limits.shutdown_grace.min(LAST_BYTES), flushed).await.is_err() {
+        tracing::debug!("HTTP/2 connections were still open at the end");
     }
 }
+
+/// One here, one in what all listeners share.
+const OURS: usize = 2;
+/// How long the end of an answer may take to leave through HTTP/2 after its request is over.
+const LAST_BYTES: Duration = Duration::from_secs(2);

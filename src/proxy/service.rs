@@ -25,11 +25,13 @@ use uuid::Uuid;
 
 use super::{
     answer::Answer,
-    connection::Connection,
+    connection::{Connection, WRITE_STALL_MS},
     forwarding::{self, Forwarding},
+    framing,
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
+    tunnel,
     upstream::{self, Attempts, Upstream},
 };
 use crate::{
@@ -93,6 +95,14 @@ impl Drop for BusyGuard {
     }
 }
 
+impl Context {
+    /// Whether it has to come again over TLS; a trusted proxy may say that it did.
+    fn is_redirected(&self) -> bool {
+        let is_redirecting = self.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::RedirectToHttps);
+        is_redirecting && !self.client.is_some_and(|client| client.over_tls)
+    }
+}
+
 impl Proxy {
     /// Prepares the proxy; `busy` tells its owner when it may be stopped.
     #[must_use]
@@ -150,22 +160,24 @@ impl Proxy {
     }
 
     /// What is answered without asking any site.
-    fn own_answer(&self, session: &Session, ctx: &Context) -> Option<Answer> {
+    fn own_answer(&self, session: &Session, ctx: &mut Context) -> Option<Answer> {
         let head = session.req_header();
         let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
         let is_probe = listener.probe.as_deref() == Some(head.uri.path());
         if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
+            // Whatever host it names, it is no request of that site's visitors.
+            ctx.site = None;
             return Some(Answer::well());
         }
-        if let Some(refusal) = ctx.refused {
-            self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
-            return Some(Answer::error(refusal.status(), None));
+        if ctx.refused.is_none() && ctx.is_redirected() {
+            match https_location(head) {
+                Some(location) => return Some(Answer::redirect(location, &head.method)),
+                None => ctx.refused = Some(Refusal::NoHost),
+            }
         }
-        let is_redirected = listener.purpose == Purpose::RedirectToHttps && !ctx.client.is_some_and(|it| it.over_tls);
-        if is_redirected && let Some(location) = https_location(head) {
-            return Some(Answer::redirect(location, &head.method));
-        }
-        None
+        let refusal = ctx.refused?;
+        self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
+        Some(Answer::error(refusal.status(), None))
     }
 
     fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
@@ -204,7 +216,16 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks, so a body of unknown length ends with its connection.
             session.set_keepalive(None);
+            // Nor does it know answers before the answer (RFC 9110, section 15.2).
+            session.set_ignore_info_resp(true);
         }
+        if session.req_header().version == Version::HTTP_2 {
+            // A visitor may take nothing of one stream while the connection lives; that no watch sees.
+            session.set_write_timeout(Some(Duration::from_millis(WRITE_STALL_MS)));
+        }
+        let may_be_followed = framing::may_be_followed(session.req_header());
+        session.set_pipelining_enabled(may_be_followed);
+        framing::state_length_once(session.req_header_mut());
         let client = match self.receive(session, ctx) {
             Ok(client) => client,
             Err(refusal) => {
@@ -218,8 +239,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         };
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
-        let is_served = ctx.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::Serve);
-        if let (true, Some(tracking)) = (is_served, session.downstream_modules_ctx.get_mut::<Tracking>()) {
+        if let (false, Some(tracking)) = (ctx.is_redirected(), session.downstream_modules_ctx.get_mut::<Tracking>()) {
             tracking.arm(site, client);
         }
         ctx.site = Some((index, Arc::clone(site)));
@@ -288,7 +308,11 @@ impl ProxyHttp for Proxy {
         };
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
-        upstream.peer(session, ends, attempts, now)
+        let mut peer = upstream.peer(session, ends, attempts, now)?;
+        if tunnel::is_wanted(session.req_header()) {
+            tunnel::prepare(&mut peer);
+        }
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -336,12 +360,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _response: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(now());
-        Ok(())
+        tunnel::check(session.req_header(), response)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
@@ -352,6 +376,10 @@ impl ProxyHttp for Proxy {
             (ErrorType::HTTPStatus(status), _) => *status,
             // The visitor is gone, or cannot be understood any more.
             (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+            (ErrorType::WriteTimedout, ErrorSource::Downstream) => {
+                self.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
+                0
+            }
             (_, ErrorSource::Downstream) => 400,
             _ => upstream::status_for(error),
         };
@@ -397,6 +425,17 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Where the same page is, over TLS on its usual port.
 fn https_location(head: &RequestHeader) -> Option<HeaderValue> {
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| head.uri.host())?;
-    let rest = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    HeaderValue::try_from(format!("https://{}{rest}", normal_host(host))).ok()
+    let host = normal_host(host);
+    // Anything else would send the visitor to another place than a browser thinks it is at.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_plain) {
+        return None;
+    }
+    let rest = match head.raw_path() {
+        path if path.starts_with(b"/") => path,
+        // In absolute form, or the `*` of OPTIONS.
+        _ => head.uri.path_and_query().map_or("/", |rest| rest.as_str()).as_bytes(),
+    };
+    let rest = if rest.starts_with(b"/") { rest } else { b"/" };
+    HeaderValue::from_bytes(&[b"https://", host.as_bytes(), rest].concat()).ok()
 }

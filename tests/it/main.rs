@@ -14,7 +14,9 @@
 )]
 
 mod browser;
+mod caches;
 mod commands;
+mod csp;
 mod delivery;
 mod demo;
 mod differential;
@@ -22,13 +24,17 @@ mod embed;
 mod faults;
 mod kill;
 mod landing;
+mod large;
 mod modes;
 mod networks;
 mod operator;
 mod pages;
 mod pixels;
+mod smuggling;
 mod storm;
+mod streams;
 mod support;
 mod support_works;
 mod thank_you;
+mod tunnels;
 mod upstreams;

@@ -8,13 +8,13 @@ use super::{
     super::runtime::TrackedSite,
     breakage::{Breakage, Sent},
     guarded,
+    insertion::Insertion,
 };
 use crate::{
     html::{
         coding::{Decoded, Decoder, Fault},
         inject::Injector,
         page::{Page, Untouchable},
-        pixel::pixel_markup,
     },
     metrics::site::Injection,
 };
@@ -22,8 +22,7 @@ use crate::{
 /// A page that is edited.
 pub(super) struct Edit {
     site: Arc<TrackedSite>,
-    networks: Vec<usize>,
-    insertion: Vec<u8>,
+    insertion: Insertion,
     injector: Injector,
     encoded: Option<Encoded>,
 }
@@ -46,17 +45,9 @@ pub(super) enum Flow {
 
 impl Edit {
     /// Prepares the edit; `sent` is there if the page comes compressed.
-    pub(super) fn new(
-        site: Arc<TrackedSite>,
-        mut pixels: Vec<(usize, Vec<String>)>,
-        page: &Page,
-        sent: Option<Sent>,
-    ) -> Self {
-        pixels.sort_by_key(|(network, _)| *network);
-        let insertion = pixel_markup(pixels.iter().flat_map(|(_, urls)| urls).map(String::as_str));
-        let networks = pixels.iter().map(|(network, _)| *network).collect();
+    pub(super) fn new(site: Arc<TrackedSite>, insertion: Insertion, page: &Page, sent: Option<Sent>) -> Self {
         let encoded = page.coding.zip(sent).map(|(coding, sent)| Encoded { decoder: Decoder::new(coding), sent });
-        Self { site, networks, insertion, injector: Injector::of(page), encoded }
+        Self { site, insertion, injector: Injector::of(page), encoded }
     }
 
     /// Takes a chunk and puts what may leave in its place.
@@ -66,7 +57,8 @@ impl Edit {
             Some(encoded) => encoded.decode(&chunk, ends),
             None => (chunk, None),
         };
-        let Some(passed) = guarded(|| self.injector.write(&chunk)) else {
+        let looked = guarded(|| self.insertion.look_at(&chunk));
+        let Some(passed) = looked.and_then(|()| guarded(|| self.injector.write(&chunk))) else {
             // The held bytes are outside of what failed; the page goes on unedited.
             *body = Some([self.injector.held(), &chunk].concat().into());
             self.count(Injection::Interrupted);
@@ -95,8 +87,17 @@ impl Edit {
     /// The held end of the page with the pixels in it.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         let injector = mem::take(&mut self.injector);
-        self.count(injector.obstacle().map_or(Injection::Injected, Injection::Untouchable));
-        injector.finish(&self.insertion)
+        if let Some(obstacle) = injector.obstacle() {
+            self.count(Injection::Untouchable(obstacle));
+            return injector.finish(&[]);
+        }
+        let Some(forbidden) = guarded(|| self.insertion.drop_forbidden()) else {
+            self.count(Injection::Interrupted);
+            return injector.finish(&[]);
+        };
+        forbidden.into_iter().for_each(|network| self.site.metrics.injection(network, Injection::Csp));
+        self.count(Injection::Injected);
+        injector.finish(&self.insertion.markup())
     }
 
     /// Ends a page behind its last chunk, as trailers and HTTP/2 do.
@@ -123,7 +124,7 @@ impl Edit {
     }
 
     fn count(&self, result: Injection) {
-        self.networks.iter().for_each(|network| self.site.metrics.injection(*network, result));
+        self.insertion.networks().for_each(|network| self.site.metrics.injection(network, result));
     }
 }
 
