@@ -1,8 +1,8 @@
 //! What tracking may change, written down a second time: by the promise, not by the code.
 //!
 //! - A click ID in the address adds one cookie. An answer with it is kept from shared caches.
-//! - A conversion without a click ID adds one insertion to a page. The answer is kept from shared caches,
-//!   its length is open, and what spoke of the old bytes goes.
+//! - A conversion without a click ID adds one insertion to a page. The answer is kept from caches,
+//!   its length is open, what spoke of the old bytes goes, and browsers ask again before they show it again.
 //! - The site is told who asks, and by whom.
 //! - It is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
 //!   have to go into it.
@@ -47,16 +47,16 @@ impl Mode {
         match self {
             Self::Landing if is_visit && direct.status != 304 && has_query(case) => {
                 wanted.headers.push(("set-cookie".into(), cookie_line(got, is_tls)));
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &SHARED, "private");
             }
             Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
                 // It says what GET would, and GET might get pixels.
                 forget_bytes(&mut wanted);
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
             }
             Self::Converting if is_visit && converts(case) && is_page(case, direct) && !is_empty => {
                 forget_bytes(&mut wanted);
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
                 if case.page != Page::Plain {
                     wanted.body = decoded(direct);
                 }
@@ -198,15 +198,15 @@ pub(super) fn decoded(seen: &Seen) -> Vec<u8> {
     plain
 }
 
-fn keep_from_caches(wanted: &mut Seen) {
+fn keep_from_caches(wanted: &mut Seen, against: &[&str], restriction: &str) {
     let mut kept: Vec<String> = Vec::new();
     for line in wanted.all("cache-control") {
         kept.extend(directives(line).into_iter().filter(|directive| {
             let name = directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-            !["public", "private", "s-maxage", "proxy-revalidate"].contains(&name.as_str())
+            !against.contains(&name.as_str())
         }));
     }
-    kept.push("private".into());
+    kept.push(restriction.into());
     let ours = ["cache-control", "surrogate-control", "cdn-cache-control"];
     wanted.headers.retain(|(name, _)| !ours.contains(&name.as_str()));
     wanted.headers.push(("cache-control".into(), kept.join(", ")));
@@ -249,6 +249,12 @@ pub(super) fn insertion() -> Vec<u8> {
     };
     HOSTS.map(pixel).concat().into_bytes()
 }
+
+/// Directives for shared caches.
+const SHARED: [&str; 4] = ["public", "private", "s-maxage", "proxy-revalidate"];
+
+/// Directives that let a browser show a stored page, whose pixels would count a second time.
+const BROWSERS: [&str; 5] = ["max-age", "no-cache", "immutable", "stale-while-revalidate", "stale-if-error"];
 
 /// What speaks of the bytes that the site sent.
 const VALIDATORS: [&str; 8] = [
