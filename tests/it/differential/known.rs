@@ -63,7 +63,7 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
         aspect: "*",
         reason: "Pingora refuses a target that is not UTF-8; browsers percent-encode it",
         applies: |occasion| occasion.case.name == "raw Latin-1 in a path",
-        // TO BE REPAIRED: nothing (0), as long as the write buffer is lost (see the last entry).
+        // TO BE REPAIRED: nothing at all (0), because the refusal is lost in the write buffer.
         instead: |got| [400, 0].contains(&got.status),
     },
     Known {
@@ -72,7 +72,7 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
         applies: |occasion| {
             ["a raw quote in a query", "raw angle brackets in a query"].contains(&occasion.case.name.as_str())
         },
-        // TO BE REPAIRED: nothing (0), as long as the write buffer is lost (see the last entry).
+        // TO BE REPAIRED: nothing at all (0), because the refusal is lost in the write buffer.
         instead: |got| [400, 0].contains(&got.status),
     },
     Known {
@@ -80,12 +80,6 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
         reason: "TO BE REPAIRED: Via names the protocol spoken with the site, not the visitor's",
         applies: |occasion| occasion.visitor.version != occasion.origin.version || occasion.case.ask.is_http10,
         instead: |_| true,
-    },
-    Known {
-        aspect: NO_ANSWER,
-        reason: "TO BE REPAIRED: what waits in the write buffer is lost when an answer breaks off",
-        applies: |occasion| !occasion.visitor.is_http2() && occasion.direct.ended == Ended::CutOff,
-        instead: |got| got.status == 0,
     },
 ];
 
