@@ -22,8 +22,6 @@ pub(super) struct Occasion<'a> {
     pub(super) case: &'a Case,
     pub(super) visitor: Transport,
     pub(super) origin: Transport,
-    /// What the site answered without the proxy.
-    pub(super) direct: &'a Seen,
 }
 
 impl Known {

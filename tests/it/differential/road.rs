@@ -110,13 +110,13 @@ impl Findings {
         proxied: &Exchange,
     ) {
         let place = format!("{:?} of {visitor} from {origin}", case.name);
-        let Ok(wanted) = &direct.seen else {
+        let Ok(_) = &direct.seen else {
             self.unknown.push(format!("{place}: even without the proxy: {:?}", direct.seen));
             return;
         };
         let nothing = Seen::nothing();
         let got = proxied.seen.as_ref().unwrap_or(&nothing);
-        let occasion = Occasion { case, visitor, origin, direct: wanted };
+        let occasion = Occasion { case, visitor, origin };
         for difference in differences(case, mode, Some([visitor, origin]), direct, proxied) {
             match Known::find(&difference, &occasion, got) {
                 Some(index) => *self.known.entry(index).or_default() += 1,
