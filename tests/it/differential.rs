@@ -1,6 +1,6 @@
 //! The proxy beside no proxy: every answer must be the same, byte for byte.
 //!
-//! A site gives some three hundred awkward answers ([`cases`]). Each is fetched directly and through the proxy, by
+//! A site has some five hundred awkward exchanges ([`cases`]). Each is made directly and through the proxy, by
 //! visitors and from sites that speak HTTP/1.1 or HTTP/2, with TLS or without ([`road`]), and compared
 //! ([`comparison`]): what the visitor saw, and what the site was asked. The same again when every address
 //! carries a click ID and when every page is a thank-you page ([`expected`]). What can't be the same is

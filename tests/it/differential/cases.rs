@@ -50,13 +50,13 @@ impl Case {
         Self { page: Page::Plain, ..self }
     }
 
-    fn as_page(self, page: Page) -> Self {
+    fn with_page(self, page: Page) -> Self {
         Self { page, ..self }
     }
 
     /// One of the pages that somebody has really written.
     pub(super) fn real(name: &str, reply: Reply, page: Page) -> Self {
-        Self::new(name, Ask::new("GET", "/thank-you"), reply).as_page(page)
+        Self::new(name, Ask::new("GET", "/thank-you"), reply).with_page(page)
     }
 
     /// HTTP/2 can't say what is asked.

@@ -1,8 +1,8 @@
 //! What tracking may change, written down a second time: by the promise, not by the code.
 //!
 //! - A click ID in the address adds one cookie. An answer with it is kept from shared caches.
-//! - A conversion without a click ID adds one insertion to a page. The answer is kept from shared caches,
-//!   its length is open, and what spoke of the old bytes goes.
+//! - A conversion without a click ID adds one insertion to a page. The answer is kept from caches,
+//!   its length is open, what spoke of the old bytes goes, and browsers ask again before they show it again.
 //! - The site is told who asks, and by whom.
 //! - It is not asked conditionally when a click ID came, and for a whole, plain page when pixels may
 //!   have to go into it.
@@ -38,22 +38,25 @@ impl Mode {
     }
 
     /// What the visitor must see where this is what the site answers.
-    pub(super) fn answer(self, case: &Case, direct: &Seen, got: &Seen, is_tls: bool) -> Seen {
+    pub(super) fn answer(self, case: &Case, direct: &Seen, got: &Seen, told: Option<[Transport; 2]>) -> Seen {
         let mut wanted = direct.clone();
         let is_visit = is_visit(case);
+        let is_tls = told.is_some_and(|[visitor, _]| visitor.tls);
+        // HTTP/2 says with the head that nothing follows.
+        let is_empty = direct.body.is_empty() && told.is_some_and(|[_, site]| site.is_http2());
         match self {
             Self::Landing if is_visit && direct.status != 304 && has_query(case) => {
                 wanted.headers.push(("set-cookie".into(), cookie_line(got, is_tls)));
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &SHARED, "private");
             }
             Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
                 // It says what GET would, and GET might get pixels.
                 forget_bytes(&mut wanted);
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
             }
-            Self::Converting if is_visit && converts(case) && is_page(case, direct) => {
+            Self::Converting if is_visit && converts(case) && is_page(case, direct) && !is_empty => {
                 forget_bytes(&mut wanted);
-                keep_from_caches(&mut wanted);
+                keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
                 if case.page != Page::Plain {
                     wanted.body = decoded(direct);
                 }
@@ -70,22 +73,34 @@ impl Mode {
 
     /// What the site must be asked where this is what the visitor sends.
     ///
-    /// `told` is what the proxy tells the site about its visitor's connection; a mere relay tells nothing.
-    pub(super) fn request(self, case: &Case, direct: &Heard, got: &Heard, told: Option<Transport>) -> Heard {
+    /// `told` are the two transports of a proxy, about which it tells the site; a mere relay tells nothing.
+    pub(super) fn request(self, case: &Case, direct: &Heard, got: &Heard, told: Option<[Transport; 2]>) -> Heard {
         let mut wanted = direct.clone();
         let left_out: &[&str] = match self {
             Self::Landing if has_query(case) => &["if-none-match", "if-modified-since"],
-            Self::Converting if converts(case) => {
+            Self::Converting if converts(case) && is_for_a_page(case) => {
                 &["if-none-match", "if-modified-since", "range", "if-range", "accept-encoding"]
             }
             Self::Passing | Self::Landing | Self::Converting => &[],
         };
         wanted.headers.retain(|(name, _)| !left_out.contains(&name.as_str()));
-        if let Some(visitor) = told {
+        if let Some([visitor, _]) = told {
             wanted.headers.extend(introduction(case, visitor, got));
+            if visitor.is_http2() {
+                join_cookies(&mut wanted.headers);
+            }
         }
         wanted
     }
+}
+
+/// HTTP/2 may send cookies in several fields, HTTP/1 may not, so that they may be joined (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut Fields) {
+    let crumbs: Vec<&str> =
+        headers.iter().filter(|(name, _)| name == "cookie").map(|(_, crumb)| crumb.as_str()).collect();
+    let joined = crumbs.join("; ");
+    headers.retain(|(name, _)| name != "cookie");
+    headers.extend((!joined.is_empty()).then(|| ("cookie".into(), joined)));
 }
 
 /// What the proxy says of its visitor, exactly (RFC 7239; RFC 9110 section 7.6.3).
@@ -96,7 +111,7 @@ fn introduction(case: &Case, visitor: Transport, got: &Heard) -> Fields {
         (false, true) => "1.0",
         (false, false) => "1.1",
     };
-    let via = got.headers.iter().filter(|(name, _)| name == "via").map(|(_, value)| value.as_str()).last();
+    let via = got.headers.iter().filter(|(name, _)| name == "via").map(|(_, value)| value.as_str()).next_back();
     let is_ours = |via: &&str| {
         let name = via.strip_prefix(version).and_then(|via| via.strip_prefix(" throughline-"));
         name.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -114,13 +129,16 @@ fn introduction(case: &Case, visitor: Transport, got: &Heard) -> Fields {
 
 /// Whether somebody looks at the answer as a page.
 fn is_visit(case: &Case) -> bool {
+    case.ask.method != "HEAD" && is_for_a_page(case)
+}
+
+/// Whether it is asked for as one.
+fn is_for_a_page(case: &Case) -> bool {
     let header = |wanted: &str| {
         let found = case.ask.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         found.map(|(_, value)| value.as_str())
     };
-    case.ask.method != "HEAD"
-        && matches!(header("sec-fetch-dest"), None | Some("document"))
-        && header("sec-purpose").is_none()
+    matches!(header("sec-fetch-dest"), None | Some("document")) && header("sec-purpose").is_none()
 }
 
 fn has_query(case: &Case) -> bool {
@@ -162,7 +180,7 @@ fn forget_bytes(wanted: &mut Seen) {
     let is_encoded = wanted.all("content-encoding").iter().any(|coding| *coding != "identity");
     wanted
         .headers
-        .retain(|(name, _)| !VALIDATORS.contains(&name.as_str()) && !(is_encoded && name == "content-encoding"));
+        .retain(|(name, _)| !(VALIDATORS.contains(&name.as_str()) || is_encoded && name == "content-encoding"));
 }
 
 /// The bytes that a browser would read, as far as they can be read.
@@ -180,15 +198,15 @@ pub(super) fn decoded(seen: &Seen) -> Vec<u8> {
     plain
 }
 
-fn keep_from_caches(wanted: &mut Seen) {
+fn keep_from_caches(wanted: &mut Seen, against: &[&str], restriction: &str) {
     let mut kept: Vec<String> = Vec::new();
     for line in wanted.all("cache-control") {
         kept.extend(directives(line).into_iter().filter(|directive| {
             let name = directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-            !["public", "private", "s-maxage", "proxy-revalidate"].contains(&name.as_str())
+            !against.contains(&name.as_str())
         }));
     }
-    kept.push("private".into());
+    kept.push(restriction.into());
     let ours = ["cache-control", "surrogate-control", "cdn-cache-control"];
     wanted.headers.retain(|(name, _)| !ours.contains(&name.as_str()));
     wanted.headers.push(("cache-control".into(), kept.join(", ")));
@@ -231,6 +249,12 @@ pub(super) fn insertion() -> Vec<u8> {
     };
     HOSTS.map(pixel).concat().into_bytes()
 }
+
+/// Directives for shared caches.
+const SHARED: [&str; 4] = ["public", "private", "s-maxage", "proxy-revalidate"];
+
+/// Directives that let a browser show a stored page, whose pixels would count a second time.
+const BROWSERS: [&str; 5] = ["max-age", "no-cache", "immutable", "stale-while-revalidate", "stale-if-error"];
 
 /// What speaks of the bytes that the site sent.
 const VALIDATORS: [&str; 8] = [

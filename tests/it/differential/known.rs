@@ -22,8 +22,6 @@ pub(super) struct Occasion<'a> {
     pub(super) case: &'a Case,
     pub(super) visitor: Transport,
     pub(super) origin: Transport,
-    /// What the site answered without the proxy.
-    pub(super) direct: &'a Seen,
 }
 
 impl Known {
@@ -43,8 +41,8 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
     },
     Known {
         aspect: "trailers",
-        reason: "Pingora reads the trailers of an HTTP/1 site and drops them",
-        applies: |occasion| !occasion.origin.is_http2(),
+        reason: "Pingora passes trailers on only from HTTP/2 to HTTP/2",
+        applies: |occasion| !(occasion.origin.is_http2() && occasion.visitor.is_http2()),
         instead: |got| got.trailers.is_empty() && got.ended == Ended::Complete,
     },
     Known {
@@ -55,15 +53,16 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
     },
     Known {
         aspect: "informational",
-        reason: "Pingora sends no 1xx answers over HTTP/2",
-        applies: |occasion| occasion.visitor.is_http2(),
+        reason: "Pingora neither sends nor takes 1xx answers over HTTP/2",
+        applies: |occasion| occasion.visitor.is_http2() || occasion.origin.is_http2(),
         instead: |got| got.informational.is_empty(),
     },
     Known {
         aspect: "*",
         reason: "Pingora refuses a target that is not UTF-8; browsers percent-encode it",
         applies: |occasion| occasion.case.name == "raw Latin-1 in a path",
-        instead: |got| got.status == 400,
+        // TO BE REPAIRED: nothing at all (0), because the refusal is lost in the write buffer.
+        instead: |got| [400, 0].contains(&got.status),
     },
     Known {
         aspect: "*",
@@ -71,19 +70,14 @@ pub(super) const KNOWN_DIFFERENCES: &[Known] = &[
         applies: |occasion| {
             ["a raw quote in a query", "raw angle brackets in a query"].contains(&occasion.case.name.as_str())
         },
-        instead: |got| got.status == 400,
+        // TO BE REPAIRED: nothing at all (0), because the refusal is lost in the write buffer.
+        instead: |got| [400, 0].contains(&got.status),
     },
     Known {
         aspect: "asked: header via",
         reason: "TO BE REPAIRED: Via names the protocol spoken with the site, not the visitor's",
-        applies: |occasion| occasion.visitor.is_http2() || occasion.case.ask.is_http10,
+        applies: |occasion| occasion.visitor.version != occasion.origin.version || occasion.case.ask.is_http10,
         instead: |_| true,
-    },
-    Known {
-        aspect: NO_ANSWER,
-        reason: "TO BE REPAIRED: what waits in the write buffer is lost when an answer breaks off",
-        applies: |occasion| !occasion.visitor.is_http2() && occasion.direct.ended == Ended::CutOff,
-        instead: |got| got.status == 0,
     },
 ];
 

@@ -3,7 +3,7 @@
 //! They pass unchanged in every coding, and as thank-you pages they get their pixels where a browser shows
 //! them. Which pages, from where and under which licence: `tests/data/pages/real/manifest.json`.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -91,7 +91,10 @@ fn the_pages_are_the_ones_of_their_packages() {
     let (mut total, mut names) =
         (0, BTreeSet::from(["manifest.json".to_owned(), "LICENCES.txt".into(), ".gitattributes".into()]));
     for page in &pages {
-        let digest: String = Sha256::digest(&page.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digest = String::new();
+        for byte in Sha256::digest(&page.bytes) {
+            write!(digest, "{byte:02x}").unwrap();
+        }
         assert_eq!(digest, page.sha256, "{} was changed", page.file);
         let mut plain = Vec::new();
         let mut decoder = brotli_decompressor::Decompressor::new(&page.br[..], 4096);

@@ -171,7 +171,7 @@ fn a_proxy_that_does_less_or_more_than_it_may_is_found() {
         replace(
             head,
             "Content-Length: 91\r\n",
-            "Cache-Control: private\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
+            "Cache-Control: private, no-cache\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
         );
         let at = body.len() - "</body></html>\n".len();
         body.splice(at..at, insertion());
@@ -180,7 +180,7 @@ fn a_proxy_that_does_less_or_more_than_it_may_is_found() {
         replace(
             head,
             "Content-Length: 91\r\n",
-            "Cache-Control: private\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
+            "Cache-Control: private, no-cache\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
         );
         body.splice(10..10, insertion());
         body.extend(insertion());
@@ -189,7 +189,7 @@ fn a_proxy_that_does_less_or_more_than_it_may_is_found() {
         replace(
             head,
             "Content-Length: 91\r\n",
-            "Cache-Control: private\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
+            "Cache-Control: private, no-cache\r\nSurrogate-Control: no-store\r\nCDN-Cache-Control: no-store\r\nConnection: close\r\n",
         );
         body.extend(insertion());
         body[3] = b'x';

@@ -74,14 +74,14 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     notes: &Notes,
 ) -> Result<(), h2::Error> {
-    let (head, body) = request.into_parts();
+    let (asked, body) = request.into_parts();
     let (body, _trailers, _ended) = receive(body).await;
-    let mut headers = fields(&head.headers);
-    if let Some(authority) = head.uri.authority() {
+    let mut headers = fields(&asked.headers);
+    if let Some(authority) = asked.uri.authority() {
         headers.insert(0, ("host".into(), authority.to_string()));
     }
-    let target = head.uri.path_and_query().map(|target| latin1(target.as_str().as_bytes())).unwrap_or_default();
-    let heard = Heard { method: head.method.to_string(), target, headers, body };
+    let target = asked.uri.path_and_query().map(|target| latin1(target.as_str().as_bytes())).unwrap_or_default();
+    let heard = Heard { method: asked.method.to_string(), target, headers, body };
     let reply = notes.hear(heard.clone());
     for (status, headers) in &reply.informational {
         respond.send_informational(response(*status, headers))?;
@@ -117,8 +117,7 @@ async fn answer(
 
 fn piece_size(reply: &Reply) -> usize {
     match (reply.framing, reply.pause_every) {
-        (Framing::Chunked(size, _), _) => size,
-        (_, Some(size)) => size,
+        (Framing::Chunked(size, _), _) | (_, Some(size)) => size,
         (_, None) => 16 * 1024,
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies: how long, how framed, how encoded, in which language, and how they end.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{fmt::Write as _, io::Write as _, sync::LazyLock};
 
 use flate2::{
     Compression,
@@ -22,8 +22,8 @@ fn framings() -> Vec<Case> {
         Case::get("a body of white space", Reply::html(" \r\n\t")).page(),
         Case::get("chunks of 1 byte", Reply::html(PAGE).chunked(1)).page(),
         Case::get("chunks of 7 bytes", Reply::html(&long[..5000]).chunked(7)).page(),
-        Case::get("chunks of 64 KiB", Reply::html(&long).chunked(64 * 1024)).page(),
-        Case::get("chunks of 200 KiB", Reply::html(&long).chunked(200 * 1024)).page(),
+        Case::get("chunks of 64 KiB", Reply::html(long).chunked(64 * 1024)).page(),
+        Case::get("chunks of 200 KiB", Reply::html(long).chunked(200 * 1024)).page(),
         Case::get("chunks with extensions", Reply::html(PAGE).framing(Framing::Chunked(9, ";a=1;b=\"x;y\";c")))
             .page()
             .only_http1_origin(),
@@ -32,7 +32,7 @@ fn framings() -> Vec<Case> {
             .only_http1_origin(),
         Case::get("ended by closing", Reply::html(PAGE).framing(Framing::UntilClose)).page(),
         Case::get("ended by closing, and empty", Reply::html("").framing(Framing::UntilClose)).page(),
-        Case::get("ended by closing, and long", Reply::html(&long).framing(Framing::UntilClose)).page(),
+        Case::get("ended by closing, and long", Reply::html(long).framing(Framing::UntilClose)).page(),
         Case::get("a slow page", Reply::html(PAGE).pausing_every(30)).page(),
         Case::get("a slow page in chunks", Reply::html(PAGE).chunked(30).pausing_every(30)).page(),
         Case::get("a slow binary", Reply::typed("application/octet-stream", [0; 90]).pausing_every(30)),
@@ -58,19 +58,19 @@ fn codings() -> Vec<Case> {
     let plain = long_page();
     let plain = plain.as_bytes();
     vec![
-        Case::get("a page in gzip", encoded("gzip", gzip(plain)).header("ETag", "\"g\"")).as_page(Page::Encoded),
-        Case::get("a page in x-gzip", encoded("x-gzip", gzip(plain))).as_page(Page::Encoded),
-        Case::get("a page in GZIP", encoded("GZIP", gzip(plain))).as_page(Page::Encoded),
-        Case::get("a page in gzip and chunks", encoded("gzip", gzip(plain)).chunked(10)).as_page(Page::Encoded),
+        Case::get("a page in gzip", encoded("gzip", gzip(plain)).header("ETag", "\"g\"")).with_page(Page::Encoded),
+        Case::get("a page in x-gzip", encoded("x-gzip", gzip(plain))).with_page(Page::Encoded),
+        Case::get("a page in GZIP", encoded("GZIP", gzip(plain))).with_page(Page::Encoded),
+        Case::get("a page in gzip and chunks", encoded("gzip", gzip(plain)).chunked(10)).with_page(Page::Encoded),
         Case::get("a page in gzip, twice", encoded("gzip, gzip", gzip(&gzip(plain)))),
         Case::get("a page in zlib", encoded("deflate", zlib(plain))),
         Case::get("a page in raw deflate", encoded("deflate", deflate(plain))),
-        Case::get("a page in zstd", encoded("zstd", zstd::encode_all(plain, 3).unwrap())).as_page(Page::Encoded),
-        Case::get("a page in br", encoded("br", PAGE_IN_BR.to_vec())).as_page(Page::Encoded),
+        Case::get("a page in zstd", encoded("zstd", zstd::encode_all(plain, 3).unwrap())).with_page(Page::Encoded),
+        Case::get("a page in br", encoded("br", PAGE_IN_BR.to_vec())).with_page(Page::Encoded),
         Case::get("a page in an unknown coding", encoded("x-secret", noise(999))),
         Case::get("no gzip at all, though it says so", encoded("gzip", b"</body>, but no gzip".to_vec()))
-            .as_page(Page::Damaged),
-        Case::get("gzip cut short", encoded("gzip", gzip(plain)[..200].to_vec())).as_page(Page::Damaged),
+            .with_page(Page::Damaged),
+        Case::get("gzip cut short", encoded("gzip", gzip(plain)[..200].to_vec())).with_page(Page::Damaged),
         Case::get("Content-Encoding: identity", encoded("identity", plain.to_vec())).page(),
         Case::get("a script in gzip", Reply::typed("text/javascript", gzip(plain)).header("Content-Encoding", "gzip")),
         Case::get("a tar.gz", Reply::typed("application/gzip", gzip(plain))),
@@ -86,7 +86,7 @@ fn charsets() -> Vec<Case> {
         Case::get("UTF-16LE", Reply::typed("text/html; charset=utf-16le", &utf16)),
         Case::get("UTF-16 with its mark", Reply::typed("text/html; charset=UTF-16", with_mark(b"\xff\xfe", &utf16))),
         Case::get("UTF-16 that only its mark gives away", Reply::typed("text/html", with_mark(b"\xff\xfe", &utf16)))
-            .as_page(Page::Inert),
+            .with_page(Page::Inert),
         Case::get("Shift_JIS", Reply::typed("text/html; charset=Shift_JIS", body(b"\x82\xa0\x83\x5c\x81\x7c"))).page(),
         Case::get("ISO-2022-JP", Reply::typed("text/html; charset=iso-2022-jp", body(b"\x1b$B$\"\x1b(B"))),
         Case::get("EUC-KR", Reply::typed("text/html; charset=euc-kr", body(b"\xb0\xa1\xb3\xaa"))).page(),
@@ -135,10 +135,11 @@ fn types() -> Vec<Case> {
     let mut cases: Vec<Case> = pages.iter().map(|(name, body)| Case::get(name, Reply::html(body)).page()).collect();
     cases.extend(others.iter().map(|(name, kind, body)| Case::get(name, Reply::typed(kind, body))));
     cases.extend([
-        Case::get("a frameset", Reply::html(frames)).as_page(Page::Inert),
-        Case::get("AMP", Reply::html(amp)).as_page(Page::Inert),
+        Case::get("a frameset", Reply::html(frames)).with_page(Page::Inert),
+        Case::get("AMP", Reply::html(amp)).with_page(Page::Inert),
         Case::get("XHTML", Reply::typed("application/xhtml+xml", PAGE)).page(),
-        Case::get("XHTML without the end of a body", Reply::typed("application/xhtml+xml", xhtml)).as_page(Page::Inert),
+        Case::get("XHTML without the end of a body", Reply::typed("application/xhtml+xml", xhtml))
+            .with_page(Page::Inert),
         Case::get("no type at all", Reply::new(200).body(PAGE)),
         Case::get("a download", Reply::html(PAGE).header("Content-Disposition", "attachment; filename=\"a.html\"")),
         Case::get(
@@ -158,11 +159,11 @@ fn types() -> Vec<Case> {
 fn endings() -> Vec<Case> {
     let page = long_page();
     let pages = [
-        ("a page cut off", Reply::html(&page).cut_after(100_000)),
-        ("a page in chunks cut off", Reply::html(&page).chunked(3000).cut_after(90_000)),
+        ("a page cut off", Reply::html(page).cut_after(100_000)),
+        ("a page in chunks cut off", Reply::html(page).chunked(3000).cut_after(90_000)),
         (
             "a page cut off where only closing would end it",
-            Reply::html(&page).framing(Framing::UntilClose).cut_after(50_000),
+            Reply::html(page).framing(Framing::UntilClose).cut_after(50_000),
         ),
         ("a short page cut off", Reply::html(PAGE).cut_after(50)),
         ("a page cut off before its last byte", Reply::html(PAGE).cut_after(PAGE.len() - 1)),
@@ -175,13 +176,18 @@ fn endings() -> Vec<Case> {
     pages.chain(others.into_iter().map(|(name, reply)| Case::get(name, reply))).collect()
 }
 
-fn long_page() -> String {
+/// A page of 240 KB.
+fn long_page() -> &'static str {
+    &LONG_PAGE
+}
+
+static LONG_PAGE: LazyLock<String> = LazyLock::new(|| {
     let mut page = String::from("<!doctype html><html><body>\n");
     for row in 0..5000 {
         writeln!(page, "<p id=row{row}>A line of a page, &euro; {row}</p>").unwrap();
     }
     page + "</body>\n</html>\n"
-}
+});
 
 /// Bytes of every value that no coder can shorten (xorshift); they repeat after a prime number of bytes, so that
 /// none can be lost or doubled unseen.

@@ -172,7 +172,7 @@ pub(super) fn serve(
 fn converse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, notes: &Notes) -> io::Result<()> {
     prepare(&stream)?;
     // Pools keep connections longer than anything else is waited for.
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let raw = stream.try_clone()?;
     let after = match tls {
         None => answer(&mut BufReader::new(stream), notes)?,

@@ -142,20 +142,20 @@ impl Reply {
     /// Plays it in HTTP/1.
     pub(super) fn play(&self, heard: &Heard, to: &mut dyn Write) -> io::Result<After> {
         for (status, headers) in &self.informational {
-            let mut head = format!("HTTP/1.1 {status} Wait\r\n");
-            headers.iter().for_each(|(name, value)| push_header(&mut head, name, value));
-            to.write_all(&wire(&(head + "\r\n")))?;
+            let mut lines = format!("HTTP/1.1 {status} Wait\r\n");
+            headers.iter().for_each(|(name, value)| push_header(&mut lines, name, value));
+            to.write_all(&wire(&(lines + "\r\n")))?;
             to.flush()?;
         }
-        let mut head = format!("{} {}{}\r\n", self.version, self.status, self.reason);
-        self.headers.iter().for_each(|(name, value)| push_header(&mut head, name, value));
+        let mut lines = format!("{} {}{}\r\n", self.version, self.status, self.reason);
+        self.headers.iter().for_each(|(name, value)| push_header(&mut lines, name, value));
         match self.framing {
-            Framing::Length => push_header(&mut head, "Content-Length", &self.length(heard).to_string()),
-            Framing::Chunked(..) => push_header(&mut head, "Transfer-Encoding", "chunked"),
-            Framing::UntilClose => push_header(&mut head, "Connection", "close"),
+            Framing::Length => push_header(&mut lines, "Content-Length", &self.length(heard).to_string()),
+            Framing::Chunked(..) => push_header(&mut lines, "Transfer-Encoding", "chunked"),
+            Framing::UntilClose => push_header(&mut lines, "Connection", "close"),
             Framing::Unsaid => {}
         }
-        to.write_all(&wire(&(head + "\r\n")))?;
+        to.write_all(&wire(&(lines + "\r\n")))?;
         let body = self.sent_body(heard);
         if self.has_body(&heard.method) {
             match self.framing {
