@@ -2,6 +2,8 @@
 //!
 //! They are plain and say nothing about who gives them or about tracking.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{Result, http::ResponseHeader};
@@ -72,8 +74,21 @@ impl Answer {
         let downstream = session.as_downstream_mut();
         downstream.write_response_header(Box::new(head)).await?;
         if is_head || self.body.is_empty() {
-            return downstream.finish_body().await;
+            downstream.finish_body().await?;
+        } else {
+            downstream.write_response_body(self.body, true).await?;
         }
-        downstream.write_response_body(self.body, true).await
+        if downstream.as_http1().is_some() && !downstream.is_body_done() {
+            // What was not read when a connection is closed takes back what was just said (RFC 9112,
+            // section 9.6).
+            downstream.set_total_drain_timeout(Some(LINGER));
+            if let Err(error) = downstream.drain_request_body().await {
+                tracing::trace!(%error, "the rest of a request's body did not come");
+            }
+        }
+        Ok(())
     }
 }
+
+/// How long the rest of a request may still come after it was answered.
+const LINGER: Duration = Duration::from_secs(1);

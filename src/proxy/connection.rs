@@ -9,9 +9,13 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     task::Waker,
+    time::Duration,
 };
 
 use atomic_waker::AtomicWaker;
@@ -41,7 +45,7 @@ pub struct Connection {
     is_http2: bool,
     phase: AtomicU8,
     /// When the phase began.
-    since: AtomicU32,
+    since: AtomicU64,
     /// Bytes of the request's head so far.
     head: AtomicUsize,
     /// Requests whose bodies are still arriving.
@@ -49,19 +53,16 @@ pub struct Connection {
     /// Bytes that arrived since the uploads began.
     uploaded: AtomicU64,
     /// Milliseconds that we waited for them.
-    waited: AtomicU32,
+    waited: AtomicU64,
     /// Since when a read waits for the visitor; 0: it does not.
-    reading: AtomicU32,
+    reading: AtomicU64,
     /// Since when a write waits for the visitor; 0: it does not.
-    writing: AtomicU32,
+    writing: AtomicU64,
     over: AtomicU8,
     waker: AtomicWaker,
 }
 
-/// Where the conversation stands.
-///
-/// On HTTP/2, whose requests overlap, it is [`Phase::Serving`] from the first one on, and Pingora ends
-/// connections without any.
+/// Where the conversation stands. HTTP/2 is in `Head` until it has begun, then in `Serving` for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
@@ -73,6 +74,8 @@ enum Phase {
     Serving,
     /// Pingora has answered a head that it could not parse.
     Answered,
+    /// It was idle for too long, and what arrives now is no longer read.
+    Ended,
 }
 
 /// Why a connection's time is over.
@@ -95,7 +98,7 @@ impl Connection {
         clock: Arc<Clock>,
         limits: Limits,
     ) -> Self {
-        let since = AtomicU32::new(clock.now());
+        let since = AtomicU64::new(clock.now());
         Self {
             visitor,
             local,
@@ -106,14 +109,14 @@ impl Connection {
             clock,
             limits,
             is_http2,
-            phase: AtomicU8::new(Phase::Idle as u8),
+            phase: AtomicU8::new(if is_http2 { Phase::Head } else { Phase::Idle } as u8),
             since,
             head: AtomicUsize::new(0),
             uploads: AtomicUsize::new(0),
             uploaded: AtomicU64::new(0),
-            waited: AtomicU32::new(0),
-            reading: AtomicU32::new(0),
-            writing: AtomicU32::new(0),
+            waited: AtomicU64::new(0),
+            reading: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
             over: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -161,7 +164,19 @@ impl Connection {
     /// Whether a head was answered that never became a request: the parser refused it.
     #[must_use]
     pub fn was_answered_in_head(&self) -> bool {
-        self.phase.load(Relaxed) == Phase::Answered as u8
+        self.phase() == Phase::Answered as u8
+    }
+
+    /// Notes that Pingora answers, and says whether it does so without having read a request.
+    pub(super) fn answers_in_head(&self) -> bool {
+        let phase = self.phase();
+        if self.is_http2 || phase == Phase::Serving as u8 {
+            return false;
+        }
+        if phase != Phase::Answered as u8 {
+            self.enter(Phase::Answered);
+        }
+        true
     }
 
     /// Why its time is over, if it is.
@@ -179,7 +194,8 @@ impl Connection {
         self.over.store(reason as u8, Relaxed);
     }
 
-    /// Notes that a read waits for the visitor.
+    /// Notes that a read waits for the visitor; its time may be over by then, which is to be asked
+    /// afterwards: the watch does not wake it a second time.
     pub(super) fn waits_to_read(&self, waker: &Waker) {
         self.waker.register(waker);
         if self.reading.load(Relaxed) == 0 {
@@ -187,43 +203,52 @@ impl Connection {
         }
     }
 
-    /// Notes that bytes arrived.
-    pub(super) fn has_read(&self, bytes: usize) {
+    /// Notes that bytes arrived, and says whether they may be used.
+    pub(super) fn has_read(&self, bytes: usize) -> bool {
         let waiting = self.reading.load(Relaxed);
         if waiting != 0 {
             self.reading.store(0, Relaxed);
         }
-        if bytes == 0 {
-            return;
-        }
-        if self.is_http2 {
-            if self.uploads.load(Relaxed) != 0 {
-                self.count_upload(bytes, waiting);
-            }
-            return;
-        }
-        match self.phase.load(Relaxed) {
-            phase if phase == Phase::Idle as u8 => {
-                self.enter(Phase::Head);
-                self.head.store(bytes, Relaxed);
-            }
-            phase if phase == Phase::Head as u8 => {
-                // A read may bring the beginning of the body, too; the exact size is looked at when
-                // the head is complete.
-                let before = self.head.fetch_add(bytes, Relaxed);
-                if before > self.limits.max_header_bytes {
-                    self.refuse(Refusal::HeaderBytes);
-                }
-            }
+        match self.phase() {
+            phase if phase == Phase::Idle as u8 => bytes == 0 || self.begins(bytes),
+            phase if phase == Phase::Head as u8 => self.continues(bytes),
+            phase if phase == Phase::Ended as u8 => false,
             _ => {
                 if self.uploads.load(Relaxed) != 0 {
                     self.count_upload(bytes, waiting);
                 }
+                true
             }
         }
     }
 
-    /// Notes whether a write waits for the visitor.
+    /// Notes the first bytes of a head, unless the watch was faster: a request that is served must
+    /// not be on a connection that is being closed for having been idle.
+    fn begins(&self, bytes: usize) -> bool {
+        self.head.store(bytes, Relaxed);
+        self.since.store(self.clock.now(), Relaxed);
+        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
+        self.phase.compare_exchange(idle, head, Release, Relaxed).is_ok()
+    }
+
+    fn continues(&self, bytes: usize) -> bool {
+        let before = self.head.fetch_add(bytes, Relaxed);
+        if self.is_http2 {
+            if before + bytes >= HTTP2_PREFACE {
+                self.enter(Phase::Serving);
+            }
+            return true;
+        }
+        // A read may bring the beginning of the body, too; the exact size is looked at when the head
+        // is complete.
+        let is_too_large = before > self.limits.max_header_bytes;
+        if is_too_large {
+            self.refuse(Refusal::HeaderBytes);
+        }
+        !is_too_large
+    }
+
+    /// Notes that a write waits for the visitor; see [`Self::waits_to_read`].
     pub(super) fn waits_to_write(&self, waker: &Waker) {
         self.waker.register(waker);
         if self.writing.load(Relaxed) == 0 {
@@ -236,17 +261,19 @@ impl Connection {
         if self.writing.load(Relaxed) != 0 {
             self.writing.store(0, Relaxed);
         }
-        if self.phase.load(Relaxed) == Phase::Head as u8 {
-            self.enter(Phase::Answered);
-        }
+    }
+
+    fn phase(&self) -> u8 {
+        self.phase.load(Acquire)
     }
 
     fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Relaxed);
+        // In this order: the watch must not measure a phase from the beginning of the one before.
         self.since.store(self.clock.now(), Relaxed);
+        self.phase.store(phase as u8, Release);
     }
 
-    fn count_upload(&self, bytes: usize, waiting_since: u32) {
+    fn count_upload(&self, bytes: usize, waiting_since: u64) {
         self.uploaded.fetch_add(bytes as u64, Relaxed);
         if waiting_since != 0 {
             self.waited.fetch_add(self.clock.now().saturating_sub(waiting_since), Relaxed);
@@ -254,41 +281,48 @@ impl Connection {
     }
 
     /// Ends the connection if its time is over; asked by the watch.
-    pub(super) fn look(&self, now: u32) {
+    pub(super) fn look(&self, now: u64) {
         if self.over.load(Relaxed) != 0 {
             return;
         }
         let reason = match self.overdue(now) {
             None => return,
-            Some(Over::Idle) => IDLE,
+            Some(Over::Idle) => {
+                let (idle, ended) = (Phase::Idle as u8, Phase::Ended as u8);
+                if self.phase.compare_exchange(idle, ended, Relaxed, Relaxed).is_err() {
+                    // A request has just begun.
+                    return;
+                }
+                IDLE
+            }
             Some(Over::Refused(reason)) => reason as u8,
         };
         self.over.store(reason, Relaxed);
         self.waker.wake();
     }
 
-    fn overdue(&self, now: u32) -> Option<Over> {
-        let elapsed = |since: &AtomicU32| u128::from(now.saturating_sub(since.load(Relaxed)));
-        let is_waiting = |since: &AtomicU32| since.load(Relaxed) != 0;
-        if is_waiting(&self.writing) && elapsed(&self.writing) >= WRITE_STALL_MS {
+    fn overdue(&self, now: u64) -> Option<Over> {
+        let waited =
+            |since: &AtomicU64| Some(since.load(Relaxed)).filter(|since| *since != 0).map(|it| now - it.min(now));
+        let is_longer = |time: u64, limit: Duration| u128::from(time) >= limit.as_millis();
+        if waited(&self.writing).is_some_and(|time| time >= WRITE_STALL_MS) {
             return Some(Over::Refused(Refusal::WriteStall));
         }
-        match self.phase.load(Relaxed) {
-            phase if phase == Phase::Idle as u8 => {
-                let is_late = elapsed(&self.since) >= self.limits.keep_alive_timeout.as_millis();
-                return is_late.then_some(Over::Idle);
-            }
-            phase if phase == Phase::Head as u8 => {
-                let is_late = elapsed(&self.since) >= self.limits.header_timeout.as_millis();
-                return is_late.then_some(Over::Refused(Refusal::HeaderTimeout));
-            }
-            _ => {}
+        let phase = self.phase();
+        let elapsed = waited(&self.since).unwrap_or_default();
+        if phase == Phase::Idle as u8 {
+            return is_longer(elapsed, self.limits.keep_alive_timeout).then_some(Over::Idle);
         }
-        if self.uploads.load(Relaxed) != 0 && is_waiting(&self.reading) && self.limits.min_body_rate > 0 {
-            let waited = u128::from(self.waited.load(Relaxed)) + elapsed(&self.reading);
-            let allowed =
-                BODY_GRACE_MS + u128::from(self.uploaded.load(Relaxed)) * 1000 / u128::from(self.limits.min_body_rate);
-            return (waited >= allowed).then_some(Over::Refused(Refusal::BodyRate));
+        if phase == Phase::Head as u8 {
+            return is_longer(elapsed, self.limits.header_timeout).then_some(Over::Refused(Refusal::HeaderTimeout));
+        }
+        if self.uploads.load(Relaxed) != 0
+            && self.limits.min_body_rate > 0
+            && let Some(waiting) = waited(&self.reading)
+        {
+            let allowed = BODY_GRACE_MS + self.uploaded.load(Relaxed).saturating_mul(1000) / self.limits.min_body_rate;
+            let is_late = self.waited.load(Relaxed) + waiting >= allowed;
+            return is_late.then_some(Over::Refused(Refusal::BodyRate));
         }
         None
     }
@@ -297,9 +331,11 @@ impl Connection {
 /// Beside the numbers of [`Refusal`].
 const IDLE: u8 = u8::MAX;
 /// How long a visitor may take nothing of what we send; nginx's `send_timeout` has the same default.
-const WRITE_STALL_MS: u128 = 60_000;
+pub(super) const WRITE_STALL_MS: u64 = 60_000;
 /// How long the body of a request may take before its rate is looked at.
-const BODY_GRACE_MS: u128 = 10_000;
+const BODY_GRACE_MS: u64 = 10_000;
+/// Bytes that HTTP/2 begins with (RFC 9113, section 3.4).
+const HTTP2_PREFACE: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -307,12 +343,16 @@ mod tests {
     use crate::proxy::listener::Facts;
 
     fn connection(limits: Limits) -> (Arc<Clock>, Connection) {
+        over(limits, false)
+    }
+
+    fn over(limits: Limits, is_http2: bool) -> (Arc<Clock>, Connection) {
         let clock = Arc::new(Clock::default());
         let address = SocketAddr::from(([192, 0, 2, 1], 1));
         let limits = Limits { min_body_rate: 500, ..limits };
         let connection = Connection::new(
             (address, address),
-            (false, false),
+            (false, is_http2),
             false,
             Arc::new(Facts::default()),
             Arc::clone(&clock),
@@ -321,7 +361,7 @@ mod tests {
         (clock, connection)
     }
 
-    fn after(clock: &Clock, connection: &Connection, milliseconds: u32) -> Option<Over> {
+    fn after(clock: &Clock, connection: &Connection, milliseconds: u64) -> Option<Over> {
         clock.set(clock.now() + milliseconds);
         connection.look(clock.now());
         connection.over()
@@ -332,6 +372,47 @@ mod tests {
         let (clock, connection) = connection(Limits::default());
         assert_eq!(after(&clock, &connection, 59_000), None);
         assert_eq!(after(&clock, &connection, 1000), Some(Over::Idle));
+    }
+
+    #[test]
+    fn what_arrives_after_the_end_is_not_read() {
+        let (clock, connection) = connection(Limits::default());
+        assert_eq!(after(&clock, &connection, 60_000), Some(Over::Idle));
+        assert!(!connection.has_read(100), "nobody will answer this request");
+    }
+
+    #[test]
+    fn an_idle_time_does_not_begin_with_the_request_before() {
+        let (clock, connection) = connection(Limits::default());
+        assert!(connection.has_read(100));
+        connection.serving(false);
+        assert_eq!(after(&clock, &connection, 1_000_000), None, "a long download");
+        connection.idle();
+        assert_eq!(after(&clock, &connection, 59_000), None);
+        assert!(connection.has_read(100), "just in time");
+        assert_eq!(after(&clock, &connection, 9000), None);
+    }
+
+    #[test]
+    fn http2_must_begin_in_time_and_may_be_silent_then() {
+        let (clock, connection) = over(Limits::default(), true);
+        connection.has_read(23);
+        assert_eq!(after(&clock, &connection, 9000), None);
+        connection.has_read(1);
+        assert_eq!(after(&clock, &connection, 1_000_000), None);
+        let (clock, connection) = over(Limits::default(), true);
+        connection.has_read(23);
+        assert_eq!(after(&clock, &connection, 10_000), Some(Over::Refused(Refusal::HeaderTimeout)));
+    }
+
+    #[test]
+    fn time_does_not_end_after_fifty_days() {
+        let (clock, connection) = connection(Limits::default());
+        connection.has_read(100);
+        connection.serving(false);
+        assert_eq!(after(&clock, &connection, 1 << 33), None);
+        connection.idle();
+        assert_eq!(after(&clock, &connection, 60_000), Some(Over::Idle));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pingora::{
@@ -15,6 +15,8 @@ use pingora::{
     protocols::{ALPN, Stream, http::ServerSession},
 };
 use pingora_proxy::HttpProxy;
+use prometheus::IntGauge;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -68,6 +70,8 @@ pub struct Front {
     pub limits: Limits,
     /// Where refusals are counted.
     pub metrics: Arc<Metrics>,
+    /// Held by each HTTP/2 connection, whose last bytes leave after the request that they answer is over.
+    pub multiplexed: Arc<()>,
     /// Says true when no more requests are wanted.
     pub stop: watch::Receiver<bool>,
 }
@@ -78,8 +82,7 @@ impl Bound {
     /// # Errors
     /// When the address cannot be had.
     pub fn bind(listener: &config::Listener, certificates: Option<Arc<Certificates>>) -> io::Result<Self> {
-        let socket = TcpListener::bind(listener.address)?;
-        socket.set_nonblocking(true)?;
+        let socket = open(listener.address)?;
         let facts = Facts {
             purpose: listener.purpose,
             probe: listener.probe.clone(),
@@ -103,6 +106,7 @@ impl Bound {
             None => None,
         };
         let mut stop = front.stop.clone();
+        let mut quiet_until = now();
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -119,13 +123,19 @@ impl Bound {
                 Err(error) => {
                     // Of a connection that is gone already, or for want of file descriptors; then a
                     // moment's rest lets others end.
-                    tracing::debug!(%error, "a connection could not be accepted");
+                    if is_exhaustion(&error) && now() >= quiet_until {
+                        quiet_until = now() + QUIET;
+                        tracing::warn!(%error, listener = %self.facts.name, "visitors cannot connect");
+                    }
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
         }
     }
 }
+
+/// A connection that is counted until it is dropped, also by a panic.
+struct Counted(IntGauge);
 
 /// A connection that nothing is known of yet.
 struct Arrival {
@@ -139,14 +149,12 @@ struct Arrival {
 impl Front {
     /// Prepares a connection and serves it to its end.
     async fn welcome(self: Arc<Self>, arrival: Arrival) {
-        let gauge = self.metrics.connections.with_label_values(&[arrival.facts.name.as_str()]);
-        gauge.inc();
+        let _counted = Counted::new(self.metrics.connections.with_label_values(&[arrival.facts.name.as_str()]));
         match self.prepare(arrival).await {
             Ok((stream, connection)) => self.serve(stream, &connection).await,
             Err(Some(refusal)) => self.refused(refusal),
             Err(None) => {}
         }
-        gauge.dec();
     }
 
     async fn prepare(&self, arrival: Arrival) -> Result<(Stream, Arc<Connection>), Option<Refusal>> {
@@ -205,6 +213,7 @@ impl Front {
 
     async fn serve(&self, stream: Stream, connection: &Connection) {
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            let _open = self.multiplexed.clone();
             self.proxy.process_new(stream, &self.stop).await;
         } else {
             self.serve_http1(stream, connection).await;
@@ -220,6 +229,8 @@ impl Front {
         let mut session = ServerSession::new_http1(stream);
         // Without a timer of Pingora's: the watch knows when its time is over.
         session.set_keepalive(Some(0));
+        // Otherwise a next request that comes early would break off the one that is being served.
+        session.set_pipelining_enabled(true);
         loop {
             let Some(reused) = self.proxy.process_new_http(session, &self.stop).await else { return };
             let (stream, settings) = reused.consume();
@@ -236,4 +247,48 @@ impl Front {
     }
 }
 
+/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Or the address could not be had for a minute after a restart.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connections that may wait to be accepted; the system's own limit is lower.
+const BACKLOG: i32 = 65_535;
+impl Counted {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Whether the process or the system has no file descriptors left.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+#[expect(clippy::disallowed_methods, reason = "warnings have a rhythm of their own")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 const ACCEPT_REST: Duration = Duration::from_millis(20);
+/// Between two warnings about one listener.
+const QUIET: Duration = Duration::from_secs(10);
+// The same on every Unix since the seventh edition.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;

@@ -88,6 +88,7 @@ fn addresses(header: &[u8]) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
 /// When it ends before that can be told.
 pub async fn speaks_http2(tcp: &TcpStream) -> io::Result<bool> {
     let mut ahead = [0; HTTP2.len()];
+    let mut pause = std::time::Duration::from_millis(5);
     loop {
         let seen = tcp.peek(&mut ahead).await?;
         let seen = ahead.get(..seen).unwrap_or_default();
@@ -100,8 +101,10 @@ pub async fn speaks_http2(tcp: &TcpStream) -> io::Result<bool> {
         if seen.len() == HTTP2.len() {
             return Ok(true);
         }
-        // What has been seen is seen again at once; the rest of these 24 bytes is under way.
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        // What has been seen is seen again at once. The rest of these 24 bytes is under way, unless
+        // somebody lets us look for it in vain, on many connections at once.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -112,6 +115,7 @@ const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 /// Addresses and the type-length-value fields behind them, certificates' names among these.
 const MAX_V2_REST: usize = 4096;
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(320);
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use pingora::{
     apps::{HttpServerApp, HttpServerOptions},
     protocols::http::v2::server::default_h2_options,
-    server::configuration::ServerConf,
 };
 use pingora_proxy::http_proxy;
 use tokio::sync::watch;
@@ -15,6 +14,7 @@ use super::{
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
     tls::Certificates,
+    upstream,
     watch::Watch,
 };
 use crate::config::{self, Limits};
@@ -65,15 +65,10 @@ pub async fn serve(
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    for upstream in table.upstreams() {
-        upstream.resolve().await;
-        let upstream = Arc::clone(upstream);
-        tokio::spawn(async move { upstream.keep_resolved().await });
-    }
+    let conf = Arc::clone(table.settings());
+    upstream::attend(table.upstreams(), &conf).await;
     let busy = Busy::default();
     let metrics = Arc::clone(&tracker.metrics);
-    // At most one retry: Pingora would otherwise try a dead origin sixteen times.
-    let conf = Arc::new(ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() });
     let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, busy.clone()));
     let mut http2 = default_h2_options();
     http2.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
@@ -84,7 +79,16 @@ pub async fn serve(
     let proxy = Arc::new(proxy);
     let watch = Watch::new(limits);
     tokio::spawn(Arc::clone(&watch).keep_looking());
-    let front = Arc::new(Front { proxy: Arc::clone(&proxy), table, watch, limits, metrics, stop: stop.clone() });
+    let multiplexed = Arc::new(());
+    let front = Arc::new(Front {
+        proxy: Arc::clone(&proxy),
+        table,
+        watch,
+        limits,
+        metrics,
+        multiplexed: Arc::clone(&multiplexed),
+        stop: stop.clone(),
+    });
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners.0 {
         let (front, address) = (Arc::clone(&front), listener.address);
@@ -104,7 +108,20 @@ pub async fn serve(
     if tokio::time::timeout(limits.shutdown_grace, idle).await.is_err() {
         let grace_s = limits.shutdown_grace.as_secs();
         tracing::warn!(grace_s, "requests were still under way when the grace period ended");
+        return;
+    }
+    let flushed = async {
+        while Arc::strong_count(&multiplexed) > OURS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Visitors who do not answer any more keep theirs open; nobody waits for them.
+    if tokio::time::timeout(limits.shutdown_grace.min(LAST_BYTES), flushed).await.is_err() {
+        tracing::debug!("HTTP/2 connections were still open at the end");
     }
 }
 
-const MAX_TRIES: usize = 2;
+/// One here, one in what all listeners share.
+const OURS: usize = 2;
+/// How long the end of an answer may take to leave through HTTP/2 after its request is over.
+const LAST_BYTES: Duration = Duration::from_secs(2);

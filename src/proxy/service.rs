@@ -1,6 +1,8 @@
 //! The proxy of the `throughline` command: which site a request belongs to, and who answers it.
 
 use std::{
+    net::SocketAddr,
+    os::fd::RawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,6 +17,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     upstreams::peer::HttpPeer,
 };
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -22,14 +25,14 @@ use uuid::Uuid;
 
 use super::{
     answer::Answer,
-    connection::Connection,
+    connection::{Connection, WRITE_STALL_MS},
     forwarding::{self, Forwarding},
     framing,
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
     tunnel,
-    upstream::{self, Upstream},
+    upstream::{self, Attempts, Upstream},
 };
 use crate::{
     config::{Limits, Purpose},
@@ -63,6 +66,7 @@ pub struct Context {
     answered: Option<Instant>,
     /// Whether a conversion hangs on it; only then the page may have waited.
     is_hit: bool,
+    attempts: Attempts,
     _busy: BusyGuard,
 }
 
@@ -88,6 +92,14 @@ impl Drop for Upload {
 impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Context {
+    /// Whether it has to come again over TLS; a trusted proxy may say that it did.
+    fn is_redirected(&self) -> bool {
+        let is_redirecting = self.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::RedirectToHttps);
+        is_redirecting && !self.client.is_some_and(|client| client.over_tls)
     }
 }
 
@@ -148,25 +160,27 @@ impl Proxy {
     }
 
     /// What is answered without asking any site.
-    fn own_answer(&self, session: &Session, ctx: &Context) -> Option<Answer> {
+    fn own_answer(&self, session: &Session, ctx: &mut Context) -> Option<Answer> {
         let head = session.req_header();
         let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
         let is_probe = listener.probe.as_deref() == Some(head.uri.path());
         if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
+            // Whatever host it names, it is no request of that site's visitors.
+            ctx.site = None;
             return Some(Answer::well());
         }
-        if let Some(refusal) = ctx.refused {
-            self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
-            return Some(Answer::error(refusal.status(), None));
+        if ctx.refused.is_none() && ctx.is_redirected() {
+            match https_location(head) {
+                Some(location) => return Some(Answer::redirect(location, &head.method)),
+                None => ctx.refused = Some(Refusal::NoHost),
+            }
         }
-        let is_redirected = listener.purpose == Purpose::RedirectToHttps && !ctx.client.is_some_and(|it| it.over_tls);
-        if is_redirected && let Some(location) = https_location(head) {
-            return Some(Answer::redirect(location, &head.method));
-        }
-        None
+        let refusal = ctx.refused?;
+        self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
+        Some(Answer::error(refusal.status(), None))
     }
 
-    fn upstream(&self, ctx: &Context) -> Option<&Arc<Upstream>> {
+    fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
         ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
     }
 }
@@ -188,6 +202,7 @@ impl ProxyHttp for Proxy {
             asked: None,
             answered: None,
             is_hit: false,
+            attempts: Attempts::default(),
             _busy: busy,
         }
     }
@@ -203,6 +218,10 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
             // Nor does it know answers before the answer (RFC 9110, section 15.2).
             session.set_ignore_info_resp(true);
+        }
+        if session.req_header().version == Version::HTTP_2 {
+            // A visitor may take nothing of one stream while the connection lives; that no watch sees.
+            session.set_write_timeout(Some(Duration::from_millis(WRITE_STALL_MS)));
         }
         let may_be_followed = framing::may_be_followed(session.req_header());
         session.set_pipelining_enabled(may_be_followed);
@@ -220,8 +239,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         };
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
-        let is_served = ctx.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::Serve);
-        if let (true, Some(tracking)) = (is_served, session.downstream_modules_ctx.get_mut::<Tracking>()) {
+        if let (false, Some(tracking)) = (ctx.is_redirected(), session.downstream_modules_ctx.get_mut::<Tracking>()) {
             tracking.arm(site, client);
         }
         ctx.site = Some((index, Arc::clone(site)));
@@ -259,31 +277,85 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
             self.forwarding.tell(request, connection, client);
         }
-        Ok(())
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        ctx.asked = Some(now());
+        let now = now();
+        ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        let mut peer = self
-            .upstream(ctx)
-            .and_then(|upstream| upstream.peer())
-            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))?;
+        let Context { connection, client, attempts, .. } = ctx;
+        let ends = || {
+            let (visitor, local) = connection.as_ref().map(|connection| (connection.visitor, connection.local))?;
+            let address = client.map_or(visitor.ip(), |client| client.address);
+            // The port of a connection to somebody else is not known.
+            let is_visitors = address == visitor.ip().to_canonical();
+            Some((if is_visitors { visitor } else { SocketAddr::new(address, 0) }, local))
+        };
+        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
+        let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
+        let mut peer = upstream.peer(session, ends, attempts, now)?;
         if tunnel::is_wanted(session.req_header()) {
             tunnel::prepare(&mut peer);
         }
         Ok(peer)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(upstream) = self.upstream(ctx) {
+            upstream.connected(&ctx.attempts, reused);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, now()),
+            None => error,
+        }
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if let Some(upstream) = self.upstream(ctx) {
+            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, now());
+        }
+        error.set_retry(false);
+        error
     }
 
     async fn upstream_response_filter(
@@ -301,6 +373,10 @@ impl ProxyHttp for Proxy {
             (ErrorType::HTTPStatus(status), _) => *status,
             // The visitor is gone, or cannot be understood any more.
             (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+            (ErrorType::WriteTimedout, ErrorSource::Downstream) => {
+                self.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
+                0
+            }
             (_, ErrorSource::Downstream) => 400,
             _ => upstream::status_for(error),
         };
@@ -346,6 +422,17 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Where the same page is, over TLS on its usual port.
 fn https_location(head: &RequestHeader) -> Option<HeaderValue> {
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| head.uri.host())?;
-    let rest = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    HeaderValue::try_from(format!("https://{}{rest}", normal_host(host))).ok()
+    let host = normal_host(host);
+    // Anything else would send the visitor to another place than a browser thinks it is at.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_plain) {
+        return None;
+    }
+    let rest = match head.raw_path() {
+        path if path.starts_with(b"/") => path,
+        // In absolute form, or the `*` of OPTIONS.
+        _ => head.uri.path_and_query().map_or("/", |rest| rest.as_str()).as_bytes(),
+    };
+    let rest = if rest.starts_with(b"/") { rest } else { b"/" };
+    HeaderValue::from_bytes(&[b"https://", host.as_bytes(), rest].concat()).ok()
 }

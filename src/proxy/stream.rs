@@ -39,6 +39,8 @@ pub struct VisitorStream {
     connection: Arc<Connection>,
     is_http2: bool,
     digests: Digests,
+    /// What is said at the end instead of an answer of Pingora's to something that was no request.
+    farewell: Option<&'static str>,
     _place: Place,
 }
 
@@ -76,6 +78,7 @@ impl VisitorStream {
             connection,
             is_http2,
             digests,
+            farewell: None,
             _place: place,
         }
     }
@@ -116,11 +119,14 @@ impl AsyncRead for VisitorStream {
         let before = buf.filled().len();
         // Past the write buffer, which would only pass it on.
         let polled = Pin::new(self.transport.get_mut()).poll_read(cx, buf);
-        match &polled {
-            Poll::Pending => self.connection.waits_to_read(cx.waker()),
+        let may_go_on = match &polled {
+            Poll::Pending => {
+                self.connection.waits_to_read(cx.waker());
+                self.connection.over().is_none()
+            }
             Poll::Ready(_) => self.connection.has_read(buf.filled().len() - before),
-        }
-        polled
+        };
+        if may_go_on { polled } else { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) }
     }
 }
 
@@ -129,9 +135,13 @@ impl AsyncWrite for VisitorStream {
         if let Some(error) = self.ended() {
             return Poll::Ready(Err(error));
         }
+        if self.connection.answers_in_head() {
+            // Words of Pingora's, which would name it.
+            self.farewell.get_or_insert(if bytes.starts_with(b"HTTP/1.1 405") { NOT_ALLOWED } else { BAD_REQUEST });
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut self.transport).poll_write(cx, bytes);
-        self.has_polled(cx, &polled);
-        polled
+        self.has_polled(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -143,8 +153,7 @@ impl AsyncWrite for VisitorStream {
             return Poll::Ready(Err(error));
         }
         let polled = Pin::new(&mut self.transport).poll_write_vectored(cx, parts);
-        self.has_polled(cx, &polled);
-        polled
+        self.has_polled(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -156,21 +165,26 @@ impl AsyncWrite for VisitorStream {
             return Poll::Ready(Err(error));
         }
         let polled = Pin::new(&mut self.transport).poll_flush(cx);
-        self.has_polled(cx, &polled);
-        polled
+        self.has_polled(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+        if let Some(error) = self.ended() {
+            return Poll::Ready(Err(error));
+        }
+        let polled = Pin::new(&mut self.transport).poll_shutdown(cx);
+        self.has_polled(cx, polled)
     }
 }
 
 impl VisitorStream {
-    fn has_polled<T>(&self, cx: &Context<'_>, polled: &Poll<T>) {
-        match polled {
-            Poll::Pending => self.connection.waits_to_write(cx.waker()),
-            Poll::Ready(_) => self.connection.has_written(),
+    fn has_polled<T>(&self, cx: &Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.connection.has_written();
+            return polled;
         }
+        self.connection.waits_to_write(cx.waker());
+        self.ended().map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
     }
 }
 
@@ -179,15 +193,18 @@ impl Shutdown for VisitorStream {
     async fn shutdown(&mut self) {
         // A head that did not come to its end never became a request that could be answered.
         let farewell = match self.connection.over() {
-            Some(Over::Refused(Refusal::HeaderTimeout)) => REQUEST_TIMEOUT,
-            Some(Over::Refused(Refusal::HeaderBytes)) => HEAD_TOO_LARGE,
-            Some(_) | None => "",
+            Some(Over::Refused(Refusal::HeaderTimeout)) => Some(REQUEST_TIMEOUT),
+            Some(Over::Refused(Refusal::HeaderBytes)) => Some(HEAD_TOO_LARGE),
+            Some(_) => None,
+            None => self.farewell,
         };
         let goodbye = async {
-            if !self.is_http2 {
-                self.transport.write_all(farewell.as_bytes()).await?;
-            }
-            self.transport.shutdown().await
+            let Some(farewell) = farewell else { return self.transport.shutdown().await };
+            self.transport.write_all(farewell.as_bytes()).await?;
+            self.transport.shutdown().await?;
+            // What was not read when a connection is closed takes back what was just said
+            // (RFC 9112, section 9.6).
+            tokio::io::copy(self.transport.get_mut(), &mut tokio::io::sink()).await.map(drop)
         };
         match tokio::time::timeout(GOODBYE, goodbye).await {
             Ok(Ok(())) => {}
@@ -286,6 +303,8 @@ impl Peek for VisitorStream {}
 /// Enough for the head and the body of a small answer to leave together.
 const WRITE_BUFFER: usize = 4096;
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const REQUEST_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const HEAD_TOO_LARGE: &str =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

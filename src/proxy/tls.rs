@@ -1,11 +1,10 @@
 //! TLS with visitors: which certificate is shown to whom, and how a renewed one is taken up.
 //!
-//! The files are looked at every few seconds; a pair that cannot be used leaves the one in use as it
-//! is, and is told to the operator once.
+//! The files are looked at every second; a pair that cannot be used leaves the one in use as it is, and
+//! is told to the operator once, unless the next look finds it whole.
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -33,6 +32,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Certificates {
     files: Vec<CertificateFiles>,
+    /// What the files were when they were first read.
+    first: Vec<Trace>,
     table: ArcSwap<Table>,
 }
 
@@ -51,8 +52,17 @@ struct Loaded {
     expires: i64,
 }
 
-/// What tells that a file is another one now.
+/// What tells that a file is another one now: a renewed one has another time, size or, behind a link
+/// that was moved, another number.
 type Trace = [Option<(SystemTime, u64, u64)>; 2];
+
+/// What was last seen of a pair of files.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    trace: Trace,
+    /// They could not be used then, and may still be half written.
+    is_suspect: bool,
+}
 
 impl Certificates {
     /// Reads all files of a listener.
@@ -60,8 +70,10 @@ impl Certificates {
     /// # Errors
     /// The first pair that cannot be used.
     pub fn read(files: &[CertificateFiles]) -> Result<Arc<Self>, UnusableCertificate> {
+        // First, so that what changes while they are read is seen as a change.
+        let first = files.iter().map(trace).collect();
         let loaded = files.iter().map(|files| certified_key(files).map(Loaded::new)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { files: files.to_vec(), table: ArcSwap::from_pointee(Table::new(loaded)) }))
+        Ok(Arc::new(Self { files: files.to_vec(), first, table: ArcSwap::from_pointee(Table::new(loaded)) }))
     }
 
     /// How TLS is spoken on the listener.
@@ -81,23 +93,26 @@ impl Certificates {
 
     /// Takes up renewed files; ends with the process.
     pub async fn keep_fresh(self: Arc<Self>, metrics: Arc<Metrics>) {
-        let mut traces = Vec::new();
-        for files in &self.files {
-            traces.push(trace(files).await);
-        }
+        let mut seen: Vec<Seen> = self.first.iter().map(|trace| Seen { trace: *trace, is_suspect: false }).collect();
         loop {
             self.report(&metrics);
             tokio::time::sleep(PERIOD).await;
-            for (index, files) in self.files.iter().enumerate() {
-                let now = trace(files).await;
-                let Some(before) = traces.get_mut(index).filter(|before| **before != now) else { continue };
-                *before = now;
+            for (index, (files, seen)) in self.files.iter().zip(&mut seen).enumerate() {
+                let (pair, before) = (files.clone(), *seen);
+                let Ok(Some((now, read))) = tokio::task::spawn_blocking(move || look(&pair, before)).await else {
+                    continue;
+                };
+                let was_suspect = seen.is_suspect && seen.trace == now;
+                *seen = Seen { trace: now, is_suspect: read.is_err() && !was_suspect };
                 let name = files.cert.display().to_string();
-                let result = match self.renew(index, files).await {
-                    Ok(()) => {
+                let result = match read {
+                    Ok(key) => {
+                        self.renew(index, key);
                         tracing::info!(certificate = %name, "a renewed certificate is in use");
                         "success"
                     }
+                    // The other of the two files is perhaps being written.
+                    Err(_) if !was_suspect => continue,
                     Err(reason) => {
                         tracing::error!(%reason, "a renewed certificate cannot be used; the old one stays");
                         "failure"
@@ -108,16 +123,12 @@ impl Certificates {
         }
     }
 
-    async fn renew(&self, index: usize, files: &CertificateFiles) -> Result<(), String> {
-        let pair = files.clone();
-        let read = tokio::task::spawn_blocking(move || certified_key(&pair)).await;
-        let key = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    fn renew(&self, index: usize, key: CertifiedKey) {
         let mut loaded = self.table.load().loaded.clone();
         if let Some(place) = loaded.get_mut(index) {
             *place = Loaded::new(key);
         }
         self.table.store(Arc::new(Table::new(loaded)));
-        Ok(())
     }
 
     fn report(&self, metrics: &Metrics) {
@@ -188,16 +199,19 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
     names
 }
 
-/// A renewed file has another time, size or, behind a link that was moved, another number.
-async fn trace(files: &CertificateFiles) -> Trace {
-    [trace_of(&files.cert).await, trace_of(&files.key).await]
+/// Reads a pair of files again if they have changed, or could not be used the last time.
+fn look(files: &CertificateFiles, before: Seen) -> Option<(Trace, Result<CertifiedKey, UnusableCertificate>)> {
+    let now = trace(files);
+    (now != before.trace || before.is_suspect).then(|| (now, certified_key(files)))
 }
 
-async fn trace_of(file: &Path) -> Option<(SystemTime, u64, u64)> {
+fn trace(files: &CertificateFiles) -> Trace {
     use std::os::unix::fs::MetadataExt;
-    let metadata = tokio::fs::metadata(file).await.ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    [&files.cert, &files.key].map(|file| {
+        let metadata = file.metadata().ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    })
 }
 
 /// How soon a renewed certificate is in use.
-const PERIOD: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ pub struct Watch {
 
 /// Milliseconds since the watch began, as exact as it looks around; never 0.
 #[derive(Debug)]
-pub struct Clock(AtomicU32);
+pub struct Clock(AtomicU64);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -75,7 +75,7 @@ impl Watch {
         loop {
             interval.tick().await;
             let elapsed = monotonic().saturating_duration_since(start).as_millis();
-            self.clock.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(1));
+            self.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX).max(1));
             self.look();
         }
     }
@@ -130,11 +130,11 @@ impl Drop for Place {
 impl Clock {
     /// Milliseconds since the watch began.
     #[must_use]
-    pub fn now(&self) -> u32 {
+    pub fn now(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    pub(super) fn set(&self, milliseconds: u32) {
+    pub(super) fn set(&self, milliseconds: u64) {
         self.0.store(milliseconds, Relaxed);
     }
 }
@@ -142,7 +142,7 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         // 0 stands for "not waiting" in connections.
-        Self(AtomicU32::new(1))
+        Self(AtomicU64::new(1))
     }
 }
 

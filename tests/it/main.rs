@@ -33,3 +33,4 @@ mod support;
 mod support_works;
 mod thank_you;
 mod tunnels;
+mod upstreams;

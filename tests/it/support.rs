@@ -19,6 +19,7 @@ pub(crate) mod proxy;
 pub(crate) mod raw_origin;
 pub(crate) mod relay;
 pub(crate) mod response;
+pub(crate) mod secure_origin;
 pub(crate) mod server;
 pub(crate) mod visitor;
 pub(crate) mod websocket;
