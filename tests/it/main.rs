@@ -19,6 +19,7 @@ mod delivery;
 mod demo;
 mod embed;
 mod faults;
+mod grpc;
 mod kill;
 mod landing;
 mod large;
