@@ -4,13 +4,13 @@ use std::{future::poll_fn, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, client, server};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
 };
 
-use crate::support::proxy::Proxy;
+use crate::support::{proxy::Proxy, tell};
 
 const MESSAGES: usize = 200;
 
@@ -133,7 +133,7 @@ async fn call(to: SocketAddr, method: &str) -> Call {
 }
 
 /// The same directly and through the proxy.
-fn both_ways(story: impl AsyncFn(&str, SocketAddr)) {
+fn both_ways(story: &impl AsyncFn(&str, SocketAddr)) {
     let service = Service::start();
     let proxy = Proxy::with(&format!("sites:\n  - upstream: \"h2c://{}\"\n", service.address)).start();
     let runtime = Runtime::new().unwrap();
@@ -143,7 +143,7 @@ fn both_ways(story: impl AsyncFn(&str, SocketAddr)) {
 
 #[test]
 fn a_unary_call_brings_a_message_and_a_status() {
-    both_ways(async |way, address| {
+    both_ways(&async |way, address| {
         for text in [b"".to_vec(), b"an order".to_vec(), vec![b'x'; 4 << 20]] {
             let Call { mut stream, response } = call(address, "Place").await;
             let sent = message(&text);
@@ -158,8 +158,8 @@ fn a_unary_call_brings_a_message_and_a_status() {
                 assert!(echoed.as_ref() == Some(&text), "{way}: {} bytes came back changed", text.len());
                 assert_eq!(receive(&mut body, &mut Vec::new()).await, None);
                 let trailers = body.trailers().await.unwrap().unwrap_or_default();
-                assert_eq!(trailers.get("grpc-status").map(|it| it.as_bytes()), Some(&b"0"[..]), "{way}");
-                assert_eq!(trailers.get("grpc-message").map(|it| it.as_bytes()), Some(&b"well"[..]), "{way}");
+                assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"0"[..]), "{way}");
+                assert_eq!(trailers.get("grpc-message").map(HeaderValue::as_bytes), Some(&b"well"[..]), "{way}");
             };
             tokio::join!(sending, receiving);
         }
@@ -168,7 +168,7 @@ fn a_unary_call_brings_a_message_and_a_status() {
 
 #[test]
 fn a_conversation_goes_back_and_forth_message_by_message() {
-    both_ways(async |way, address| {
+    both_ways(&async |way, address| {
         let Call { mut stream, response } = call(address, "Talk").await;
         send(&mut stream, message(b"message 0")).await;
         let mut body = response.await.unwrap().into_body();
@@ -185,20 +185,20 @@ fn a_conversation_goes_back_and_forth_message_by_message() {
         assert!(receive(&mut body, &mut pending).await.is_some());
         assert_eq!(receive(&mut body, &mut pending).await, None);
         let trailers = body.trailers().await.unwrap().unwrap_or_default();
-        assert_eq!(trailers.get("grpc-status").map(|it| it.as_bytes()), Some(&b"0"[..]), "{way}");
+        assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"0"[..]), "{way}");
         times.sort_unstable();
-        println!("messages {way}: median {:?}, worst {:?}", times[times.len() / 2], times[times.len() - 1]);
+        tell(&format!("messages {way}: median {:?}, worst {:?}", times[times.len() / 2], times[times.len() - 1]));
     });
 }
 
 #[test]
 fn a_status_without_a_message_and_a_call_that_breaks_off_arrive_as_such() {
-    both_ways(async |way, address| {
+    both_ways(&async |way, address| {
         let Call { mut stream, response } = call(address, "Refused").await;
         // It may be refused before this.
         stream.send_data(message(b"x"), true).ok();
         let (head, body) = response.await.unwrap().into_parts();
-        assert_eq!(head.headers.get("grpc-status").map(|it| it.as_bytes()), Some(&b"7"[..]), "{way}");
+        assert_eq!(head.headers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"7"[..]), "{way}");
         assert!(body.is_end_stream(), "{way}");
 
         let Call { mut stream, response } = call(address, "Broken").await;

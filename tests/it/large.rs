@@ -14,6 +14,7 @@ use crate::support::{
     await_fact,
     proxy::Proxy,
     raw_origin::{Connection, RawOrigin},
+    tell,
 };
 
 const MIB: usize = 1 << 20;
@@ -183,14 +184,14 @@ fn all_pass_with_flat_memory(length: usize) {
             let start = Instant::now();
             pass(&proxy, length, framed);
             let (after, highest) = memory(&proxy);
-            println!(
+            tell(&format!(
                 "{} MiB {what} {framed:?} in {:?}: {} KiB before, {} KiB after, at most {} KiB",
                 length / MIB,
                 start.elapsed(),
                 before / 1024,
                 after / 1024,
                 highest / 1024
-            );
+            ));
             assert!(highest < before + GROWTH, "{what} {framed:?}: from {before} to {highest} bytes");
         }
     }
@@ -240,11 +241,11 @@ fn a_visitor_who_reads_slowly_slows_the_site_down_and_costs_no_memory() {
         || "the site to be slowed down".into(),
     );
     let (_, highest) = memory(&proxy);
-    println!(
+    tell(&format!(
         "the site was stopped after {} KiB; the proxy grew by {} KiB",
         stalled_at / 1024,
         (highest - before) / 1024
-    );
+    ));
     assert!(stalled_at < LARGE / 4, "{stalled_at} bytes are somewhere between");
     assert!(highest < before + GROWTH, "from {before} to {highest} bytes");
     check(visitor.stream(), LARGE, Framed::ByLength).unwrap();

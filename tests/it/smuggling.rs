@@ -91,18 +91,18 @@ fn send(to: SocketAddr, pieces: &[&[u8]], method: &str, patience: Duration) -> H
             }
             Err(_) => return heard,
         }
-        let head = match Head::read(&mut stream) {
-            Ok(Some(head)) => head,
+        let answer = match Head::read(&mut stream) {
+            Ok(Some(answer)) => answer,
             Ok(None) => return heard,
             Err(error) => {
                 heard.broken = Some(error.to_string());
                 return heard;
             }
         };
-        let status: u16 = head.start.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        let status: u16 = answer.start.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
         heard.statuses.push(status);
-        heard.understood.extend(head.headers.get("x-understood").map(str::to_owned));
-        let framing = head.answer_framing(status, method);
+        heard.understood.extend(answer.headers.get("x-understood").map(str::to_owned));
+        let framing = answer.answer_framing(status, method);
         Body::read(&mut stream, framing);
         if framing == Framing::UntilClose {
             return heard;
