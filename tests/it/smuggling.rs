@@ -4,6 +4,7 @@
 //! A site records the very bytes that reach it. They must be requests that every parser reads in the
 //! same way, only such that were sent as requests, and every answer must belong to its question.
 
+mod answers;
 mod corpus;
 mod http2;
 mod parser;
