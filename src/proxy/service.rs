@@ -225,7 +225,9 @@ impl ProxyHttp for Proxy {
         }
         let may_be_followed = framing::may_be_followed(session.req_header());
         session.set_pipelining_enabled(may_be_followed);
-        framing::state_length_once(session.req_header_mut());
+        if let Some(length) = framing::repeated_length(&session.req_header().headers) {
+            session.req_header_mut().insert_header(header::CONTENT_LENGTH, length)?;
+        }
         let client = match self.receive(session, ctx) {
             Ok(client) => client,
             Err(refusal) => {
@@ -366,6 +368,9 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(now());
+        if let Some(length) = framing::repeated_length(&response.headers) {
+            response.insert_header(header::CONTENT_LENGTH, length)?;
+        }
         tunnel::check(session.req_header(), response)
     }
 

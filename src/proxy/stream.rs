@@ -113,8 +113,9 @@ impl AsyncRead for VisitorStream {
         if !self.is_http2 && !self.transport.buffer().is_empty() {
             // Pingora flushes a body of known length at its end only. It reads on here when there is
             // nothing more to be written for now, which is when a slow page must not wait for its end.
-            // A failure shows at the next write.
-            let _: Poll<io::Result<()>> = self.as_mut().poll_flush(cx);
+            if let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx) {
+                return Poll::Ready(Err(error));
+            }
         }
         let before = buf.filled().len();
         // Past the write buffer, which would only pass it on.

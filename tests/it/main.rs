@@ -22,6 +22,7 @@ mod demo;
 mod differential;
 mod embed;
 mod faults;
+mod grpc;
 mod kill;
 mod landing;
 mod large;

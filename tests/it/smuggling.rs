@@ -4,7 +4,9 @@
 //! A site records the very bytes that reach it. They must be requests that every parser reads in the
 //! same way, only such that were sent as requests, and every answer must belong to its question.
 
+mod answers;
 mod corpus;
+mod http2;
 mod parser;
 
 use std::{
@@ -90,18 +92,18 @@ fn send(to: SocketAddr, pieces: &[&[u8]], method: &str, patience: Duration) -> H
             }
             Err(_) => return heard,
         }
-        let head = match Head::read(&mut stream) {
-            Ok(Some(head)) => head,
+        let answer = match Head::read(&mut stream) {
+            Ok(Some(answer)) => answer,
             Ok(None) => return heard,
             Err(error) => {
                 heard.broken = Some(error.to_string());
                 return heard;
             }
         };
-        let status: u16 = head.start.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        let status: u16 = answer.start.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
         heard.statuses.push(status);
-        heard.understood.extend(head.headers.get("x-understood").map(str::to_owned));
-        let framing = head.answer_framing(status, method);
+        heard.understood.extend(answer.headers.get("x-understood").map(str::to_owned));
+        let framing = answer.answer_framing(status, method);
         Body::read(&mut stream, framing);
         if framing == Framing::UntilClose {
             return heard;
@@ -226,6 +228,35 @@ fn no_request_of_the_corpus_is_read_by_the_site_as_another_one() {
             });
         }
     });
+}
+
+#[test]
+fn no_http_2_request_becomes_another_one_on_its_way_to_an_http_1_site() {
+    let origin = site(Habit::Strict);
+    let proxy = Proxy::with(&origin.site()).start();
+    let mut faults = Vec::new();
+    for (number, sent) in http2::CORPUS.iter().enumerate() {
+        let case = Case { name: sent.name, text: "", expected: sent.expected, seen: sent.seen };
+        let known: Vec<usize> = origin.recorded().iter().map(Vec::len).collect();
+        let mut found = Vec::new();
+        let was_served = http2::send(proxy.address(), sent, &path(number)).unwrap();
+        match sent.expected {
+            Expected::Refused | Expected::Ours(_) if was_served => found.push("not refused".to_owned()),
+            Expected::Passed if !was_served => found.push("not passed".to_owned()),
+            Expected::Refused | Expected::Ours(_) | Expected::Passed | Expected::Either => {}
+        }
+        let probe = format!("GET /probe-{number} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n");
+        let heard = send(proxy.address(), &[probe.as_bytes()], "GET", SOCKET_TIMEOUT);
+        if heard.understood != [format!("GET /probe-{number}")] {
+            found.push(format!("the next visitor got {heard:?}"));
+        }
+        for (connection, stream) in origin.recorded().iter().enumerate() {
+            let known = known.get(connection).copied().unwrap_or_default();
+            found.extend(judge_site(&case, number, &stream[known..]));
+        }
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", case.name)));
+    }
+    assert!(faults.is_empty(), "{} faults of {}:\n{}", faults.len(), http2::CORPUS.len(), faults.join("\n"));
 }
 
 /// The negative control: a relay that repairs nothing, before sites of all habits.

@@ -37,6 +37,12 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long any single read or write on a socket may take.
 pub(crate) const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Tells a figure to whoever runs the tests with `--no-capture`.
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+pub(crate) fn tell(figure: &str) {
+    println!("{figure}");
+}
+
 /// Waits until `fact` yields something, and fails with what `otherwise` says when it never does.
 pub(crate) fn await_fact<T>(mut fact: impl FnMut() -> Option<T>, otherwise: impl FnOnce() -> String) -> T {
     let deadline = Instant::now() + DEADLINE;

@@ -1,7 +1,9 @@
 //! Upgraded connections: what goes in at one end comes out at the other, and nothing else.
 
 use std::{
-    io, iter,
+    io::{self, Read, Write},
+    iter,
+    os::unix::net::UnixListener,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -128,6 +130,54 @@ fn a_switch_that_is_there_before_the_request_opens_a_tunnel_too() {
         Ok(())
     });
     assert_eq!(failed, 0, "of {ROUNDS} tunnels were torn down; one of them: {error:?}");
+}
+
+/// What is special about the way to a server is special about the way to its tunnels.
+#[test]
+fn a_tunnel_to_a_server_that_wants_to_be_told_of_the_visitor_begins_with_that() {
+    let origin = RawOrigin::start(|visitor| {
+        let introduction = visitor.exactly(28)?;
+        if introduction[..12] != *b"\r\n\r\n\0\r\nQUIT\n" {
+            return visitor.send("HTTP/1.1 400 No PROXY Protocol\r\nContent-Length: 0\r\n\r\n");
+        }
+        visitor.head()?;
+        visitor.send([SWITCHED.as_bytes(), b"hello"].concat())?;
+        echo(visitor)
+    });
+    let site = format!("sites:\n  - upstream: {{ url: \"http://{}\", proxy_protocol: v2 }}\n", origin.address());
+    let proxy = Proxy::with(&site).start();
+    let (failed, error) = failures(100, |_| {
+        let mut visitor = open(&proxy, b"")?;
+        assert_eq!(latin1(&visitor.exactly(5)?), "hello");
+        visitor.send("ping")?;
+        assert_eq!(latin1(&visitor.exactly(4)?), "ping");
+        Ok(())
+    });
+    assert_eq!(failed, 0, "of 100 tunnels were torn down; one of them: {error:?}");
+}
+
+#[test]
+fn a_tunnel_to_a_server_on_a_unix_socket_opens_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        stream.write_all(&[SWITCHED.as_bytes(), b"hello"].concat())?;
+        io::copy(&mut stream.try_clone()?, &mut stream)
+    });
+    let proxy = Proxy::with(&format!("sites:\n  - upstream: \"unix:{}\"\n", path.display())).start();
+    let mut visitor = open(&proxy, b"").unwrap();
+    visitor.send("ping").unwrap();
+    assert_eq!(latin1(&visitor.exactly(9).unwrap()), "helloping");
+    drop(visitor);
+    assert_eq!(server.join().unwrap().unwrap(), 4);
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(super) enum Expected {
     Either,
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) text: &'static str,

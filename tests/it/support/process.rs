@@ -49,6 +49,10 @@ impl Process {
         Self { child, stdout, stderr, collectors: vec![of_stdout, of_stderr] }
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn stderr(&self) -> String {
         lock(&self.stderr).clone()
     }
