@@ -14,17 +14,25 @@
 )]
 
 mod browser;
+mod certificates;
 mod commands;
 mod delivery;
 mod demo;
 mod embed;
+mod errors;
 mod faults;
+mod forwarding;
 mod kill;
 mod landing;
+mod limits;
+mod listeners;
 mod modes;
+mod multiplexed;
 mod networks;
 mod operator;
 mod pixels;
+mod preambles;
+mod slow_clients;
 mod storm;
 mod support;
 mod support_works;

@@ -9,6 +9,7 @@ pub(crate) mod accounting;
 pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod edge;
 pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod metrics;
@@ -18,6 +19,8 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod server;
+pub(crate) mod streams;
+pub(crate) mod tls_client;
 pub(crate) mod visitor;
 pub(crate) mod websocket;
 
