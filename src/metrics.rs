@@ -84,6 +84,8 @@ metrics! {
     store_errors_total: IntCounterVec ["kind"],
     /// Whether tracking acts on a site: 1 or 0.
     tracking_enabled: IntGaugeVec ["site"],
+    /// Whether a server of a site is reached and well, as far as is known: 1 or 0.
+    upstream_up: IntGaugeVec ["site", "server"],
     /// Connections and requests that were refused, by reason.
     refused_total: IntCounterVec ["reason"],
     /// Requests that said whom they are forwarded for without being trusted.

@@ -101,6 +101,10 @@ impl Prepared {
             return Err(Exit::Failure);
         }
         let seal = secret::seal(&config.server);
+        let table = SiteTable::new(config, &metrics).map_err(|error| {
+            complain(&error.to_string());
+            Exit::Configuration
+        })?;
         let tracker = Tracker::new(config, seal.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
         let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
@@ -112,7 +116,7 @@ impl Prepared {
             admin,
             admin_token: config.server.admin_token.clone(),
             tracker,
-            table: Arc::new(SiteTable::new(config)),
+            table: Arc::new(table),
             destinations,
             delivery,
             threads: config.server.threads,

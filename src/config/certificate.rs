@@ -96,6 +96,18 @@ impl UnusableCertificate {
         }
     }
 
+    /// Whether the file was to hold a private key; not known of a file that cannot be read at all.
+    #[must_use]
+    pub const fn is_about_a_key(&self) -> bool {
+        match self {
+            Self::NoKey { .. } | Self::EncryptedKey { .. } | Self::InvalidKey { .. } | Self::Mismatch { .. } => true,
+            Self::Unreadable { .. }
+            | Self::NotPem { .. }
+            | Self::NoCertificate { .. }
+            | Self::InvalidCertificate { .. } => false,
+        }
+    }
+
     /// What to do about it, where that is not obvious.
     #[must_use]
     pub const fn remedy(&self) -> Option<&'static str> {
@@ -112,15 +124,27 @@ impl UnusableCertificate {
 pub fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, UnusableCertificate> {
     let chain = certificates(&files.cert)?;
     let key = private_key(&files.key)?;
-    CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            UnusableCertificate::Mismatch { key: files.key.clone(), cert: files.cert.clone() }
+    CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
+        let (cert, key) = (files.cert.clone(), files.key.clone());
+        if let rustls::Error::InconsistentKeys(_) = error {
+            UnusableCertificate::Mismatch { key, cert }
+        } else if let rustls::Error::InvalidCertificate(error) = error {
+            UnusableCertificate::InvalidCertificate { path: cert, reason: error.to_string() }
+        } else {
+            UnusableCertificate::InvalidKey { path: key, reason: error.to_string() }
         }
-        rustls::Error::InvalidCertificate(error) => {
-            UnusableCertificate::InvalidCertificate { path: files.cert.clone(), reason: format!("{error:?}") }
-        }
-        error => UnusableCertificate::InvalidKey { path: files.key.clone(), reason: error.to_string() },
     })
+}
+
+/// All that is wrong with a pair of files; [`certified_key`] stops at the first.
+#[must_use]
+pub fn mistakes(files: &CertificateFiles) -> Vec<UnusableCertificate> {
+    let alone = [certificates(&files.cert).err(), private_key(&files.key).err()];
+    let mut found: Vec<_> = alone.into_iter().flatten().collect();
+    if found.is_empty() {
+        found.extend(certified_key(files).err());
+    }
+    found
 }
 
 /// Reads the certificates of authorities, each of which can be trusted by TLS.
@@ -149,11 +173,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, UnusableCer
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, UnusableCertificate> {
     let text = read(path)?;
     let encrypted = ENCRYPTED.iter().any(|mark| memchr::memmem::find(&text, mark).is_some());
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        // The old format says so in a header, which is no base64.
-        _ if encrypted => UnusableCertificate::EncryptedKey { path: path.to_owned() },
-        pem::Error::NoItemsFound => UnusableCertificate::NoKey { path: path.to_owned() },
-        error => not_pem(path, &error),
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if encrypted {
+            // First, because the old format says so in a header, which is no base64.
+            UnusableCertificate::EncryptedKey { path: path.to_owned() }
+        } else if matches!(error, pem::Error::NoItemsFound) {
+            UnusableCertificate::NoKey { path: path.to_owned() }
+        } else {
+            not_pem(path, &error)
+        }
     })
 }
 
@@ -163,10 +191,12 @@ fn read(path: &Path) -> Result<Vec<u8>, UnusableCertificate> {
 
 fn not_pem(path: &Path, error: &pem::Error) -> UnusableCertificate {
     // In our words, for the library's repeat bytes of the file.
-    let reason = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no `-----END …-----`",
-        pem::Error::IllegalSectionStart { .. } => "a `-----BEGIN …` does not end with `-----`",
-        _ => "what stands between `-----BEGIN …-----` and `-----END …-----` is not base64",
+    let reason = if matches!(error, pem::Error::MissingSectionEnd { .. }) {
+        "a section has no `-----END …-----`"
+    } else if matches!(error, pem::Error::IllegalSectionStart { .. }) {
+        "a `-----BEGIN …` does not end with `-----`"
+    } else {
+        "what stands between `-----BEGIN …-----` and `-----END …-----` is not base64"
     };
     UnusableCertificate::NotPem { path: path.to_owned(), reason }
 }
@@ -178,95 +208,4 @@ const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-
 const LARGEST: u64 = 1 << 20;
 
 #[cfg(test)]
-mod tests {
-    use rcgen::{CertifiedKey as Generated, KeyPair, generate_simple_self_signed};
-    use tempfile::TempDir;
-
-    use super::*;
-
-    /// A folder with a certificate in `shop.pem` and its key in `shop.key`.
-    fn folder() -> (TempDir, CertificateFiles) {
-        let folder = tempfile::tempdir().unwrap();
-        let Generated { cert, signing_key } = generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
-        let files = CertificateFiles { cert: folder.path().join("shop.pem"), key: folder.path().join("shop.key") };
-        write(&files.cert, &cert.pem());
-        write(&files.key, &signing_key.serialize_pem());
-        (folder, files)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test writes into a folder of its own")]
-    fn write(file: &Path, text: &str) {
-        std::fs::write(file, text).unwrap();
-    }
-
-    fn refused(files: &CertificateFiles) -> String {
-        let folder = files.cert.parent().unwrap().display().to_string();
-        certified_key(files).unwrap_err().to_string().replace(&format!("{folder}/"), "")
-    }
-
-    #[test]
-    fn a_chain_and_its_key_are_one() {
-        let (_folder, files) = folder();
-        let found = certified_key(&files).unwrap();
-        assert_eq!(found.cert.len(), 1);
-        assert!(found.keys_match().is_ok());
-    }
-
-    #[test]
-    fn one_file_may_hold_both() {
-        let (_folder, files) = folder();
-        let both = [&files.key, &files.cert].map(|file| String::from_utf8(file::read(file, LARGEST).unwrap()).unwrap());
-        write(&files.cert, &both.concat());
-        assert!(certified_key(&CertificateFiles { key: files.cert.clone(), ..files }).is_ok());
-    }
-
-    #[test]
-    fn the_key_of_another_certificate_is_refused() {
-        let (_folder, files) = folder();
-        write(&files.key, &KeyPair::generate().unwrap().serialize_pem());
-        assert_eq!(refused(&files), "`shop.key` is not the key of the first certificate in `shop.pem`");
-        assert_eq!(certified_key(&files).unwrap_err().path(), files.key);
-    }
-
-    #[test]
-    fn each_file_must_hold_what_it_is_named_for() {
-        let (_folder, files) = folder();
-        let swapped = CertificateFiles { cert: files.key.clone(), key: files.cert.clone() };
-        assert_eq!(refused(&swapped), "`shop.key` holds no certificate: there is no `-----BEGIN CERTIFICATE-----`");
-        let twice = CertificateFiles { key: files.cert.clone(), ..files };
-        assert_eq!(refused(&twice), "`shop.pem` holds no private key: there is no `-----BEGIN PRIVATE KEY-----`");
-    }
-
-    #[test]
-    fn a_key_with_a_passphrase_says_what_to_do() {
-        let (_folder, files) = folder();
-        for text in [
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
-            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIIB\n-----END RSA PRIVATE KEY-----\n",
-        ] {
-            write(&files.key, text);
-            assert_eq!(refused(&files), "`shop.key` holds a private key that a passphrase protects");
-            assert!(certified_key(&files).unwrap_err().remedy().unwrap().contains("openssl pkey"));
-        }
-    }
-
-    #[test]
-    fn what_is_cut_off_or_no_certificate_is_refused() {
-        let (_folder, files) = folder();
-        write(&files.cert, "-----BEGIN CERTIFICATE-----\nMIIB\n");
-        assert!(refused(&files).starts_with("`shop.pem` is not PEM: "), "{}", refused(&files));
-        write(&files.cert, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
-        assert!(refused(&files).starts_with("`shop.pem` holds a certificate that cannot"), "{}", refused(&files));
-        write(&files.cert, "");
-        assert!(refused(&files).starts_with("`shop.pem` holds no certificate"), "{}", refused(&files));
-    }
-
-    #[test]
-    fn authorities_are_certificates() {
-        let (_folder, files) = folder();
-        assert_eq!(authorities(&files.cert).unwrap().len(), 1);
-        assert!(authorities(&files.key).is_err());
-        write(&files.cert, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
-        assert!(authorities(&files.cert).is_err());
-    }
-}
+mod tests;

@@ -130,11 +130,13 @@ pub fn certificate_files(field: &Field<'_>, files: Files<'_>) -> Option<Certific
     section.finish();
     let (cert, key) = (cert?, key?);
     let found = CertificateFiles { cert: files.path(&cert)?, key: files.path(&key)? };
-    if files.are_there()
-        && let Err(unusable) = certificate::certified_key(&found)
-    {
-        let guilty = if unusable.path() == found.cert { &cert } else { &key };
-        say_unusable(guilty, &unusable);
+    if files.are_there() {
+        for unusable in certificate::mistakes(&found) {
+            say_unusable(
+                if unusable.is_about_a_key() || unusable.path() != found.cert { &key } else { &cert },
+                &unusable,
+            );
+        }
     }
     Some(found)
 }

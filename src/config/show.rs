@@ -24,14 +24,14 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
     };
     let mut effective = laid_over(&defaults, &root);
     if let Some(listen) = member(&mut effective, "listen") {
-        one_or_many(listen).iter_mut().for_each(|listener| lay_over_defaults(listener, LISTENER_DEFAULTS, &problems));
+        one_or_many(listen).iter_mut().for_each(|listener| add_defaults(listener, LISTENER_DEFAULTS, &problems));
     }
     if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
         for site in sites {
             let cookie = member(site, "cookie").cloned();
             *site = laid_over(&site_defaults, site);
             if let Some(upstream) = member(site, "upstream") {
-                lay_over_upstream(upstream, &problems);
+                complete_upstream(upstream, &problems);
             }
             let defaults = member(&mut site_defaults, "cookie").cloned();
             if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
@@ -64,15 +64,18 @@ fn one_or_many(node: &mut Node) -> &mut [Node] {
     }
 }
 
-/// Defaults below a map that is there; what is absent, or no map, stays so.
-fn lay_over_defaults(node: &mut Node, defaults: &str, problems: &Problems) {
-    if let (Kind::Map(_), Some(defaults)) = (&node.kind, Node::parse("defaults", defaults, problems)) {
-        *node = laid_over(&defaults, node);
+/// Adds what is not written to a map that is there; what is absent, or no map, stays so.
+fn add_defaults(node: &mut Node, defaults: &str, problems: &Problems) {
+    let defaults = Node::parse("defaults", defaults, problems).map(|defaults| defaults.kind);
+    if let (Kind::Map(entries), Some(Kind::Map(defaults))) = (&mut node.kind, defaults) {
+        let missing = defaults.into_iter().filter(|default| !entries.iter().any(|entry| entry.key == default.key));
+        let missing: Vec<Entry> = missing.collect();
+        entries.extend(missing);
     }
 }
 
 /// An address alone becomes a map, because all that is said of it has a default.
-fn lay_over_upstream(upstream: &mut Node, problems: &Problems) {
+fn complete_upstream(upstream: &mut Node, problems: &Problems) {
     if matches!(upstream.kind, Kind::Scalar(_)) {
         let (place, key_place) = (upstream.place.clone(), upstream.place.clone());
         let entry = Entry { key: "url".to_owned(), key_place, value: upstream.clone() };
@@ -81,12 +84,12 @@ fn lay_over_upstream(upstream: &mut Node, problems: &Problems) {
     let defaults = [("health", HEALTH_DEFAULTS), ("tls", TLS_DEFAULTS)];
     for (key, defaults) in defaults {
         if let Some(node) = member(upstream, key) {
-            lay_over_defaults(node, defaults, problems);
+            add_defaults(node, defaults, problems);
         }
     }
     let servers = member(upstream, "servers").map(one_or_many).unwrap_or_default();
-    servers.iter_mut().for_each(|server| lay_over_defaults(server, SERVER_DEFAULTS, problems));
-    lay_over_defaults(upstream, UPSTREAM_DEFAULTS, problems);
+    servers.iter_mut().for_each(|server| add_defaults(server, SERVER_DEFAULTS, problems));
+    add_defaults(upstream, UPSTREAM_DEFAULTS, problems);
 }
 
 /// The network's file below the entry, and between them what the site's own `cookie` overrules; below

@@ -84,7 +84,10 @@ fn every_mistake_is_told_with_its_place_and_remedy() {
 #[test]
 fn every_file_that_we_ship_is_in_order() {
     for file in shipped() {
-        load(&file);
+        let config = load(&file);
+        // An example that is warned of teaches what should not be done.
+        let odd: Vec<_> = config.warnings.iter().filter(|warning| !warning.message.contains("order id")).collect();
+        assert!(odd.is_empty(), "{odd:?}");
     }
 }
 
@@ -181,6 +184,60 @@ fn show_text(file: &Path, text: &str) -> String {
 #[expect(clippy::disallowed_methods, reason = "a test writes into a folder of its own")]
 fn write(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
+}
+
+#[test]
+fn what_show_prints_has_the_defaults_that_are_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let text = "listen: { address: 127.0.0.1:1 }
+sites:
+  - { name: a, hosts: a.example, upstream: http://a:1 }
+  - name: b
+    hosts: b.example
+    upstream: { servers: [{ url: https://b }], host: upstream, tls: { ca: ca.pem }, health: { path: /up } }\n";
+    let shown = show_text(&file, text);
+    for expected in [
+        "listen:\n  address: 127.0.0.1:1\n  proxy_protocol: false\n",
+        "limits:\n  header_timeout: 10s\n",
+        "    upstream:\n      url: http://a:1\n      host: preserve\n      connect_timeout: 2s\n      read_timeout: 300s\n",
+        "      servers:\n        - url: https://b\n          weight: 1\n",
+        "      host: upstream\n",
+        "      tls:\n        ca: ca.pem\n        verify: true\n",
+        "      health:\n        path: /up\n        interval: 5s\n        timeout: 2s\n",
+    ] {
+        assert!(shown.contains(expected), "no\n{expected}in\n{shown}");
+    }
+}
+
+#[test]
+fn files_that_a_configuration_names_are_read_unless_the_environment_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = || rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+    let (ours, other) = (pair(), pair());
+    write(&folder.path().join("shop.pem"), &ours.cert.pem());
+    write(&folder.path().join("shop.key"), &ours.signing_key.serialize_pem());
+    write(&folder.path().join("other.key"), &other.signing_key.serialize_pem());
+    write(&folder.path().join("502.html"), "<p>Back soon");
+    let said = |key: &str, environment| {
+        let text = format!(
+            "listen: {{ address: 127.0.0.1:1, tls: {{ cert: shop.pem, key: shop.key }} }}
+sites:
+  - upstream: {{ url: 'https://a', tls: {{ ca: shop.pem, client_cert: {{ cert: shop.pem, key: {key} }} }} }}
+    error_pages: {{ 502: 502.html }}\n"
+        );
+        Config::parse(&folder.path().join("a.yaml"), &text, environment)
+    };
+    let pages = said("shop.key", Environment::Process).unwrap().sites.remove(0).error_pages;
+    assert_eq!(pages.get(&502).map(|page| &**page), Some(b"<p>Back soon".as_slice()));
+
+    let problems = said("other.key", Environment::Process).unwrap_err().problems;
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!((problem.place.line, problem.path.as_str()), (3, "sites[0].upstream.tls.client_cert.key"));
+    assert!(problem.message.contains("is not the key of the first certificate"), "{problem}");
+
+    assert!(said("nowhere.key", Environment::Process).is_err());
+    assert!(said("nowhere.key", Environment::Ignored).is_ok());
 }
 
 /// What printing can get wrong: nulls, quotes, texts that look like something else, layers.

@@ -12,6 +12,7 @@ use super::{
 };
 
 mod address;
+mod health;
 mod tls;
 
 /// The servers behind a site.
@@ -148,7 +149,7 @@ pub fn upstream(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<
 fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<UpstreamRules> {
     let mut section = field.section()?;
     let servers = servers(&mut section, server, files);
-    let health = section.get("health").and_then(|field| health(&field));
+    let health = section.get("health").and_then(|field| health::health(&field));
     let tls_field = section.get("tls");
     let tls = tls_field.as_ref().and_then(|field| tls::tls(field, files));
     let host = section.get("host").and_then(|field| host(&field, &servers));
@@ -216,30 +217,6 @@ fn servers(section: &mut Section<'_>, server: &Server, files: Files<'_>) -> Vec<
         found.push(rules);
     }
     found
-}
-
-fn health(field: &Field<'_>) -> Option<HealthRules> {
-    let mut section = field.section()?;
-    let path = section.require("path", "write what is asked for: `path: /up`").and_then(|field| health_path(&field));
-    let interval = section.get("interval");
-    let interval = interval.and_then(|field| field.duration_within(Duration::from_secs(1)..=Duration::from_hours(1)));
-    let timeout = section.get("timeout");
-    let timeout = timeout.and_then(|field| field.duration_within(SHORTEST..=Duration::from_mins(1)));
-    section.finish();
-    Some(HealthRules {
-        path: path?,
-        interval: interval.unwrap_or(Duration::from_secs(5)),
-        timeout: timeout.unwrap_or(Duration::from_secs(2)),
-    })
-}
-
-fn health_path(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let plain = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if !plain {
-        field.error(format!("`{text}` is not a path"), "write a path that begins with `/`, such as /up".to_owned());
-    }
-    plain.then(|| text.to_owned())
 }
 
 fn host(field: &Field<'_>, servers: &[ServerRules]) -> Option<HostHeader> {

@@ -144,9 +144,7 @@ impl Connection {
 
     /// The head of a request has arrived; its body, if any, is still to come.
     pub fn serving(&self, has_body: bool) {
-        if !self.is_http2 {
-            self.enter(Phase::Serving);
-        }
+        self.enter(Phase::Serving);
         if has_body && self.uploads.fetch_add(1, Relaxed) == 0 {
             self.uploaded.store(0, Relaxed);
             self.waited.store(0, Relaxed);

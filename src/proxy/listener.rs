@@ -16,6 +16,7 @@ use pingora::{
 };
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -81,8 +82,7 @@ impl Bound {
     /// # Errors
     /// When the address cannot be had.
     pub fn bind(listener: &config::Listener, certificates: Option<Arc<Certificates>>) -> io::Result<Self> {
-        let socket = TcpListener::bind(listener.address)?;
-        socket.set_nonblocking(true)?;
+        let socket = open(listener.address)?;
         let facts = Facts {
             purpose: listener.purpose,
             probe: listener.probe.clone(),
@@ -270,6 +270,22 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Or the address could not be had for a minute after a restart.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connections that may wait to be accepted; the system's own limit is lower.
+const BACKLOG: i32 = 65_535;
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// Between two warnings about one listener.
 const QUIET: Duration = Duration::from_secs(10);

@@ -10,9 +10,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
+use pingora::{http::RequestHeader, server::configuration::ServerConf};
 
-use super::upstream::Upstream;
+use super::upstream::{self, InvalidUpstream, Upstream};
 use crate::{
     config::{Config, HostPattern},
     metrics::{Metrics, site::SiteMetrics},
@@ -53,6 +53,7 @@ pub struct SiteTable {
     below: Vec<(String, usize)>,
     otherwise: Option<usize>,
     upstreams: Vec<Arc<Upstream>>,
+    settings: Arc<ServerConf>,
     error_pages: Vec<BTreeMap<u16, Bytes>>,
     trusted: Vec<IpNet>,
 }
@@ -82,13 +83,25 @@ impl Tracker {
 
 impl SiteTable {
     /// Lays out the hosts of a configuration.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When a file that an upstream needs cannot be used.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, InvalidUpstream> {
+        let upstream = |site: &crate::config::Site| {
+            let host = site.hosts.iter().find_map(|host| match host {
+                HostPattern::Exact(host) => Some(host.as_str()),
+                HostPattern::Below(_) => None,
+            });
+            Upstream::new(&site.upstream, &site.rules.name, host, metrics).map(Arc::new)
+        };
+        let upstreams = config.sites.iter().map(upstream).collect::<Result<Vec<_>, _>>()?;
         let mut table = Self {
             exact: HashMap::new(),
             below: Vec::new(),
             otherwise: None,
-            upstreams: config.sites.iter().map(|site| Arc::new(Upstream::new(&site.upstream))).collect(),
+            settings: Arc::new(upstream::settings(&upstreams)?),
+            upstreams,
             error_pages: config.sites.iter().map(|site| site.error_pages.clone()).collect(),
             trusted: config.server.trusted_proxies.clone(),
         };
@@ -106,7 +119,7 @@ impl SiteTable {
             }
         }
         table.below.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        table
+        Ok(table)
     }
 
     /// Which site answers a request.
@@ -145,6 +158,12 @@ impl SiteTable {
         &self.upstreams
     }
 
+    /// What Pingora is to know about them all.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<ServerConf> {
+        &self.settings
+    }
+
     /// Whether this peer's `X-Forwarded-*` is believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
@@ -169,7 +188,7 @@ sites:
   - { name: c, upstream: 'http://127.0.0.1:3' }
 ";
         let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
-        let table = SiteTable::new(&config);
+        let table = SiteTable::new(&config, &Metrics::new()).expect("upstreams");
         for (host, site) in [
             ("shop.example", Some(0)),
             ("Shop.Example.:8080", Some(0)),

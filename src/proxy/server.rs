@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use pingora::{
     apps::{HttpServerApp, HttpServerOptions},
     protocols::http::v2::server::default_h2_options,
-    server::configuration::ServerConf,
 };
 use pingora_proxy::http_proxy;
 use tokio::sync::watch;
@@ -15,6 +14,7 @@ use super::{
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
     tls::Certificates,
+    upstream,
     watch::Watch,
 };
 use crate::config::{self, Limits};
@@ -65,15 +65,10 @@ pub async fn serve(
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    for upstream in table.upstreams() {
-        upstream.resolve().await;
-        let upstream = Arc::clone(upstream);
-        tokio::spawn(async move { upstream.keep_resolved().await });
-    }
+    let conf = Arc::clone(table.settings());
+    upstream::attend(table.upstreams(), &conf).await;
     let busy = Busy::default();
     let metrics = Arc::clone(&tracker.metrics);
-    // At most one retry: Pingora would otherwise try a dead origin sixteen times.
-    let conf = Arc::new(ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() });
     let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, busy.clone()));
     let mut http2 = default_h2_options();
     http2.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
@@ -130,4 +125,3 @@ pub async fn serve(
 const OURS: usize = 2;
 /// How long the end of an answer may take to leave through HTTP/2 after its request is over.
 const LAST_BYTES: Duration = Duration::from_secs(2);
-const MAX_TRIES: usize = 2;

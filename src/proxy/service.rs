@@ -1,6 +1,8 @@
 //! The proxy of the `throughline` command: which site a request belongs to, and who answers it.
 
 use std::{
+    net::SocketAddr,
+    os::fd::RawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,6 +17,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     upstreams::peer::HttpPeer,
 };
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -27,7 +30,7 @@ use super::{
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
-    upstream::{self, Upstream},
+    upstream::{self, Attempts, Upstream},
 };
 use crate::{
     config::{Limits, Purpose},
@@ -61,6 +64,7 @@ pub struct Context {
     answered: Option<Instant>,
     /// Whether a conversion hangs on it; only then the page may have waited.
     is_hit: bool,
+    attempts: Attempts,
     _busy: BusyGuard,
 }
 
@@ -116,6 +120,10 @@ impl Proxy {
         let connection = session.digest().and_then(Connection::of).cloned();
         let Some(connection) = connection else { return Err(Refusal::Malformed) };
         let has_body = !session.is_body_empty();
+        if has_body {
+            // What is left of a body when it has been answered must not drip in for ever.
+            session.set_total_drain_timeout(Some(DRAIN));
+        }
         let head = session.req_header();
         let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
         connection.serving(timed);
@@ -153,7 +161,8 @@ impl Proxy {
     fn own_answer(&self, session: &Session, ctx: &mut Context) -> Option<Answer> {
         let head = session.req_header();
         let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
-        if listener.probe.as_deref() == Some(head.uri.path()) {
+        let is_probe = listener.probe.as_deref() == Some(head.uri.path());
+        if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
             // Whatever host it names, it is no request of that site's visitors.
             ctx.site = None;
             return Some(Answer::well());
@@ -169,7 +178,7 @@ impl Proxy {
         Some(Answer::error(refusal.status(), None))
     }
 
-    fn upstream(&self, ctx: &Context) -> Option<&Arc<Upstream>> {
+    fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
         ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
     }
 }
@@ -191,6 +200,7 @@ impl ProxyHttp for Proxy {
             asked: None,
             answered: None,
             is_hit: false,
+            attempts: Attempts::default(),
             _busy: busy,
         }
     }
@@ -260,26 +270,81 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
             self.forwarding.tell(request, connection, client);
         }
-        Ok(())
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        ctx.asked = Some(now());
+        let now = now();
+        ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        self.upstream(ctx)
-            .and_then(|upstream| upstream.peer())
-            .ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has not been resolved"))
+        let Context { connection, client, attempts, .. } = ctx;
+        let ends = || {
+            let (visitor, local) = connection.as_ref().map(|connection| (connection.visitor, connection.local))?;
+            let address = client.map_or(visitor.ip(), |client| client.address);
+            // The port of a connection to somebody else is not known.
+            let is_visitors = address == visitor.ip().to_canonical();
+            Some((if is_visitors { visitor } else { SocketAddr::new(address, 0) }, local))
+        };
+        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
+        let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
+        upstream.peer(session, ends, attempts, now)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(upstream) = self.upstream(ctx) {
+            upstream.connected(&ctx.attempts, reused);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        match self.upstream(ctx) {
+            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, now()),
+            None => error,
+        }
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if let Some(upstream) = self.upstream(ctx) {
+            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, now());
+        }
+        error.set_retry(false);
+        error
     }
 
     async fn upstream_response_filter(
@@ -339,6 +404,9 @@ impl ProxyHttp for Proxy {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// For the rest of a body that nobody waits for any more.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Where the same page is, over TLS on its usual port.
 fn https_location(head: &RequestHeader) -> Option<HeaderValue> {

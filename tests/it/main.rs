@@ -37,3 +37,4 @@ mod storm;
 mod support;
 mod support_works;
 mod thank_you;
+mod upstreams;

@@ -18,6 +18,7 @@ pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod response;
+pub(crate) mod secure_origin;
 pub(crate) mod server;
 pub(crate) mod streams;
 pub(crate) mod tls_client;

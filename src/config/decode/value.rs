@@ -52,6 +52,7 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number within these bounds.
+    #[must_use]
     pub fn number_within(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
         let number = self.parse("a whole number")?;
         self.within(number, &bounds, |number| number.to_string())

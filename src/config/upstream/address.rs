@@ -99,7 +99,7 @@ fn leads_to(address: IpAddr, bound: IpAddr) -> bool {
     let (address, bound) = (address.to_canonical(), bound.to_canonical());
     // Connecting to the unspecified address means the loopback one.
     let local = address.is_loopback() || address.is_unspecified();
-    let reachable = bound.is_ipv4() == address.is_ipv4() || bound == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let reachable = bound.is_ipv4() == address.is_ipv4();
     address == bound
         || local && bound.is_unspecified() && reachable
         || address.is_unspecified() && bound.is_loopback() && reachable

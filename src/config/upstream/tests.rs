@@ -123,7 +123,7 @@ fn a_server_that_is_this_proxy_is_refused() {
         "http://[::1]:8001",
         "http://[::]:8001",
         "http://10.0.0.7:8002",
-        "http://127.0.0.1:8003",
+        "http://[::1]:8003",
         "http://[::ffff:127.0.0.1]:8000",
         "http://0.0.0.0:8004",
         "http://127.0.0.1:9180",
@@ -135,6 +135,7 @@ fn a_server_that_is_this_proxy_is_refused() {
         "http://[::1]:8000",
         "http://127.0.0.1:8001",
         "http://127.0.0.1:8002",
+        "http://127.0.0.1:8003",
         "http://127.0.0.2:8004",
         "http://10.0.0.8:8000",
         "http://shop.internal:8000",
@@ -146,8 +147,8 @@ fn a_server_that_is_this_proxy_is_refused() {
 
 #[test]
 fn a_host_that_is_nearly_a_word_of_ours_is_doubted() {
-    let config = config("{ url: http://a, host: upstreem }");
-    assert_eq!(config.sites[0].upstream.host, HostHeader::Fixed("upstreem".to_owned()));
+    let config = config("{ url: http://a, host: upstreams }");
+    assert_eq!(config.sites[0].upstream.host, HostHeader::Fixed("upstreams".to_owned()));
     let said: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(said.len() == 1 && said[0].ends_with("did you mean `upstream`?"), "{said:?}");
 }

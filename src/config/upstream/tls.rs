@@ -15,7 +15,7 @@ pub fn tls(field: &Field<'_>, files: Files<'_>) -> Option<UpstreamTls> {
     let mut section = field.section()?;
     let verify = section.get("verify");
     let ca = section.get("ca");
-    let is_verified = verify.as_ref().and_then(|field| field.switch()).unwrap_or(true);
+    let is_verified = verify.as_ref().and_then(Field::switch).unwrap_or(true);
     match (&verify, &ca) {
         (Some(_), Some(ca)) if !is_verified => ca.key_error(
             "authorities are of no use without verification",

@@ -3,6 +3,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use super::*;
 use crate::{
     config::{Config, Environment, Limits},
+    metrics::Metrics,
     proxy::listener::Facts,
 };
 
@@ -11,7 +12,8 @@ fn table() -> SiteTable {
 trusted_proxies: [10.0.0.0/8, 'fd00::/8']
 sites: [{ upstream: 'http://127.0.0.1:1' }]
 ";
-    SiteTable::new(&Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration"))
+    let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
+    SiteTable::new(&config, &Metrics::new()).expect("upstreams")
 }
 
 fn connection(from: &str, over_tls: bool) -> Connection {
