@@ -69,7 +69,8 @@ impl Forwarding {
         }
         let via = match request.version {
             Version::HTTP_09 | Version::HTTP_10 => &self.via[0],
-            Version::HTTP_2 | Version::HTTP_3 => &self.via[2],
+            // Pingora has written 1.1 into it by now.
+            _ if connection.is_http2() => &self.via[2],
             _ => &self.via[1],
         };
         if request.append_header(header::VIA, via.clone()).is_err() {

