@@ -55,7 +55,7 @@ impl Forwarding {
             HeaderValue::try_from(authority).ok()
         });
         if connection.is_trusted {
-            self.add(request, connection, client, host);
+            Self::add(request, connection, client, host);
         } else {
             remove_claims(request);
             let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
@@ -79,7 +79,7 @@ impl Forwarding {
     }
 
     /// Adds to what a trusted proxy said, and fills in what it left out.
-    fn add(&self, request: &mut RequestHeader, connection: &Connection, client: Client, host: Option<HeaderValue>) {
+    fn add(request: &mut RequestHeader, connection: &Connection, client: Client, host: Option<HeaderValue>) {
         let appended = |name: &HeaderName, last: &[u8]| {
             let lines = request.headers.get_all(name);
             let mut whole: Vec<u8> = lines.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);

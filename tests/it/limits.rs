@@ -235,7 +235,7 @@ fn whoever_comes_back_at_the_very_last_moment_is_served_or_told_nothing_but_neve
 fn what_two_parsers_could_read_in_two_ways_reaches_no_site() {
     let origin = Origin::start();
     let proxy = limited("", origin.address());
-    let many: String = (0..257).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let many = "X-Again: 1\r\n".repeat(257);
     let mut expected = std::collections::BTreeMap::new();
     for (status, reason, request) in [
         (

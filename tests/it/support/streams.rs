@@ -74,10 +74,13 @@ impl Multiplexed {
     /// Asks for anything.
     pub(crate) fn send(&mut self, request: Request<()>) -> ResponseFuture {
         let Self { runtime, requests, .. } = self;
-        runtime.block_on(async {
-            let mut ready = in_time(requests.clone().ready()).await.expect("a free stream");
-            ready.send_request(request, true).expect("a stream").0
-        })
+        runtime
+            .block_on(async {
+                let mut ready = in_time(requests.clone().ready()).await.expect("a free stream");
+                let (answer, _body) = ready.send_request(request, true).expect("a stream");
+                Ok::<_, h2::Error>(answer)
+            })
+            .expect("a stream")
     }
 
     /// Waits for an answer and its body.
