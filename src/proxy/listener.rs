@@ -189,9 +189,10 @@ impl Front {
                 (Transport::Tls(Box::new(stream)), is_http2)
             }
             None => {
-                // Until something is asked, a connection costs no more than its socket.
-                let first = tokio::time::timeout(self.limits.keep_alive_timeout, tcp.readable()).await;
-                let Ok(Ok(())) = first else { return Err(None) };
+                // Until something is asked, a connection costs no more than its socket. A new one is always
+                // said to be readable, so this looks.
+                let first = tokio::time::timeout(self.limits.keep_alive_timeout, tcp.peek(&mut [0])).await;
+                let Ok(Ok(1)) = first else { return Err(None) };
                 let looked = tokio::time::timeout(self.limits.header_timeout, preamble::speaks_http2(&tcp)).await;
                 match looked {
                     Ok(Ok(is_http2)) => (Transport::Plain(tcp), is_http2),

@@ -69,14 +69,14 @@ fn addresses(header: &[u8]) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
             ppp::v1::Addresses::Unknown => None,
         }),
         ppp::HeaderResult::V2(Ok(header)) => Ok(match (header.command, header.addresses) {
-            (ppp::v2::Command::Local, _) => None,
             (ppp::v2::Command::Proxy, ppp::v2::Addresses::IPv4(it)) => {
                 Some(((it.source_address, it.source_port).into(), (it.destination_address, it.destination_port).into()))
             }
             (ppp::v2::Command::Proxy, ppp::v2::Addresses::IPv6(it)) => {
                 Some(((it.source_address, it.source_port).into(), (it.destination_address, it.destination_port).into()))
             }
-            (ppp::v2::Command::Proxy, ppp::v2::Addresses::Unspecified | ppp::v2::Addresses::Unix(_)) => None,
+            (ppp::v2::Command::Local, _)
+            | (ppp::v2::Command::Proxy, ppp::v2::Addresses::Unspecified | ppp::v2::Addresses::Unix(_)) => None,
         }),
         ppp::HeaderResult::V1(Err(_)) | ppp::HeaderResult::V2(Err(_)) => Err(invalid()),
     }

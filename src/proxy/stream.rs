@@ -9,7 +9,7 @@ use std::{
     os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use pingora::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     net::TcpStream,
+    time::Sleep,
 };
 use tokio_rustls::server::TlsStream;
 
@@ -41,7 +42,16 @@ pub struct VisitorStream {
     digests: Digests,
     /// What is said at the end instead of an answer of Pingora's to something that was no request.
     farewell: Option<&'static str>,
+    goodbye: Option<Goodbye>,
     _place: Place,
+}
+
+/// The last words, and the time that the visitor has to hear them.
+#[derive(Debug)]
+struct Goodbye {
+    unsaid: &'static [u8],
+    is_said: bool,
+    until: Pin<Box<Sleep>>,
 }
 
 /// What lies beneath.
@@ -79,6 +89,7 @@ impl VisitorStream {
             is_http2,
             digests,
             farewell: None,
+            goodbye: None,
             _place: place,
         }
     }
@@ -170,11 +181,18 @@ impl AsyncWrite for VisitorStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.ended() {
+        let this = &mut *self;
+        if this.goodbye.is_none() {
+            this.goodbye = this.farewell().map(Goodbye::new);
+        }
+        if let Some(goodbye) = &mut this.goodbye {
+            return goodbye.poll(&mut this.transport, cx);
+        }
+        if let Some(error) = this.ended() {
             return Poll::Ready(Err(error));
         }
-        let polled = Pin::new(&mut self.transport).poll_shutdown(cx);
-        self.has_polled(cx, polled)
+        let polled = Pin::new(&mut this.transport).poll_shutdown(cx);
+        this.has_polled(cx, polled)
     }
 }
 
@@ -189,28 +207,56 @@ impl VisitorStream {
     }
 }
 
-#[async_trait]
-impl Shutdown for VisitorStream {
-    async fn shutdown(&mut self) {
-        // A head that did not come to its end never became a request that could be answered.
-        let farewell = match self.connection.over() {
+impl VisitorStream {
+    /// What is said to a head that did not become a request.
+    fn farewell(&self) -> Option<&'static str> {
+        if self.is_http2 {
+            return None;
+        }
+        match self.connection.over() {
             Some(Over::Refused(Refusal::HeaderTimeout)) => Some(REQUEST_TIMEOUT),
             Some(Over::Refused(Refusal::HeaderBytes)) => Some(HEAD_TOO_LARGE),
             Some(_) => None,
             None => self.farewell,
-        };
-        let goodbye = async {
-            let Some(farewell) = farewell else { return self.transport.shutdown().await };
-            self.transport.write_all(farewell.as_bytes()).await?;
-            self.transport.shutdown().await?;
-            // What was not read when a connection is closed takes back what was just said
-            // (RFC 9112, section 9.6).
-            tokio::io::copy(self.transport.get_mut(), &mut tokio::io::sink()).await.map(drop)
-        };
-        match tokio::time::timeout(GOODBYE, goodbye).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::trace!(%error, "a visitor is gone already"),
-            Err(_) => tracing::trace!("a visitor does not take the end of a connection"),
+        }
+    }
+}
+
+impl Goodbye {
+    fn new(words: &'static str) -> Self {
+        Self { unsaid: words.as_bytes(), is_said: false, until: Box::pin(tokio::time::sleep(GOODBYE)) }
+    }
+
+    fn poll(&mut self, transport: &mut BufWriter<Transport>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        while !self.unsaid.is_empty() {
+            let written = ready!(Pin::new(&mut *transport).poll_write(cx, self.unsaid))?;
+            self.unsaid = self.unsaid.get(written..).unwrap_or_default();
+        }
+        if !self.is_said {
+            ready!(Pin::new(&mut *transport).poll_shutdown(cx))?;
+            self.is_said = true;
+        }
+        // What was not read when a connection is closed takes back what was just said (RFC 9112,
+        // section 9.6).
+        loop {
+            let mut ignored = [0; 1024];
+            let mut ignored = ReadBuf::new(&mut ignored);
+            ready!(Pin::new(transport.get_mut()).poll_read(cx, &mut ignored))?;
+            if ignored.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for VisitorStream {
+    async fn shutdown(&mut self) {
+        if let Err(error) = AsyncWriteExt::shutdown(self).await {
+            tracing::trace!(%error, "a visitor is gone already");
         }
     }
 }

@@ -63,6 +63,11 @@ impl Origin {
         self.requests().pop().expect("the origin got no request")
     }
 
+    /// Forgets the requests so far.
+    pub(crate) fn forget(&self) {
+        self.server.forget();
+    }
+
     /// Waits until at least so many requests came.
     pub(crate) fn await_requests(&self, count: usize) -> Vec<Request> {
         self.server.await_requests(count)

@@ -57,6 +57,17 @@ impl Process {
         lock(&self.stderr).clone()
     }
 
+    pub(super) fn stdout(&self) -> String {
+        lock(&self.stdout).clone()
+    }
+
+    /// The memory that it has resident now, in bytes (proc(5), `VmRSS`).
+    pub(super) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// Waits for something on stdout; fails at once when the process ends without it.
     pub(super) fn await_stdout<T>(&mut self, what: &str, mut read: impl FnMut(&str) -> Option<T>) -> T {
         let ended = |child: &mut Child| child.try_wait().expect("the child is ours");

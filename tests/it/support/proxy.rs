@@ -120,6 +120,17 @@ impl Proxy {
         self.process.id()
     }
 
+    /// All listeners, in the order of the configuration.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let stdout = self.process.stdout();
+        stdout.lines().filter_map(|line| line.strip_prefix("listening ")?.trim().parse().ok()).collect()
+    }
+
+    /// The memory that it has resident now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.process.memory()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

@@ -98,6 +98,10 @@ impl Server {
         lock(&self.requests).clone()
     }
 
+    pub(super) fn forget(&self) {
+        lock(&self.requests).clear();
+    }
+
     /// Waits until at least so many requests came.
     pub(super) fn await_requests(&self, count: usize) -> Vec<Request> {
         await_fact(

@@ -1,7 +1,7 @@
 //! The visitor's browser, down to the bytes.
 
 use std::{
-    io::{self, BufReader, Write},
+    io::{self, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -234,7 +234,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8], method: &str) -> io::Result<Answer> {
+pub(super) fn exchange<S: Read + Write>(stream: &mut BufReader<S>, request: &[u8], method: &str) -> io::Result<Answer> {
     let sent = Instant::now();
     // A server may refuse before it has read everything; its answer still counts.
     let written = stream.get_mut().write_all(request);
