@@ -10,7 +10,7 @@ use throughline::{
     tracking::{
         timestamp::Timestamp,
         verdict::Answer,
-        visit::{Client, Request, Visit},
+        visit::{Client, Request, Room, Visit},
     },
 };
 use uuid::Uuid;
@@ -23,7 +23,9 @@ fn decide(criterion: &mut Criterion) {
     let (stranger, clicked) = (headers(None), headers(Some("_exoclick_cid=0123456789abcdef0123456789abcdef")));
     let begin = |path, query, headers| Visit::begin(&rules, &request(path, query, headers));
     let thanked = || begin("/thank-you/1001", "total=49.90", &clicked).expect("a hit");
-    let answered = |mut visit: Visit| visit.answered(200, true, Timestamp::from_millis(1_700_000_000_000), &mut uuid);
+    let answered = |mut visit: Visit| {
+        visit.answered(200, Room::For(&|_| true), Timestamp::from_millis(1_700_000_000_000), &mut uuid)
+    };
 
     let mut group = criterion.benchmark_group("begin");
     for (name, path, query, headers) in [

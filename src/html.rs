@@ -2,6 +2,8 @@
 //!
 //! Bytes in, bytes out; nothing here knows why a page is edited.
 
+pub mod charset;
+pub mod coding;
 pub mod csp;
 pub mod inject;
 pub mod page;

@@ -2,12 +2,14 @@
 //!
 //! [`module`] is what tracks; it can be installed into any `ProxyHttp`. [`service`] is the proxy of
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
-//! [`server`] runs it on sockets that are bound before anything else starts.
+//! [`server`] runs it on sockets that are bound before anything else starts; [`tunnel`] is what a
+//! WebSocket needs.
 
 pub mod answer;
 pub mod commit;
 pub mod connection;
 pub mod forwarding;
+pub mod framing;
 pub mod listener;
 pub mod module;
 pub mod preamble;
@@ -17,5 +19,6 @@ pub mod server;
 pub mod service;
 pub mod stream;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;
 pub mod watch;

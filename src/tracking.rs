@@ -16,6 +16,7 @@ pub mod matcher;
 pub mod network;
 pub mod postback;
 pub mod site;
+pub mod target;
 pub mod template;
 pub mod timestamp;
 pub mod value;

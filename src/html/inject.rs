@@ -17,22 +17,33 @@
 //!    them it would be read as a part of that tag.
 //! 5. Else it goes to the end of the document. A document of nothing but white space gets nothing.
 //!
+//! In XHTML only point 3 holds, and the tag must be in lower case: markup anywhere else would not be
+//! well-formed, and nothing of the page would be shown.
+//!
+//! A page whose first kilobyte shows that an insertion would be garbled, inert or forbidden gets none:
+//! one in a character set that is not based on ASCII, a set of frames, AMP. This is known only when the
+//! head has left; such a page passes byte for byte, and [`Injector::obstacle`] says why.
+//!
 //! Why quotes and `>` end a tail: the text `</body>` also stands in scripts, attributes and comments,
 //! and to insert there would break the page. Whatever it stands in must be closed behind it, and that
 //! takes a quote, a `>` or other text. In doubt the end of the document is the right place, because
 //! it is outside of all of these. A comment that is never closed makes the end a dead place, so that
 //! one counts as a tail.
 //!
-//! Where an insertion can't live at all (an unclosed script or comment around everything, `<frameset>`,
-//! an unclosed `<template>`), it does nothing and harms nothing.
+//! Where an insertion can't live at all (an unclosed script or comment around everything, an unclosed
+//! `<template>`), it does nothing and harms nothing.
 
+mod opening;
 mod scanner;
 #[cfg(test)]
 mod tests;
 
 use std::mem;
 
+use opening::OPENING;
 use scanner::Scanner;
+
+use super::page::{Page, Syntax, Untouchable};
 
 /// The most bytes that are ever held back.
 pub const MAX_HELD: usize = 8 * 1024;
@@ -42,6 +53,24 @@ pub const MAX_HELD: usize = 8 * 1024;
 pub struct Injector {
     scanner: Scanner,
     held: Vec<u8>,
+    syntax: Syntax,
+    charset_is_known: bool,
+    opening: Opening,
+}
+
+/// How much is known of the beginning of a document.
+#[derive(Debug)]
+enum Opening {
+    /// Not enough yet; a copy of what has passed.
+    Passing(Vec<u8>),
+    /// It was looked at.
+    Seen(Option<Untouchable>),
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self::Passing(Vec::new())
+    }
 }
 
 /// What may leave after a chunk came in.
@@ -54,15 +83,25 @@ pub struct Passed {
 }
 
 impl Injector {
-    /// Starts a document.
+    /// Starts a document of which nothing is known.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Starts a document with what its head says of it.
+    #[must_use]
+    pub fn of(page: &Page) -> Self {
+        Self { syntax: page.syntax, charset_is_known: page.charset_is_known, ..Self::default() }
+    }
+
     /// Takes the next chunk and says what may leave now.
     #[must_use = "the bytes in it are part of the document"]
     pub fn write(&mut self, chunk: &[u8]) -> Passed {
+        self.look(chunk);
+        if matches!(self.opening, Opening::Seen(Some(_))) {
+            return Passed { before: mem::take(&mut self.held), keep: chunk.len() };
+        }
         self.scanner.scan(chunk);
         let pending = self.scanner.pending();
         let pending_in_chunk = pending.min(chunk.len());
@@ -77,17 +116,44 @@ impl Injector {
     /// Ends the document: the held bytes with the insertion in its place.
     #[must_use = "the bytes in it are part of the document"]
     pub fn finish(self, insertion: &[u8]) -> Vec<u8> {
-        if insertion.is_empty() || !self.scanner.has_content() {
+        if insertion.is_empty() || self.obstacle().is_some() {
             return self.held;
         }
         // Whatever is held is the start of a body end tag, whole or cut off.
         [insertion, &self.held].concat()
     }
 
-    /// Whether there was anything but white space so far; nothing goes into an empty document.
+    /// Why nothing would be inserted if the document ended here.
     #[must_use]
-    pub const fn has_content(&self) -> bool {
-        self.scanner.has_content()
+    pub fn obstacle(&self) -> Option<Untouchable> {
+        let by_opening = match &self.opening {
+            Opening::Seen(obstacle) => *obstacle,
+            Opening::Passing(opening) => opening::obstacle(opening, self.syntax, self.charset_is_known),
+        };
+        if by_opening.is_some() {
+            return by_opening;
+        }
+        if !self.scanner.has_content() {
+            return Some(Untouchable::Empty);
+        }
+        let is_missing = self.syntax == Syntax::Xhtml && !is_xhtml_body_end(&self.held);
+        is_missing.then_some(Untouchable::NoBodyEnd)
+    }
+
+    /// Looks at the first bytes, once there are enough of them.
+    fn look(&mut self, chunk: &[u8]) {
+        let Opening::Passing(passed) = &mut self.opening else { return };
+        let seen = if passed.is_empty() && chunk.len() >= OPENING {
+            opening::obstacle(chunk, self.syntax, self.charset_is_known)
+        } else {
+            let missing = OPENING.saturating_sub(passed.len());
+            passed.extend_from_slice(chunk.get(..missing).unwrap_or(chunk));
+            if passed.len() < OPENING {
+                return;
+            }
+            opening::obstacle(passed, self.syntax, self.charset_is_known)
+        };
+        self.opening = Opening::Seen(seen);
     }
 
     /// The bytes taken in that have not left, for sending them on as they are after a fault.
@@ -99,10 +165,11 @@ impl Injector {
 
 /// The rule above on a whole document at once: the specification of [`Injector`].
 ///
-/// For tests and benchmarks; written to be read, not to be fast.
+/// For HTML of which the head says nothing more; for tests and benchmarks, written to be read, not to
+/// be fast.
 #[must_use]
 pub fn inject_whole(document: &[u8], insertion: &[u8]) -> Vec<u8> {
-    if document.trim_ascii().is_empty() {
+    if document.trim_ascii().is_empty() || opening::obstacle(document, Syntax::Html, false).is_some() {
         return document.to_vec();
     }
     let held = last_body_end_tag(document)
@@ -127,6 +194,11 @@ fn cut_off_body_end_tag(document: &[u8]) -> Option<&[u8]> {
         .filter_map(|length| document.split_at_checked(document.len().checked_sub(length)?))
         .map(|(_, end)| end)
         .find(|end| b"</body".get(..end.len()).is_some_and(|start| start.eq_ignore_ascii_case(end)))
+}
+
+/// Whether the held bytes begin with a whole end tag as XML wants it.
+fn is_xhtml_body_end(held: &[u8]) -> bool {
+    held.strip_prefix(b"</body").is_some_and(|rest| rest.trim_ascii_start().starts_with(b">"))
 }
 
 /// Whether this is `</body …>` and then only white space, comments and `</html>`, cut off or not.

@@ -1,7 +1,8 @@
 //! The markup that makes a browser fetch a network's pixels.
 //!
 //! Only how addresses become markup; which addresses, and on which page, is decided elsewhere. The
-//! markup is pure ASCII, so that the page's encoding can't change its meaning.
+//! markup is pure ASCII, so that the page's encoding can't change its meaning, and well-formed XML, so
+//! that it may stand in XHTML too.
 
 /// The most pixels that one page gets.
 pub const MAX_PIXELS: usize = 64;
@@ -47,7 +48,8 @@ fn push_escaped(markup: &mut Vec<u8>, byte: u8) {
     }
 }
 
-const ATTRIBUTES: &[u8] = b"\" width=\"1\" height=\"1\" alt=\"\" hidden referrerpolicy=\"no-referrer-when-downgrade\">";
+const ATTRIBUTES: &[u8] =
+    b"\" width=\"1\" height=\"1\" alt=\"\" hidden=\"\" referrerpolicy=\"no-referrer-when-downgrade\" />";
 /// Room for a dozen usual pixels.
 const PIXEL_BYTES: usize = 3072;
 
@@ -67,8 +69,8 @@ mod tests {
     fn a_pixel_is_one_invisible_image() {
         assert_eq!(
             markup(&["https://s.chmsrv.com/tag.php?goal=1&value=2"]),
-            "<img src=\"https://s.chmsrv.com/tag.php?goal=1&amp;value=2\" width=\"1\" height=\"1\" alt=\"\" hidden \
-             referrerpolicy=\"no-referrer-when-downgrade\">"
+            "<img src=\"https://s.chmsrv.com/tag.php?goal=1&amp;value=2\" width=\"1\" height=\"1\" alt=\"\" hidden=\"\" \
+             referrerpolicy=\"no-referrer-when-downgrade\" />"
         );
     }
 

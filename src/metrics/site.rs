@@ -50,24 +50,17 @@ pub enum Injection {
     Unanswered,
     /// The page broke off before its end.
     Interrupted,
+    /// The page's Content-Security-Policy forbids them.
+    Csp,
     /// The page could not carry them.
     Untouchable(Untouchable),
 }
 
 impl Injection {
-    const ALL: [Self; 11] = [
-        Self::Injected,
-        Self::Duplicate,
-        Self::Unanswered,
-        Self::Interrupted,
-        Self::Untouchable(Untouchable::Status),
-        Self::Untouchable(Untouchable::Empty),
-        Self::Untouchable(Untouchable::NotHtml),
-        Self::Untouchable(Untouchable::Encoded),
-        Self::Untouchable(Untouchable::Attachment),
-        Self::Untouchable(Untouchable::Charset),
-        Self::Untouchable(Untouchable::Trailers),
-    ];
+    fn all() -> impl Iterator<Item = Self> {
+        let by_page = Untouchable::ALL.into_iter().map(Self::Untouchable);
+        [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted, Self::Csp].into_iter().chain(by_page)
+    }
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +68,7 @@ impl Injection {
             Self::Duplicate => "duplicate",
             Self::Unanswered => "unanswered",
             Self::Interrupted => "interrupted",
+            Self::Csp => "csp",
             Self::Untouchable(reason) => reason.as_str(),
         }
     }
@@ -94,7 +88,7 @@ impl SiteMetrics {
         let injections = site.networks.iter().map(|network| {
             let count =
                 |result: Injection| metrics.injections_total.with_label_values(&[name, &network.key, result.as_str()]);
-            let all = Injection::ALL.into_iter().filter(|_| network.sync.is_some());
+            let all = Injection::all().filter(|_| network.sync.is_some());
             all.map(|result| (result, count(result))).collect()
         });
         for network in &site.networks {

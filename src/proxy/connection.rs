@@ -20,9 +20,10 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use pingora::protocols::Digest;
 
-use super::{refusal::Refusal, watch::Clock};
+use super::{forwarding, refusal::Refusal, watch::Clock};
 use crate::config::Limits;
 
 /// One connection.
@@ -40,6 +41,7 @@ pub struct Connection {
     pub listener: Arc<super::listener::Facts>,
     /// The visitor's address as a header value, made when it is first needed.
     address: OnceLock<HeaderValue>,
+    forwarded: Mutex<Option<((Option<HeaderValue>, bool), HeaderValue)>>,
     clock: Arc<Clock>,
     limits: Limits,
     is_http2: bool,
@@ -106,6 +108,7 @@ impl Connection {
             is_trusted,
             listener,
             address: OnceLock::new(),
+            forwarded: Mutex::new(None),
             clock,
             limits,
             is_http2,
@@ -128,12 +131,6 @@ impl Connection {
         digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
     }
 
-    /// Whether HTTP/2 is spoken on it.
-    #[must_use]
-    pub const fn is_http2(&self) -> bool {
-        self.is_http2
-    }
-
     /// The visitor's address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
@@ -146,6 +143,21 @@ impl Connection {
         self.address.get_or_init(|| {
             HeaderValue::try_from(self.address().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
         })
+    }
+
+    /// What `Forwarded` says of a request for this host; kept, because the next one is for the same.
+    #[must_use]
+    pub fn forwarded(&self, host: Option<&HeaderValue>, over_tls: bool) -> HeaderValue {
+        let asked = (host.cloned(), over_tls);
+        let mut kept = self.forwarded.lock();
+        match &*kept {
+            Some((known, value)) if *known == asked => value.clone(),
+            Some(_) | None => {
+                let value = forwarding::element(self.address(), host, over_tls);
+                *kept = Some((asked, value.clone()));
+                value
+            }
+        }
     }
 
     /// The head of a request has arrived; its body, if any, is still to come.

@@ -29,6 +29,15 @@ pub struct Claims {
     pub any: bool,
 }
 
+/// What is told about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Teller {
+    /// Whose it is.
+    pub client: Client,
+    /// What it says itself.
+    pub claims: Claims,
+}
+
 impl Forwarding {
     /// Takes a pseudonym that no other process has.
     #[must_use]
@@ -48,60 +57,66 @@ impl Forwarding {
         lines.any(|line| memchr::memmem::find(line.as_bytes(), self.pseudonym.as_bytes()).is_some())
     }
 
-    /// Tells the site whose request this is.
-    pub fn tell(&self, request: &mut RequestHeader, connection: &Connection, client: Client) {
+    /// Tells the site whose request this is, which came in this version of HTTP.
+    pub fn tell(&self, request: &mut RequestHeader, came: Version, connection: &Connection, teller: Teller) {
         let host = request.headers.get(header::HOST).cloned().or_else(|| {
             let authority = request.uri.authority()?.as_str();
             HeaderValue::try_from(authority).ok()
         });
+        let Teller { client, claims } = teller;
+        let forwarded = connection.forwarded(host.as_ref(), client.over_tls);
+        let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
         if connection.is_trusted {
-            Self::add(request, connection, client, host);
+            add(request, connection, &forwarded, proto, host);
         } else {
-            remove_claims(request);
-            let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
-            let forwarded = element(connection.address(), host.as_ref(), client.over_tls);
-            set(request, X_FORWARDED_FOR, connection.address_value().clone());
-            set(request, X_FORWARDED_PROTO, proto);
-            set(request, header::FORWARDED, forwarded);
+            if claims.any {
+                remove_claims(request);
+            }
+            set(request, "X-Forwarded-For", connection.address_value().clone());
+            set(request, "X-Forwarded-Proto", proto);
+            set(request, "Forwarded", forwarded);
             if let Some(host) = host {
-                set(request, X_FORWARDED_HOST, host);
+                set(request, "X-Forwarded-Host", host);
             }
         }
-        let via = match request.version {
+        let via = match came {
             Version::HTTP_09 | Version::HTTP_10 => &self.via[0],
-            // Pingora has written 1.1 into it by now.
-            _ if connection.is_http2() => &self.via[2],
+            Version::HTTP_2 | Version::HTTP_3 => &self.via[2],
             _ => &self.via[1],
         };
-        if request.append_header(header::VIA, via.clone()).is_err() {
+        if request.append_header("Via", via.clone()).is_err() {
             tracing::debug!("a request has too many headers for another one");
         }
     }
+}
 
-    /// Adds to what a trusted proxy said, and fills in what it left out.
-    fn add(request: &mut RequestHeader, connection: &Connection, client: Client, host: Option<HeaderValue>) {
-        let appended = |name: &HeaderName, last: &[u8]| {
-            let lines = request.headers.get_all(name);
-            let mut whole: Vec<u8> = lines.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-            if !whole.is_empty() {
-                whole.extend_from_slice(b", ");
-            }
-            whole.extend_from_slice(last);
-            HeaderValue::try_from(whole).ok()
-        };
-        let address = appended(&X_FORWARDED_FOR, connection.address_value().as_bytes());
-        let element = element(connection.address(), host.as_ref(), client.over_tls);
-        let forwarded = appended(&header::FORWARDED, element.as_bytes());
-        let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
-        for (name, value) in [(X_FORWARDED_FOR, address), (header::FORWARDED, forwarded)] {
-            if let Some(value) = value {
-                set(request, name, value);
-            }
+/// Adds to what a trusted proxy said, and fills in what it left out.
+fn add(
+    request: &mut RequestHeader,
+    connection: &Connection,
+    forwarded: &HeaderValue,
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
+) {
+    let appended = |name: &HeaderName, last: &[u8]| {
+        let lines = request.headers.get_all(name);
+        let mut whole: Vec<u8> = lines.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+        if !whole.is_empty() {
+            whole.extend_from_slice(b", ");
         }
-        for (name, value) in [(X_FORWARDED_PROTO, Some(proto)), (X_FORWARDED_HOST, host)] {
-            if let (false, Some(value)) = (request.headers.contains_key(&name), value) {
-                set(request, name, value);
-            }
+        whole.extend_from_slice(last);
+        HeaderValue::try_from(whole).ok()
+    };
+    let address = appended(&X_FORWARDED_FOR, connection.address_value().as_bytes());
+    let forwarded = appended(&header::FORWARDED, forwarded.as_bytes());
+    for (name, value) in [("X-Forwarded-For", address), ("Forwarded", forwarded)] {
+        if let Some(value) = value {
+            set(request, name, value);
+        }
+    }
+    for (name, value) in [("X-Forwarded-Proto", Some(proto)), ("X-Forwarded-Host", host)] {
+        if let (false, Some(value)) = (request.headers.contains_key(name), value) {
+            set(request, name, value);
         }
     }
 }
@@ -206,7 +221,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// One element of `Forwarded` (RFC 7239, sections 4 and 6).
-fn element(address: IpAddr, host: Option<&HeaderValue>, over_tls: bool) -> HeaderValue {
+pub(super) fn element(address: IpAddr, host: Option<&HeaderValue>, over_tls: bool) -> HeaderValue {
     let mut text = match address {
         IpAddr::V4(address) => format!("for={address}"),
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
@@ -226,7 +241,8 @@ fn element(address: IpAddr, host: Option<&HeaderValue>, over_tls: bool) -> Heade
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
 }
 
-fn set(request: &mut RequestHeader, name: HeaderName, value: HeaderValue) {
+/// Names as text: Pingora keeps their case, and takes it from nowhere else.
+fn set(request: &mut RequestHeader, name: &'static str, value: HeaderValue) {
     if request.insert_header(name, value).is_err() {
         tracing::debug!("a request has too many headers for another one");
     }

@@ -1,8 +1,9 @@
 //! The tracking module: a Pingora `HttpModule` that any `ProxyHttp` can install.
 //!
 //! The host adds it in `init_downstream_modules` and arms it in `early_request_filter`, saying whose
-//! request it is; everything else happens here. Nothing in this file returns an error: whatever goes
-//! wrong with tracking, the page goes on as if the module were not there.
+//! request it is; everything else happens here. Nothing in this file returns an error for tracking's
+//! sake: whatever goes wrong with it, the page goes on as if the module were not there. The one error
+//! there is ends a page that is broken itself ([`break_off`]).
 
 use std::{
     any::Any,
@@ -14,9 +15,9 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::Version;
 use pingora::{
-    Result,
+    Error, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module},
 };
@@ -28,16 +29,25 @@ use super::{
 };
 use crate::{
     html::{
-        inject::Injector,
-        page::{self, Untouchable},
-        pixel::pixel_markup,
+        coding,
+        page::{self, Page, Untouchable},
     },
     metrics::site::Injection,
     store::clock,
-    tracking::visit::{Answered, Client, Request, Visit},
+    tracking::visit::{Answered, Client, Request, Room, Visit},
 };
 
+mod breakage;
+mod edit;
 mod head;
+mod insertion;
+
+use insertion::Insertion;
+
+use breakage::{Breakage, Sent};
+use edit::{Edit, Flow};
+
+pub use breakage::break_off;
 
 /// Installs the module; one per proxy.
 pub fn install(modules: &mut HttpModules, tracker: &Arc<Tracker>) {
@@ -54,6 +64,7 @@ impl HttpModuleBuilder for Builder {
             tracker: Arc::clone(&self.tracker),
             stage: Stage::Inert,
             is_http10: false,
+            takes_plain: true,
             waited: Duration::ZERO,
         })
     }
@@ -64,6 +75,8 @@ pub struct Tracking {
     tracker: Arc<Tracker>,
     stage: Stage,
     is_http10: bool,
+    /// Whether the client takes a page that is not encoded.
+    takes_plain: bool,
     waited: Duration,
 }
 
@@ -77,19 +90,8 @@ enum Stage {
     Visiting(Arc<TrackedSite>, Box<Visit>),
     /// Pixels are going into the page.
     Editing(Box<Edit>),
-}
-
-struct Edit {
-    site: Arc<TrackedSite>,
-    networks: Vec<usize>,
-    injector: Injector,
-    insertion: Vec<u8>,
-}
-
-impl Edit {
-    fn count(&self, result: Injection) {
-        self.networks.iter().for_each(|network| self.site.metrics.injection(*network, result));
-    }
+    /// The page can't go on, and must not look as if it had ended.
+    Broken(Box<Breakage>),
 }
 
 impl Tracking {
@@ -128,7 +130,11 @@ impl Tracking {
         };
         let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
         if let Some(visit) = visit {
-            head::ask_for_whole_page(request, &visit);
+            self.takes_plain = !coding::refuses_identity(&request.headers);
+            head::ask_for_whole_page(request, &visit, self.takes_plain);
+            if visit.has_click_parameter() {
+                head::spare_click_parameters(request, &site.rules);
+            }
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
     }
@@ -138,12 +144,22 @@ impl Tracking {
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         let hits: Vec<usize> = visit.conversions().collect();
         let now = clock::now();
-        let editable = page::editable(status, &response.headers, visit.has_body() && !ends);
-        if !visit.has_body() && visit.may_edit_page() && page::editable(status, &response.headers, true).is_ok() {
-            // What GET would answer may be longer.
-            response.remove_header(&header::CONTENT_LENGTH);
+        let page = self.editable(status, response, visit.has_body() && !ends);
+        if !visit.has_body()
+            && visit.may_edit_page()
+            && let Ok(page) = self.editable(status, response, true)
+        {
+            // What GET would answer may be another page for everybody, and longer.
+            head::of_unknown_length(response, &page);
+            head::keep_from_all_caches(response);
         }
-        let plan = guarded(|| visit.answered(status, editable.is_ok(), now, &mut Uuid::now_v7));
+        let plan = {
+            let restricted = insertion::restricted_page(&response.headers, &visit);
+            let lets_load =
+                |url: &str| restricted.as_ref().is_none_or(|page| site.csp.lets_load(&response.headers, page, url));
+            let room = if page.is_ok() { Room::For(&lets_load) } else { Room::Closed };
+            guarded(|| visit.answered(status, room, now, &mut Uuid::now_v7))
+        };
         let Some(plan) = plan else {
             return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
         };
@@ -153,9 +169,8 @@ impl Tracking {
         clicks.into_iter().for_each(|(network, result)| site.metrics.click(network, result));
         decided.into_iter().for_each(|it| site.metrics.outcome(it.conversion, it.send, it.outcome));
         undeduplicated.into_iter().for_each(|conversion| site.metrics.undeduplicated(conversion));
-        if let Err(reason) = editable {
-            unreached.into_iter().for_each(|network| site.metrics.injection(network, Injection::Untouchable(reason)));
-        }
+        let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
+        unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
         let mut pixels = matches;
         if !rows.is_empty() || !claims.is_empty() {
             let start = monotonic();
@@ -166,58 +181,78 @@ impl Tracking {
             pixels.extend(shown);
             self.waited = start.elapsed();
         }
-        self.edit(site, pixels, response);
-    }
-
-    fn edit(&mut self, site: Arc<TrackedSite>, mut pixels: Vec<(usize, Vec<String>)>, response: &mut ResponseHeader) {
-        if pixels.is_empty() {
-            return;
+        if let Ok(page) = page
+            && !pixels.is_empty()
+        {
+            let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
+            self.edit(site, insertion, &page, response);
         }
-        pixels.sort_by_key(|(network, _)| *network);
-        let insertion = pixel_markup(pixels.iter().flat_map(|(_, urls)| urls).map(String::as_str));
-        let networks = pixels.iter().map(|(network, _)| *network).collect();
-        head::of_unknown_length(response, self.is_http10);
-        head::keep_from_caches(response);
-        self.stage = Stage::Editing(Box::new(Edit { site, networks, injector: Injector::new(), insertion }));
     }
 
-    fn write(&mut self, body: &mut Option<Bytes>, ends: bool) {
-        let Stage::Editing(edit) = &mut self.stage else { return };
-        let chunk = body.take().unwrap_or_default();
-        let Some(passed) = guarded(|| edit.injector.write(&chunk)) else {
-            // The held bytes are outside of what failed; the page goes on unedited.
-            *body = Some([edit.injector.held(), &chunk].concat().into());
-            edit.count(Injection::Interrupted);
-            self.stage = Stage::Inert;
-            return;
+    /// Whether pixels can go into the page that begins with this head.
+    fn editable(&self, status: u16, response: &ResponseHeader, has_body: bool) -> Result<Page, Untouchable> {
+        let page = page::editable(status, &response.headers, has_body)?;
+        // A decoded page is a plain one, and a broken one must break off visibly, which takes chunks.
+        let is_left_encoded = page.coding.is_some() && (!self.takes_plain || self.is_http10);
+        if is_left_encoded { Err(Untouchable::Encoded) } else { Ok(page) }
+    }
+
+    fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: &Page, response: &mut ResponseHeader) {
+        head::of_unknown_length(response, page);
+        head::in_chunks(response, self.is_http10);
+        head::keep_from_all_caches(response);
+        let sent = page.coding.map(|_| Sent::new(response));
+        self.stage = Stage::Editing(Box::new(Edit::new(site, insertion, page, sent)));
+    }
+
+    fn write(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<(), Box<Error>> {
+        let Stage::Editing(edit) = &mut self.stage else {
+            return self.go_on_broken(body);
         };
-        let kept = chunk.slice(..passed.keep.min(chunk.len()));
-        let tail = if ends { self.finish() } else { Vec::new() };
-        *body = joined(passed.before, kept, tail);
+        match edit.write(body, ends) {
+            Flow::On if !ends => {}
+            Flow::On | Flow::Unedited => self.stage = Stage::Inert,
+            Flow::Broken(breakage) => {
+                // What could be decoded leaves first. At the end there is no later.
+                let error = ends.then(|| breakage.error());
+                self.stage = Stage::Broken(Box::new(breakage));
+                return error.map_or(Ok(()), Err);
+            }
+        }
+        Ok(())
     }
 
-    /// The held end of the page with the pixels in it.
-    fn finish(&mut self) -> Vec<u8> {
-        let Stage::Editing(edit) = mem::replace(&mut self.stage, Stage::Inert) else { return Vec::new() };
-        let has_content = edit.injector.has_content();
-        edit.count(if has_content { Injection::Injected } else { Injection::Untouchable(Untouchable::Empty) });
-        edit.injector.finish(&edit.insertion)
+    /// Ends a broken page; anything else passes as it is.
+    fn go_on_broken(&self, body: &mut Option<Bytes>) -> Result<(), Box<Error>> {
+        let Stage::Broken(breakage) = &self.stage else { return Ok(()) };
+        *body = None;
+        Err(breakage.error())
     }
 
-    fn finish_late(&mut self) -> Option<Bytes> {
-        Some(Bytes::from(self.finish())).filter(|tail| !tail.is_empty())
+    fn take_breakage(&mut self) -> Option<Breakage> {
+        match mem::replace(&mut self.stage, Stage::Inert) {
+            Stage::Broken(breakage) => Some(*breakage),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
     }
-}
 
-/// One chunk out of its parts; the usual one, a chunk that passes whole, is not copied.
-fn joined(before: Vec<u8>, kept: Bytes, tail: Vec<u8>) -> Option<Bytes> {
-    let whole = match (before.is_empty(), kept.is_empty(), tail.is_empty()) {
-        (true, _, true) => kept,
-        (false, true, true) => before.into(),
-        (true, true, false) => tail.into(),
-        _ => [&before[..], &kept, &tail].concat().into(),
-    };
-    (!whole.is_empty()).then_some(whole)
+    fn finish_late(&mut self) -> Result<Option<Bytes>, Box<Error>> {
+        let Stage::Editing(edit) = &mut self.stage else { return self.go_on_broken(&mut None).map(|()| None) };
+        match edit.finish_late() {
+            Ok(tail) => {
+                self.stage = Stage::Inert;
+                Ok(Some(Bytes::from(tail)).filter(|tail| !tail.is_empty()))
+            }
+            Err(breakage) => {
+                let error = breakage.error();
+                self.stage = Stage::Broken(Box::new(breakage));
+                Err(error)
+            }
+        }
+    }
 }
 
 impl Drop for Tracking {
@@ -226,8 +261,8 @@ impl Drop for Tracking {
             Stage::Visiting(site, visit) => {
                 visit.conversions().for_each(|conversion| site.metrics.unanswered(conversion));
             }
-            Stage::Editing(edit) => edit.count(Injection::Interrupted),
-            Stage::Inert | Stage::Armed(..) => {}
+            Stage::Editing(edit) => edit.abandoned(),
+            Stage::Inert | Stage::Armed(..) | Stage::Broken(_) => {}
         }
     }
 }
@@ -257,16 +292,15 @@ impl HttpModule for Tracking {
     }
 
     fn response_body_filter(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<()> {
-        self.write(body, ends);
-        Ok(())
+        self.write(body, ends)
     }
 
     fn response_trailer_filter(&mut self, _trailers: &mut Option<Box<http::HeaderMap>>) -> Result<Option<Bytes>> {
-        Ok(self.finish_late())
+        self.finish_late()
     }
 
     fn response_done_filter(&mut self) -> Result<Option<Bytes>> {
-        Ok(self.finish_late())
+        self.finish_late()
     }
 
     fn as_any(&self) -> &dyn Any {

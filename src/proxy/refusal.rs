@@ -127,6 +127,12 @@ pub fn judge(raw: &[u8], version: Version, headers: &HeaderMap, max_bytes: usize
     if headers.contains_key(header::TRANSFER_ENCODING) && has_content_length(raw) {
         return Err(Refusal::TeAndCl);
     }
+    // RFC 9110, section 7.2: a host and perhaps a port. Who reads a second host or a path into it
+    // finds another site than we do.
+    let is_foreign = |byte: &u8| !byte.is_ascii_graphic() || b"\"#,/<>?@\\^`{|}".contains(byte);
+    if headers.get(header::HOST).is_some_and(|host| host.as_bytes().iter().any(is_foreign)) {
+        return Err(Refusal::Malformed);
+    }
     // RFC 9112, section 3.2.
     if version == Version::HTTP_11 && !headers.contains_key(header::HOST) {
         return Err(Refusal::NoHost);
@@ -177,6 +183,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(())),
             ("GET / HTTP/1.0\r\n\r\n", Ok(())),
             ("GET / HTTP/1.1\r\n\r\n", Err(Refusal::NoHost)),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", Ok(())),
+            ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Err(Refusal::Malformed)),
+            ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Err(Refusal::Malformed)),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", Err(Refusal::BareLf)),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n", Ok(())),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Ok(())),

@@ -15,6 +15,7 @@ use pingora::{http::RequestHeader, server::configuration::ServerConf};
 use super::upstream::{self, InvalidUpstream, Upstream};
 use crate::{
     config::{Config, HostPattern},
+    html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     store::Store,
     tracking::{
@@ -41,6 +42,8 @@ pub struct Tracker {
 pub struct TrackedSite {
     /// What is decided.
     pub rules: Arc<SiteRules>,
+    /// What is done about the policies of its pages.
+    pub csp: CspMode,
     /// What is counted.
     pub metrics: SiteMetrics,
 }
@@ -64,7 +67,7 @@ impl Tracker {
     pub fn new(config: &Config, seal: Option<&Arc<Seal>>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
         let site = |site: &crate::config::Site| {
             let rules = Arc::new(SiteRules { seal: seal.cloned(), ..site.rules.clone() });
-            Arc::new(TrackedSite { metrics: SiteMetrics::new(metrics, &rules), rules })
+            Arc::new(TrackedSite { metrics: SiteMetrics::new(metrics, &rules), csp: site.csp, rules })
         };
         Arc::new(Self {
             sites: config.sites.iter().map(site).collect(),

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Version, header};
+use http::{HeaderValue, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -26,10 +26,12 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     connection::{Connection, WRITE_STALL_MS},
-    forwarding::{self, Forwarding},
+    forwarding::{self, Claims, Forwarding, Teller},
+    framing,
     module::{self, Tracking},
     refusal::{self, Refusal},
     runtime::{SiteTable, TrackedSite, Tracker},
+    tunnel,
     upstream::{self, Attempts, Upstream},
 };
 use crate::{
@@ -56,6 +58,7 @@ pub struct Busy(Arc<AtomicUsize>);
 pub struct Context {
     connection: Option<Arc<Connection>>,
     client: Option<Client>,
+    claims: Claims,
     refused: Option<Refusal>,
     upload: Option<Upload>,
     site: Option<(usize, Arc<TrackedSite>)>,
@@ -136,17 +139,15 @@ impl Proxy {
         if self.forwarding.has_seen(&head.headers) {
             return Err(Refusal::Loop);
         }
-        if !connection.is_trusted {
-            self.note_claims(&connection, &head.headers);
+        ctx.claims = forwarding::claims(&head.headers);
+        if ctx.claims.address && !connection.is_trusted {
+            self.note_claims(&connection);
         }
         Ok(client)
     }
 
     /// A proxy before us that is not in `trusted_proxies` makes every visitor look like itself.
-    fn note_claims(&self, connection: &Connection, headers: &HeaderMap) {
-        if !forwarding::claims(headers).address {
-            return;
-        }
+    fn note_claims(&self, connection: &Connection) {
         self.tracker.metrics.untrusted_forwarded_total.inc();
         if !self.warned_of_claims.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -193,6 +194,7 @@ impl ProxyHttp for Proxy {
         Context {
             connection: None,
             client: None,
+            claims: Claims::default(),
             refused: None,
             upload: None,
             site: None,
@@ -214,11 +216,16 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks, so a body of unknown length ends with its connection.
             session.set_keepalive(None);
+            // Nor does it know answers before the answer (RFC 9110, section 15.2).
+            session.set_ignore_info_resp(true);
         }
         if session.req_header().version == Version::HTTP_2 {
             // A visitor may take nothing of one stream while the connection lives; that no watch sees.
             session.set_write_timeout(Some(Duration::from_millis(WRITE_STALL_MS)));
         }
+        let may_be_followed = framing::may_be_followed(session.req_header());
+        session.set_pipelining_enabled(may_be_followed);
+        framing::state_length_once(session.req_header_mut());
         let client = match self.receive(session, ctx) {
             Ok(client) => client,
             Err(refusal) => {
@@ -275,7 +282,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
-            self.forwarding.tell(request, connection, client);
+            let teller = Teller { client, claims: ctx.claims };
+            self.forwarding.tell(request, session.req_header().version, connection, teller);
         }
         match self.upstream(ctx) {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
@@ -301,7 +309,11 @@ impl ProxyHttp for Proxy {
         };
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
-        upstream.peer(session, ends, attempts, now)
+        let mut peer = upstream.peer(session, ends, attempts, now)?;
+        if tunnel::is_wanted(session.req_header()) {
+            tunnel::prepare(&mut peer);
+        }
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -349,15 +361,18 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _response: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(now());
-        Ok(())
+        tunnel::check(session.req_header(), response)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        if module::break_off(session).await {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
         let error_code = match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(status), _) => *status,
             // The visitor is gone, or cannot be understood any more.

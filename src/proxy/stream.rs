@@ -121,6 +121,12 @@ impl AsyncRead for VisitorStream {
         if let Some(error) = self.ended() {
             return Poll::Ready(Err(error));
         }
+        if !self.is_http2 && !self.transport.buffer().is_empty() {
+            // Pingora flushes a body of known length at its end only. It reads on here when there is
+            // nothing more to be written for now, which is when a slow page must not wait for its end.
+            // A failure shows at the next write.
+            let _: Poll<io::Result<()>> = self.as_mut().poll_flush(cx);
+        }
         let before = buf.filled().len();
         // Past the write buffer, which would only pass it on.
         let polled = Pin::new(self.transport.get_mut()).poll_read(cx, buf);

@@ -131,14 +131,16 @@ impl<'a> QueryPairs<'a> {
 
     /// The raw values of all pairs with this (decoded) name.
     pub fn named(self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.filter_map(move |(raw_name, value)| {
-            let same = if memchr::memchr2(b'%', b'+', raw_name.as_bytes()).is_some() {
-                decode_form(raw_name).is_some_and(|decoded| decoded == name)
-            } else {
-                raw_name == name
-            };
-            same.then_some(value)
-        })
+        self.filter_map(move |(raw_name, value)| is_name(raw_name, name).then_some(value))
+    }
+}
+
+/// Whether a raw name in a query is this one.
+pub(super) fn is_name(raw: &str, name: &str) -> bool {
+    if memchr::memchr2(b'%', b'+', raw.as_bytes()).is_some() {
+        decode_form(raw).is_some_and(|decoded| decoded == name)
+    } else {
+        raw == name
     }
 }
 

@@ -51,11 +51,36 @@ pub struct Client {
     pub over_tls: bool,
 }
 
+/// Which pixels a page can carry.
+#[derive(Clone, Copy)]
+pub enum Room<'a> {
+    /// None: it cannot be edited.
+    Closed,
+    /// Those whose addresses its policy lets load.
+    For(&'a dyn Fn(&str) -> bool),
+}
+
+impl Room<'_> {
+    const fn is_open(self) -> bool {
+        matches!(self, Self::For(_))
+    }
+
+    /// The addresses that there is room for; `None` when there is none for any of them.
+    fn hold(self, urls: impl FnOnce() -> Vec<String>) -> Option<Vec<String>> {
+        let Self::For(lets_load) = self else { return None };
+        let mut urls = urls();
+        let wanted = urls.len();
+        urls.retain(|url| lets_load(url));
+        (!urls.is_empty() || wanted == 0).then_some(urls)
+    }
+}
+
 /// One request that tracking has something to say about.
 #[derive(Debug)]
 pub struct Visit {
     site: Arc<SiteRules>,
     host: String,
+    port: Option<u16>,
     over_tls: bool,
     /// Whether it can be answered with a page at all: GET or POST, no HEAD.
     has_body: bool,
@@ -115,6 +140,7 @@ impl Visit {
         Some(Self {
             site: Arc::clone(site),
             host: normal_host(request.host()).into_owned(),
+            port: port(request.host()),
             over_tls: request.client.over_tls,
             has_body: request.method != Method::HEAD,
             disregard: not_a_visit(request.method, request.headers),
@@ -133,10 +159,20 @@ impl Visit {
         !self.clicks.is_empty()
     }
 
+    /// Where the page stands for the visitor's browser: scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> (&'static str, &str, Option<u16>) {
+        (if self.over_tls { "https" } else { "http" }, &self.host, self.port)
+    }
+
     /// Whether pixels may have to go into the page, so that the site must be asked for all of it, plain.
+    ///
+    /// For HEAD: whether they may have to with GET, so that both get the same head.
     #[must_use]
     pub fn may_edit_page(&self) -> bool {
-        !self.sync_everywhere.is_empty() || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site))
+        let counts = self.disregard.is_none() || !self.has_body;
+        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site));
+        counts && (!self.sync_everywhere.is_empty() || shows())
     }
 
     /// The conversions that this request matches.
@@ -152,11 +188,11 @@ impl Visit {
 
     /// Plans what follows from the site's final answer.
     ///
-    /// `editable` says whether pixels can go into this page; `uuid` makes fresh identifiers.
+    /// `room` says which pixels can go into this page; `uuid` makes fresh identifiers.
     pub fn answered(
         &mut self,
         status: u16,
-        editable: bool,
+        room: Room<'_>,
         now: Timestamp,
         uuid: &mut dyn FnMut() -> Uuid,
     ) -> Answered {
@@ -169,7 +205,7 @@ impl Visit {
                 (None, Some(_)) => Some(*fresh_visitor.get_or_insert_with(&mut *uuid)),
                 (None, None) => None,
             };
-            let facts = Facts { disregard: self.disregard, status, editable, now };
+            let facts = Facts { disregard: self.disregard, status, room, now };
             hit.plan(&self.site, facts, &mut visitor, &mut plan);
         }
         if let (Some(visitor), Some(seal)) = (fresh_visitor, &self.site.seal) {
@@ -182,7 +218,7 @@ impl Visit {
         for claim in &mut plan.claims {
             claim.event_id_from(uuid);
         }
-        self.plan_matches(status, editable, &mut plan);
+        self.plan_matches(status, room, &mut plan);
         plan
     }
 
@@ -209,17 +245,20 @@ impl Visit {
         }
     }
 
-    fn plan_matches(&mut self, status: u16, editable: bool, plan: &mut Answered) {
+    fn plan_matches(&mut self, status: u16, room: Room<'_>, plan: &mut Answered) {
         let site = Arc::clone(&self.site);
         for index in std::mem::take(&mut self.sync_everywhere) {
             let Some(network) = site.networks.get(index) else { continue };
             let Some(sync) = &network.sync else { continue };
             let SyncPages::All { marker } = &sync.pages else { continue };
-            if status != 200 || !editable || self.disregard.is_some() {
+            if status != 200 || !room.is_open() || self.disregard.is_some() {
                 continue;
             }
-            if self.set_cookie(marker, "1", plan) {
-                plan.matches.push((index, sync.urls(&NoNames)));
+            match room.hold(|| sync.urls(&NoNames)) {
+                // Most pages that can't be edited want no pixels; one whose policy forbids them does.
+                None => plan.unreached.push(index),
+                Some(urls) if self.set_cookie(marker, "1", plan) => plan.matches.push((index, urls)),
+                Some(_) => {}
             }
         }
     }
@@ -258,6 +297,12 @@ fn find_clicks(site: &SiteRules, request: &Request<'_>) -> Vec<FoundClick> {
         });
     }
     found
+}
+
+/// The port that stands in a `Host`.
+fn port(host: &str) -> Option<u16> {
+    let (_, port) = host.rsplit_once(':')?;
+    port.parse().ok()
 }
 
 /// Whether an earlier network shares this one's cookie and parameter, and so speaks for both.

@@ -14,27 +14,35 @@
 )]
 
 mod browser;
+mod caches;
 mod certificates;
 mod commands;
+mod csp;
 mod delivery;
 mod demo;
+mod differential;
 mod embed;
 mod errors;
 mod faults;
 mod forwarding;
 mod kill;
 mod landing;
+mod large;
 mod limits;
 mod listeners;
 mod modes;
 mod multiplexed;
 mod networks;
 mod operator;
+mod pages;
 mod pixels;
 mod preambles;
 mod slow_clients;
+mod smuggling;
 mod storm;
+mod streams;
 mod support;
 mod support_works;
 mod thank_you;
+mod tunnels;
 mod upstreams;

@@ -20,6 +20,7 @@ use crate::support::{
 mod balance;
 mod health;
 mod http2;
+mod http2_visitors;
 mod introduction;
 mod retry;
 mod tls;

@@ -57,7 +57,49 @@ const DEAD: &[&str] = &[
     "<body><p>Hi</p></body><!-- never closed, but <p>tags</p> in it|",
     "<body><script>var end = '|</body>",
     "<body><!-- |</body></html>",
-    "<html><frameset><frame src=\"a\"></frameset></html>|",
+];
+
+/// Documents that get nothing, and why.
+const REFUSED: &[(&str, Untouchable)] = &[
+    ("<html><frameset><frame src=\"a\"></frameset></html>", Untouchable::Frameset),
+    (
+        "<html><head><title>a <b</title><script>if (a<b) x('>')</script></head><FRAMESET\ncols=\"1,2\">",
+        Untouchable::Frameset,
+    ),
+    ("<!-- <body> --><frameset rows=1><noframes><body>x</body></noframes></frameset>", Untouchable::Frameset),
+    ("<!doctype html><html amp lang=en><body>x</body></html>", Untouchable::Amp),
+    ("<!doctype html><html lang='en' \u{26a1}><body>x</body></html>", Untouchable::Amp),
+    ("<html \u{26a1}\u{fe0f}><body>x</body></html>", Untouchable::Amp),
+    ("<html AMP4ads=''><body>x</body></html>", Untouchable::Amp),
+    ("<html><head><meta charset=iso-2022-jp></head><body>x</body></html>", Untouchable::Charset),
+    (
+        "<html><META content='text/html; charset=\"ISO-2022-JP\"' HTTP-EQUIV=Content-Type><body>x</body>",
+        Untouchable::Charset,
+    ),
+    ("<?xml version='1.0' encoding='utf-7'?><html><body>x</body></html>", Untouchable::Charset),
+    ("\u{0}<html><body>x</body></html>", Untouchable::Charset),
+    ("<\0h\0t\0m\0l\0>\0", Untouchable::Charset),
+    ("<script>var a = '<meta charset=utf-7>'</script><body>x</body>", Untouchable::Charset),
+    (" \n", Untouchable::Empty),
+];
+
+/// Documents that look a little like those, and are ordinary.
+const NOT_REFUSED: &[&str] = &[
+    // Not UTF-16, or it could not be read: HTML, 13.2.3.2, step 15 of the prescan.
+    "<html><head><meta charset=utf-16></head><body>x|</body></html>",
+    "<meta charset=utf-8><meta charset=iso-2022-jp><body>x|</body>",
+    "\u{feff}<meta charset=iso-2022-jp><body>x|</body>",
+    "<!-- <meta charset=iso-2022-jp> --><body>x|</body>",
+    "<meta name=a content='text/html; charset=iso-2022-jp'><body>x|</body>",
+    "<meta x='charset=iso-2022-jp'><body>x|</body>",
+    "<body><script>var a = '<frameset>'</script>x|</body>",
+    "<title><frameset></title><body>x|</body>",
+    "<!-- <frameset> --><body>x|</body>",
+    "<framesets><body>x|</body>",
+    "<html ampere amp5><body>x|</body>",
+    "<html lang='amp'><body>x|</body>",
+    "<p title='<html amp>'>x|",
+    "<body>< frameset><a<b c='>' =d=e x|",
 ];
 
 #[test]
@@ -70,6 +112,90 @@ fn the_insertion_goes_where_a_browser_executes_it() {
         for size in 1..=document.len() {
             let streamed = inject_chunks(document.as_bytes().chunks(size), INSERTION);
             assert_eq!(text(&streamed), text(&expected), "in chunks of {size}: {marked}");
+        }
+    }
+}
+
+#[test]
+fn a_page_that_can_hold_no_image_passes_as_it_is() {
+    for (document, reason) in REFUSED {
+        assert_eq!(text(&inject_whole(document.as_bytes(), INSERTION)), *document, "the rule");
+        for size in 1..=document.len() {
+            let streamed = inject_chunks(document.as_bytes().chunks(size), INSERTION);
+            assert_eq!(text(&streamed), *document, "in chunks of {size}");
+            let mut injector = Injector::new();
+            for chunk in document.as_bytes().chunks(size) {
+                drop(injector.write(chunk));
+            }
+            assert_eq!(injector.obstacle(), Some(*reason), "{document} in chunks of {size}");
+        }
+        // Long ones are refused as soon as the beginning is known, and nothing is held from then on.
+        let mut injector = Injector::new();
+        let long = [document.as_bytes(), &[b' '; OPENING], b"</body>"].concat();
+        let passed = injector.write(&long);
+        assert_eq!(
+            (injector.obstacle(), passed.keep == long.len()),
+            match reason {
+                Untouchable::Empty => (None, false),
+                _ => (Some(*reason), true),
+            }
+        );
+    }
+}
+
+#[test]
+fn a_page_that_looks_a_little_like_one_of_those_is_edited() {
+    for marked in NOT_REFUSED {
+        let (before, after) = marked.split_once('|').unwrap();
+        let document = [before, after].concat();
+        for size in [1, 5, document.len()] {
+            let streamed = inject_chunks(document.as_bytes().chunks(size), INSERTION);
+            assert_eq!(text(&streamed), [before, &text(INSERTION), after].concat(), "in chunks of {size}");
+        }
+    }
+}
+
+#[test]
+fn the_head_knows_the_character_set_better_than_the_page() {
+    let page = Page { coding: None, syntax: Syntax::Html, charset_is_known: true };
+    let mut injector = Injector::of(&page);
+    drop(injector.write(b"<meta charset=iso-2022-jp><body>x</body>"));
+    assert_eq!(injector.obstacle(), None);
+    let mut injector = Injector::of(&page);
+    drop(injector.write(b"\xff\xfe<\0"));
+    assert_eq!(injector.obstacle(), Some(Untouchable::Charset), "a mark in the bytes wins over both");
+}
+
+#[test]
+fn xhtml_is_edited_before_its_body_end_or_not_at_all() {
+    let page = Page { coding: None, syntax: Syntax::Xhtml, charset_is_known: false };
+    for (marked, obstacle) in [
+        ("<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><p/>|</body></html>", None),
+        ("<html><body><p/>|</body >\n<!-- x -->\n</html>\n", None),
+        ("<html><frameset/><body>|</body></html>", None),
+        ("<html><body><p/></BODY></html>|", Some(Untouchable::NoBodyEnd)),
+        ("<h:html><h:body></h:body></h:html>|", Some(Untouchable::NoBodyEnd)),
+        ("<html><body/></html>|", Some(Untouchable::NoBodyEnd)),
+        ("<html><body><script><![CDATA[ </body> ]]></script></html>|", Some(Untouchable::NoBodyEnd)),
+        ("<html><body></bo|", Some(Untouchable::NoBodyEnd)),
+        ("<html><body></body |", Some(Untouchable::NoBodyEnd)),
+        ("<html><body></body></html><?end?>|", Some(Untouchable::NoBodyEnd)),
+        ("<?xml version='1.0' encoding='iso-2022-kr'?><html><body></body></html>|", Some(Untouchable::Charset)),
+    ] {
+        let (before, after) = marked.split_once('|').unwrap();
+        let document = [before, after].concat();
+        let insertion = if obstacle.is_none() { text(INSERTION) } else { String::new() };
+        for size in [1, 5, document.len()] {
+            let mut injector = Injector::of(&page);
+            let mut sent = Vec::new();
+            for chunk in document.as_bytes().chunks(size) {
+                let Passed { before, keep } = injector.write(chunk);
+                sent.extend_from_slice(&before);
+                sent.extend_from_slice(&chunk[..keep]);
+            }
+            assert_eq!(injector.obstacle(), obstacle, "{marked}");
+            sent.extend(injector.finish(INSERTION));
+            assert_eq!(text(&sent), [before, &insertion, after].concat(), "in chunks of {size}");
         }
     }
 }
@@ -168,7 +294,7 @@ fn documents() -> impl Strategy<Value = Vec<u8>> {
         8 => proptest::sample::select(vec![
             "</body", "</BoDy", "</body>", "</body >", "</bodyx>", "</html", "</HTML>", "</html lang=en>", "<!--", "-->",
             "--", "-", "<!", "<", "</", "</b", "</B>", ">", "/", "\"", "'", "x", "!", "<p>", "<script>", "</script>",
-            "\u{e4}", "\0",
+            "\u{e4}", "\0", "<frameset>", "<html amp>", "<meta charset=utf-7>", "\u{feff}",
         ]).prop_map(str::to_owned),
         3 => proptest::sample::select(vec![" ", "\n", "\t"]).prop_map(str::to_owned),
         1 => (0..MAX_HELD + 100).prop_map(|length| " ".repeat(length)),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pingora::ErrorType;
+
 use super::*;
 use crate::config::{HealthRules, ServerAddress, ServerRules};
 

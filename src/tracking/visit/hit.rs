@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Answered, Request};
+use super::{Answered, Request, Room};
 use crate::tracking::{
     click::ClickId,
     conversion::{ConversionRule, FieldNames, Outcome, SendRule},
@@ -60,14 +60,14 @@ pub struct PlannedClaim {
 }
 
 /// What an answer says that concerns every hit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
     /// Why the request does not count.
     pub(super) disregard: Option<NotAVisit>,
     /// The final status.
     pub(super) status: u16,
-    /// Whether pixels can go into the page.
-    pub(super) editable: bool,
+    /// Which pixels can go into the page.
+    pub(super) room: Room<'a>,
     /// The time of the answer.
     pub(super) now: Timestamp,
 }
@@ -130,7 +130,7 @@ impl Hit {
     pub(super) fn plan(
         self,
         site: &SiteRules,
-        facts: Facts,
+        facts: Facts<'_>,
         visitor: &mut dyn FnMut() -> Option<Uuid>,
         plan: &mut Answered,
     ) {
@@ -142,30 +142,33 @@ impl Hit {
             let event_id = EventId::new(Uuid::nil());
             let scope = names(rule, send, &payload, event_id, facts.now);
             let is_attributable = send.is_attributable(&scope);
-            let pixels = counted_pixels(network).filter(|_| !is_attributable);
+            let sync = counted_pixels(network).filter(|_| !is_attributable);
+            let mut pixels = None;
             let outcome = if site.mode_of(network) != Mode::On {
                 Some(Outcome::Off)
             } else if let Some(reason) = facts.disregard {
                 Some(reason.into())
             } else if !succeeded {
                 Some(Outcome::NotSuccess)
-            } else if pixels.is_some() && facts.editable {
-                None
-            } else if !is_attributable {
-                plan.unreached.extend(pixels.map(|_| send.network));
-                Some(Outcome::NoClick)
-            } else if !send.is_complete(&scope) {
-                Some(Outcome::Incomplete)
             } else {
-                None
+                pixels = sync.and_then(|sync| facts.room.hold(|| sync.urls(&scope)));
+                if pixels.is_some() {
+                    None
+                } else if !is_attributable {
+                    plan.unreached.extend(sync.map(|_| send.network));
+                    Some(Outcome::NoClick)
+                } else if !send.is_complete(&scope) {
+                    Some(Outcome::Incomplete)
+                } else {
+                    None
+                }
             };
             if let Some(outcome) = outcome {
                 plan.decided.push(Decided { conversion, send: index, outcome });
                 continue;
             }
             let dedup = dedup_of(site, rule, network, self.once.as_deref(), &payload, visitor);
-            if let Some(sync) = pixels {
-                let pixels = sync.urls(&scope);
+            if let Some(pixels) = pixels {
                 let network = send.network;
                 plan.claims.push(PlannedClaim { conversion, send: index, network, event_id, dedup, pixels });
                 continue;

@@ -103,7 +103,7 @@ fn answer(visit: Option<Visit>, status: u16) -> Answered {
         next += 1;
         Uuid::from_u128(next)
     };
-    visit.expect("something to say").answered(status, true, Timestamp::from_millis(1), &mut uuid)
+    visit.expect("something to say").answered(status, Room::For(&|_| true), Timestamp::from_millis(1), &mut uuid)
 }
 
 fn bought(headers: &[(&'static str, &str)], target: &str) -> Answered {
@@ -235,4 +235,18 @@ fn a_pure_match_of_cookies_is_shown_once_per_visitor() {
     assert!(plan.set_cookies[0].starts_with("_tl_sync_matchy=1;"), "{:?}", plan.set_cookies);
     assert!(begin(site(), &Method::GET, "/", &[html, ("cookie", "_tl_sync_matchy=1")]).is_none());
     assert!(begin(site(), &Method::GET, "/api", &[("accept", "application/json")]).is_none());
+}
+
+#[test]
+fn a_page_that_lets_no_pixel_load_takes_no_dedup_key() {
+    let visit = || begin(shop(), &Method::GET, "/thanks?order=7", &[]).expect("a hit");
+    let plan = |lets_load: &dyn Fn(&str) -> bool| {
+        visit().answered(200, Room::For(lets_load), Timestamp::from_millis(1), &mut Uuid::nil)
+    };
+    let refused = plan(&|url| !url.starts_with("https://pixel.example/"));
+    assert_eq!((refused.claims.len(), refused.unreached), (0, vec![0]));
+    assert!(refused.decided.iter().any(|it| it.send == 0 && it.outcome == Outcome::NoClick));
+    let allowed = plan(&|_| true);
+    assert_eq!((allowed.claims.len(), allowed.unreached), (1, vec![]));
+    assert_eq!(visit().origin(), ("https", "www.shop.de", None));
 }

@@ -71,3 +71,9 @@ pub(crate) fn shop_of(origin: &Origin, networks: &str, send: &str) -> String {
         origin.address()
     )
 }
+
+/// A configuration with one more key of its site, such as `csp: respect`.
+pub(crate) fn with_site_key(configuration: &str, key: &str) -> String {
+    assert!(configuration.contains("    networks:\n"), "no place for {key}");
+    configuration.replacen("    networks:\n", &format!("    {key}\n    networks:\n"), 1)
+}

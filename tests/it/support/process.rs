@@ -1,6 +1,7 @@
 //! One process of the real binary, watched.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -102,6 +103,13 @@ impl Process {
         let set =
             Command::new("prlimit").args([format!("--pid={}", self.child.id()), format!("--fsize={limit}:")]).status();
         assert!(set.expect("prlimit exists").success(), "prlimit failed");
+    }
+
+    /// The most memory that it ever had resident, in bytes (proc(5), `VmHWM`).
+    pub(super) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// Waits for its end, and until all that it printed has been read.

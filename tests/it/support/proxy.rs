@@ -161,6 +161,11 @@ impl Proxy {
         self.admin = admin;
     }
 
+    /// The most memory that it ever had resident, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.process.peak_memory()
+    }
+
     /// What it logged.
     pub(crate) fn stderr(&self) -> String {
         self.process.stderr()

@@ -142,7 +142,7 @@ fn serve(
 }
 
 /// Closes with RST: tokio offers the zero linger time that std keeps unstable.
-fn reset(stream: TcpStream) -> io::Result<()> {
+pub(super) fn reset(stream: TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _guard = runtime.enter();

@@ -115,8 +115,9 @@ fn a_server_that_wants_to_know_us_is_shown_our_certificate() {
         .file("c.pem", &shown.chain)
         .file("c.key", &shown.key)
         .start();
+    let mut known = proxy.visitor().host("known.example").on_one_connection();
     for _ in 0..3 {
-        assert_eq!(proxy.visitor().host("known.example").get("/").status, 200);
+        assert_eq!(known.get("/").status, 200);
         assert!(is_gateway_error(proxy.visitor().get("/").status));
     }
     assert_eq!(strict.connections().len(), 1, "the one that is known is used again");
