@@ -230,8 +230,6 @@ impl Front {
         let mut session = ServerSession::new_http1(stream);
         // Without a timer of Pingora's: the watch knows when its time is over.
         session.set_keepalive(Some(0));
-        // Otherwise a next request that comes early would break off the one that is being served.
-        session.set_pipelining_enabled(true);
         loop {
             let Some(reused) = self.proxy.process_new_http(session, &self.stop).await else { return };
             let (stream, settings) = reused.consume();
