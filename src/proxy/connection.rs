@@ -131,12 +131,6 @@ impl Connection {
         digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
     }
 
-    /// Whether HTTP/2 is spoken on it.
-    #[must_use]
-    pub const fn is_http2(&self) -> bool {
-        self.is_http2
-    }
-
     /// The visitor's address.
     #[must_use]
     pub fn address(&self) -> IpAddr {

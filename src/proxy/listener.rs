@@ -230,8 +230,6 @@ impl Front {
         let mut session = ServerSession::new_http1(stream);
         // Without a timer of Pingora's: the watch knows when its time is over.
         session.set_keepalive(Some(0));
-        // Otherwise a next request that comes early would break off the one that is being served.
-        session.set_pipelining_enabled(true);
         loop {
             let Some(reused) = self.proxy.process_new_http(session, &self.stop).await else { return };
             let (stream, settings) = reused.consume();
@@ -248,22 +246,6 @@ impl Front {
     }
 }
 
-/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Or the address could not be had for a minute after a restart.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Connections that may wait to be accepted; the system's own limit is lower.
-const BACKLOG: i32 = 65_535;
 impl Counted {
     fn new(gauge: IntGauge) -> Self {
         gauge.inc();
@@ -287,6 +269,22 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Or the address could not be had for a minute after a restart.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connections that may wait to be accepted; the system's own limit is lower.
+const BACKLOG: i32 = 65_535;
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// Between two warnings about one listener.
 const QUIET: Duration = Duration::from_secs(10);
