@@ -28,6 +28,7 @@ use crate::{
     store::{Health, Store},
 };
 
+mod descriptors;
 mod secret;
 
 /// Options of `run`.
@@ -85,6 +86,7 @@ impl Prepared {
     pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
+        descriptors::raise(&config.server.limits);
         let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
             Unusable::Address(error) => cannot_listen(address, &error),
             Unusable::Certificate(reason) => {

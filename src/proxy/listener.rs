@@ -26,8 +26,9 @@ use super::{
     refusal::Refusal,
     runtime::SiteTable,
     service::Proxy,
-    stream::{Transport, VisitorStream},
+    stream::VisitorStream,
     tls::Certificates,
+    transport::Transport,
     watch::{Place, Watch},
 };
 use crate::{

@@ -9,7 +9,7 @@ use std::{
     os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use async_trait::async_trait;
@@ -20,16 +20,13 @@ use pingora::{
         UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
     },
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
-    net::TcpStream,
-    time::Sleep,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 use super::{
     connection::{Connection, Over},
+    goodbye::{BAD_REQUEST, Goodbye, HEAD_TOO_LARGE, NOT_ALLOWED, REQUEST_TIMEOUT},
     refusal::Refusal,
+    transport::Transport,
     watch::Place,
 };
 
@@ -44,23 +41,6 @@ pub struct VisitorStream {
     farewell: Option<&'static str>,
     goodbye: Option<Goodbye>,
     _place: Place,
-}
-
-/// The last words, and the time that the visitor has to hear them.
-#[derive(Debug)]
-struct Goodbye {
-    unsaid: &'static [u8],
-    is_said: bool,
-    until: Pin<Box<Sleep>>,
-}
-
-/// What lies beneath.
-#[derive(Debug)]
-pub enum Transport {
-    /// Plain TCP.
-    Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What Pingora passes on to each request.
@@ -99,20 +79,13 @@ impl VisitorStream {
     }
 }
 
-impl Transport {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+impl Drop for VisitorStream {
+    fn drop(&mut self) {
+        // What was written before everything broke off is the visitor's; Pingora expects it to leave.
+        if !self.transport.buffer().is_empty() {
+            let mut context = Context::from_waker(Waker::noop());
+            let _sent = Pin::new(&mut self.transport).poll_flush(&mut context);
         }
-    }
-
-    fn tls_digest(&self) -> Option<Arc<SslDigest>> {
-        let Self::Tls(tls) = self else { return None };
-        let session = tls.get_ref().1;
-        let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
-        let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
-        Some(Arc::new(SslDigest::new(cipher, version, None, None, Vec::new())))
     }
 }
 
@@ -222,91 +195,11 @@ impl VisitorStream {
     }
 }
 
-impl Goodbye {
-    fn new(words: &'static str) -> Self {
-        Self { unsaid: words.as_bytes(), is_said: false, until: Box::pin(tokio::time::sleep(GOODBYE)) }
-    }
-
-    fn poll(&mut self, transport: &mut BufWriter<Transport>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.until.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        while !self.unsaid.is_empty() {
-            let written = ready!(Pin::new(&mut *transport).poll_write(cx, self.unsaid))?;
-            self.unsaid = self.unsaid.get(written..).unwrap_or_default();
-        }
-        if !self.is_said {
-            ready!(Pin::new(&mut *transport).poll_shutdown(cx))?;
-            self.is_said = true;
-        }
-        // What was not read when a connection is closed takes back what was just said (RFC 9112,
-        // section 9.6).
-        loop {
-            let mut ignored = [0; 1024];
-            let mut ignored = ReadBuf::new(&mut ignored);
-            ready!(Pin::new(transport.get_mut()).poll_read(cx, &mut ignored))?;
-            if ignored.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Shutdown for VisitorStream {
     async fn shutdown(&mut self) {
         if let Err(error) = AsyncWriteExt::shutdown(self).await {
             tracing::trace!(%error, "a visitor is gone already");
-        }
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
-            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }
@@ -349,9 +242,3 @@ impl Peek for VisitorStream {}
 
 /// Enough for the head and the body of a small answer to leave together.
 const WRITE_BUFFER: usize = 4096;
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
-const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const REQUEST_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const HEAD_TOO_LARGE: &str =
-    "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
