@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, header::RETRY_AFTER, redirect};
+use reqwest::{Certificate, Response, header::RETRY_AFTER, redirect};
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::tracking::{postback::Postback, verdict::RetryReason};
 
@@ -30,12 +31,24 @@ impl Client {
     /// # Errors
     /// When TLS can't be set up.
     pub fn new() -> Result<Self, reqwest::Error> {
-        reqwest::Client::builder()
-            .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .build()
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(CONNECT)
+        };
+        let by_system = builder().build();
+        by_system
+            .or_else(|error| {
+                tracing::warn!(
+                    %error,
+                    "the system's certificate authorities cannot be used (is ca-certificates installed?): \
+                     networks are verified by those that this version brings along"
+                );
+                let roots = TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
+                builder().tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?).build()
+            })
             .map(Self)
     }
 

@@ -191,3 +191,16 @@ fn the_outbox_shows_what_waits_and_why() {
     assert!(shown.contains("abc") && shown.contains("1001"), "{shown}");
     assert!(!proxy.stderr().contains("1001"), "order ids never reach the log: {}", proxy.stderr());
 }
+
+#[test]
+fn a_system_without_authorities_serves_and_reports() {
+    let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
+    let setup =
+        Proxy::with(&shop(&origin, &network)).env("SSL_CERT_FILE", "/nowhere.pem").env("SSL_CERT_DIR", "/nowhere");
+    let proxy = setup.start();
+    let mut visitor = proxy.visitor();
+    visitor.lands("/?exotracker=abc");
+    visitor.get(THANKS);
+    assert_eq!(network.await_received(1)[0].parameter("tag"), Some("abc"));
+    assert!(proxy.stderr().contains("ca-certificates"), "{}", proxy.stderr());
+}

@@ -51,20 +51,23 @@ impl Mode {
             }
             Self::Converting if converts(case) && is_page(case, direct) && case.ask.method == "HEAD" => {
                 // It says what GET would, and GET might get pixels.
-                forget_bytes(&mut wanted);
+                forget_bytes(&mut wanted, case);
                 keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
             }
             Self::Converting if is_visit && converts(case) && is_page(case, direct) && !is_empty => {
-                forget_bytes(&mut wanted);
+                forget_bytes(&mut wanted, case);
                 keep_from_caches(&mut wanted, &[&SHARED[..], &BROWSERS].concat(), "private, no-cache");
-                if case.page != Page::Plain {
-                    wanted.body = decoded(direct);
+                let page = decoded(direct);
+                let page = match case.page {
+                    Page::Plain | Page::Encoded => with_insertion(&page, got),
+                    Page::No | Page::Inert | Page::Damaged => page,
+                };
+                if case.page == Page::Damaged && !leaves_in_gzip(case, direct) {
+                    wanted.ended = Ended::CutOff;
                 }
-                match case.page {
-                    Page::Plain | Page::Encoded => wanted.body = with_insertion(&wanted.body, got),
-                    Page::Damaged => wanted.ended = Ended::CutOff,
-                    Page::No | Page::Inert => {}
-                }
+                // Two streams of gzip need not be the same to say the same.
+                let is_same = leaves_in_gzip(case, direct) && decoded(got) == page;
+                wanted.body = if is_same { got.body.clone() } else { page };
             }
             Self::Passing | Self::Landing | Self::Converting => {}
         }
@@ -176,11 +179,22 @@ fn cookie_line(got: &Seen, is_tls: bool) -> String {
 }
 
 /// Takes out what speaks of the bytes that the site sent.
-fn forget_bytes(wanted: &mut Seen) {
-    let is_encoded = wanted.all("content-encoding").iter().any(|coding| *coding != "identity");
+fn forget_bytes(wanted: &mut Seen, case: &Case) {
+    let (in_gzip, is_encoded) = (leaves_in_gzip(case, wanted), is_encoded(wanted));
     wanted
         .headers
         .retain(|(name, _)| !(VALIDATORS.contains(&name.as_str()) || is_encoded && name == "content-encoding"));
+    wanted.headers.extend(in_gzip.then(|| ("content-encoding".into(), "gzip".into())));
+}
+
+fn is_encoded(seen: &Seen) -> bool {
+    seen.all("content-encoding").iter().any(|coding| *coding != "identity")
+}
+
+/// A page that came compressed leaves in gzip for whom that is right.
+fn leaves_in_gzip(case: &Case, direct: &Seen) -> bool {
+    let accepted = case.ask.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+    is_encoded(direct) && accepted.is_some_and(|(_, codings)| codings.contains("gzip"))
 }
 
 /// The bytes that a browser would read, as far as they can be read.
@@ -230,7 +244,8 @@ fn with_insertion(page: &[u8], got: &Seen) -> Vec<u8> {
         return page.to_vec();
     }
     let insertion = insertion();
-    let places: Vec<usize> = memchr::memmem::find_iter(&got.body, &insertion).collect();
+    let got_page = decoded(got);
+    let places: Vec<usize> = memchr::memmem::find_iter(&got_page, &insertion).collect();
     match (places.as_slice(), &got.ended) {
         ([at], _) if *at <= page.len() => [&page[..*at], &insertion, &page[*at..]].concat(),
         // A page that is cut off gets none.
