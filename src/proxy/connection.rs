@@ -41,7 +41,7 @@ pub struct Connection {
     pub listener: Arc<super::listener::Facts>,
     /// The visitor's address as a header value, made when it is first needed.
     address: OnceLock<HeaderValue>,
-    forwarded: Mutex<Option<((Option<HeaderValue>, bool), HeaderValue)>>,
+    forwarded: Mutex<Option<Forwarded>>,
     clock: Arc<Clock>,
     limits: Limits,
     is_http2: bool,
@@ -62,6 +62,14 @@ pub struct Connection {
     writing: AtomicU64,
     over: AtomicU8,
     waker: AtomicWaker,
+}
+
+/// What `Forwarded` says of requests for one host.
+#[derive(Debug)]
+struct Forwarded {
+    host: Option<HeaderValue>,
+    over_tls: bool,
+    value: HeaderValue,
 }
 
 /// Where the conversation stands. HTTP/2 is in `Head` until it has begun, then in `Serving` for good.
@@ -148,13 +156,12 @@ impl Connection {
     /// What `Forwarded` says of a request for this host; kept, because the next one is for the same.
     #[must_use]
     pub fn forwarded(&self, host: Option<&HeaderValue>, over_tls: bool) -> HeaderValue {
-        let asked = (host.cloned(), over_tls);
         let mut kept = self.forwarded.lock();
         match &*kept {
-            Some((known, value)) if *known == asked => value.clone(),
+            Some(it) if it.host.as_ref() == host && it.over_tls == over_tls => it.value.clone(),
             Some(_) | None => {
                 let value = forwarding::element(self.address(), host, over_tls);
-                *kept = Some((asked, value.clone()));
+                *kept = Some(Forwarded { host: host.cloned(), over_tls, value: value.clone() });
                 value
             }
         }
