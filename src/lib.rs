@@ -3,20 +3,26 @@
 //!
 //! # A request's walk
 //!
-//! 1. [`proxy::service`] finds the site by its host and arms the tracking module.
-//! 2. [`proxy::module`] shows the request to [`tracking::visit::Visit`], which reads what may be needed
+//! 1. [`proxy::listener`] accepts a connection, finds out whose it is ([`proxy::preamble`]: the PROXY
+//!    protocol, TLS, the version of HTTP) and hands it to Pingora; [`proxy::watch`] ends those that take
+//!    too much time.
+//! 2. [`proxy::service`] judges the request ([`proxy::refusal`]), believes or disbelieves what it says of
+//!    others ([`proxy::forwarding`]), finds the site by its host and arms the tracking module.
+//! 3. [`proxy::module`] shows the request to [`tracking::visit::Visit`], which reads what may be needed
 //!    later: click IDs, fields of a conversion. Most requests bring nothing and are left alone.
-//! 3. The site answers. The visit plans: cookies, rows for the outbox, dedup keys, pixels.
-//! 4. The module carries the plan out: it sets cookies, has the [`store`] write rows to disk before the
-//!    head of the page leaves, and lets [`html::inject`] edit the passing page.
-//! 5. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them, reads the answers
+//! 4. [`proxy::upstream`] chooses one of the site's servers, and another if that one fails.
+//! 5. The site answers. The visit plans: cookies, rows for the outbox, dedup keys, pixels.
+//! 6. The module carries the plan out: it sets cookies, has the [`store`] write rows to disk before the
+//!    head of the page leaves, amends the page's policy ([`html::csp`]), and lets [`html::inject`] edit the
+//!    passing page, decoded by [`html::coding`] if it comes compressed.
+//! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them, reads the answers
 //!    ([`tracking::verdict`]) and settles.
 //!
 //! # The map
 //!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are
 //! all there is without the feature `server`. [`config`] turns YAML into the types of the other modules;
-//! none of them imports it, except to be built. Only [`proxy`] names Pingora.
+//! of these [`proxy`] alone imports it, for listeners, limits and upstreams. Only [`proxy`] names Pingora.
 
 #[cfg(feature = "server")]
 pub mod admin;

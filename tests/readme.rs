@@ -1,4 +1,4 @@
-//! README.md, kept to its word: its commands run, its configurations pass, its tables are complete.
+//! README.md and the guides, kept to their word: commands run, configurations pass, tables are complete.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,7 +19,11 @@ use std::{
 use tempfile::TempDir;
 use throughline::{
     config::{Config, Environment},
-    metrics::{Metrics, site::SiteMetrics},
+    metrics::{
+        Metrics,
+        site::{Injection, SiteMetrics},
+    },
+    proxy::refusal::Refusal,
     tracking::{conversion::Outcome, verdict::Verdict},
 };
 
@@ -29,8 +33,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn document(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("README.md")
+    document("README.md")
 }
 
 /// The fenced blocks of a language.
@@ -54,13 +62,12 @@ fn commands() -> Vec<String> {
     let lines = blocks("sh").into_iter().flat_map(|block| block.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
     lines
         .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
-        .filter(|it| !it.is_empty())
+        .filter(|it| !it.is_empty() && !it.starts_with('#'))
         .collect()
 }
 
 /// The rows of the table whose head begins so, as cells.
-fn table(head: &str) -> Vec<Vec<String>> {
-    let text = readme();
+fn table(text: &str, head: &str) -> Vec<Vec<String>> {
     let (_, from) = text.split_once(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table `{head}`"));
     let rows = from.lines().skip(2).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| {
@@ -70,8 +77,13 @@ fn table(head: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-fn first_column(head: &str) -> Vec<String> {
-    table(head).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
+/// What a table of the troubleshooting guide explains: each with its meaning and its remedy.
+fn explained(head: &str) -> Vec<String> {
+    let rows = table(&document("conf/guides/troubleshooting.md"), head);
+    for row in &rows {
+        assert!(row.len() == 3 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+    rows.into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
 }
 
 /// A folder with the first configuration of the README.
@@ -138,7 +150,7 @@ fn accepts(command: &str, options: &[&str], folder: &Path) {
 
 #[test]
 fn the_table_of_commands_names_options_that_exist() {
-    let rows = table("command");
+    let rows = table(&readme(), "command");
     assert!(rows.len() >= 7);
     for row in rows {
         let line = row[0].trim_matches('`');
@@ -155,14 +167,20 @@ fn the_table_of_commands_names_options_that_exist() {
 }
 
 #[test]
-fn its_links_lead_to_files() {
-    let text = readme();
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let targets: Vec<PathBuf> = targets.filter(|it| !it.contains("://")).map(|it| root().join(it)).collect();
-    assert!(targets.len() >= 4);
-    for target in targets {
-        assert!(target.exists(), "{}", target.display());
+fn links_lead_to_files() {
+    let guides = fs::read_dir(root().join("conf/guides")).unwrap();
+    let guides = guides.map(|entry| Path::new("conf/guides").join(entry.unwrap().file_name()));
+    let mut count = 0;
+    for document_path in guides.chain([PathBuf::from("README.md")]) {
+        let text = document(document_path.to_str().unwrap());
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|it| !it.contains("://")) {
+            let file = root().join(&document_path).parent().unwrap().join(target);
+            assert!(file.exists(), "{}: {target}", document_path.display());
+            count += 1;
+        }
     }
+    assert!(count >= 9, "{count}");
 }
 
 #[test]
@@ -171,7 +189,7 @@ fn the_table_of_metrics_is_that_of_the_code() {
         let help = help.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         vec![format!("`{name}`"), labels.join(", "), help]
     });
-    assert_eq!(table("metric"), described.collect::<Vec<_>>());
+    assert_eq!(table(&readme(), "metric"), described.collect::<Vec<_>>());
 }
 
 #[test]
@@ -185,7 +203,7 @@ fn what_metrics_really_prints_is_in_the_table() {
     let help: Vec<&str> = rendered.lines().filter_map(|line| line.strip_prefix("# HELP throughline_")).collect();
     assert!(help.len() >= 10, "{help:?}");
     let rows: BTreeSet<String> =
-        table("metric").into_iter().map(|row| format!("{} {}", row[0].trim_matches('`'), row[2])).collect();
+        table(&readme(), "metric").into_iter().map(|row| format!("{} {}", row[0].trim_matches('`'), row[2])).collect();
     for line in help {
         assert!(rows.contains(line), "the table lacks `{line}`");
     }
@@ -193,8 +211,18 @@ fn what_metrics_really_prints_is_in_the_table() {
 
 #[test]
 fn every_outcome_and_verdict_is_explained() {
-    assert_eq!(first_column("outcome"), Outcome::ALL.map(|outcome| outcome.as_str().to_owned()));
-    assert_eq!(first_column("verdict"), Verdict::LABELS.map(ToOwned::to_owned));
+    assert_eq!(explained("outcome"), Outcome::ALL.map(Outcome::as_str));
+    assert_eq!(explained("verdict"), Verdict::LABELS);
+}
+
+#[test]
+fn every_refusal_is_explained() {
+    assert_eq!(explained("reason"), Refusal::ALL.map(Refusal::as_str));
+}
+
+#[test]
+fn everything_that_becomes_of_a_pixel_is_explained() {
+    assert_eq!(explained("result"), Injection::all().map(Injection::as_str).collect::<Vec<_>>());
 }
 
 #[test]

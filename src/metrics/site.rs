@@ -57,12 +57,15 @@ pub enum Injection {
 }
 
 impl Injection {
-    fn all() -> impl Iterator<Item = Self> {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
         let by_page = Untouchable::ALL.into_iter().map(Self::Untouchable);
         [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted, Self::Csp].into_iter().chain(by_page)
     }
 
-    const fn as_str(self) -> &'static str {
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Injected => "injected",
             Self::Duplicate => "duplicate",
