@@ -53,6 +53,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     }
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
+    descriptors::raise(&config.server.limits);
     match Prepared::new(&config, options.strict) {
         Ok(prepared) => prepared.run(Hangup::Ignored),
         Err(exit) => exit,
@@ -86,7 +87,6 @@ impl Prepared {
     pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        descriptors::raise(&config.server.limits);
         let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
             Unusable::Address(error) => cannot_listen(address, &error),
             Unusable::Certificate(reason) => {

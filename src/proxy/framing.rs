@@ -19,11 +19,12 @@ pub fn repeated_length(headers: &HeaderMap) -> Option<HeaderValue> {
     if is_single { None } else { HeaderValue::from_bytes(length).ok() }
 }
 
-/// Whether another request may lie behind this one before it is answered (RFC 9112 section 9.3.2).
+/// Whether nothing but another request may lie behind this one before it is answered (RFC 9112
+/// section 9.3.2).
 ///
-/// Only where no body could hide it: behind all others the connection is closed.
+/// Behind all others, whose bodies could hide it, the connection is closed.
 #[must_use]
-pub fn may_be_followed(request: &RequestHeader) -> bool {
+pub fn ends_with_head(request: &RequestHeader) -> bool {
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE]
         .iter()
         .all(|name| !request.headers.contains_key(name))

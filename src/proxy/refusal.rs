@@ -129,16 +129,33 @@ pub fn judge(raw: &[u8], version: Version, headers: &HeaderMap, max_bytes: usize
     }
     // RFC 9110, section 7.2: a host and perhaps a port. Who reads a second host or a path into it
     // finds another site than we do.
-    let is_foreign = |byte: &u8| !byte.is_ascii_graphic() || b"\"#,/<>?@\\^`{|}".contains(byte);
-    if headers.get(header::HOST).is_some_and(|host| host.as_bytes().iter().any(is_foreign)) {
-        return Err(Refusal::Malformed);
+    match headers.get(header::HOST) {
+        Some(host) if host.as_bytes().iter().all(|byte| IN_HOST.get(usize::from(*byte)) == Some(&true)) => Ok(()),
+        Some(_) => Err(Refusal::Malformed),
+        // RFC 9112, section 3.2.
+        None if version == Version::HTTP_11 => Err(Refusal::NoHost),
+        None => Ok(()),
     }
-    // RFC 9112, section 3.2.
-    if version == Version::HTTP_11 && !headers.contains_key(header::HOST) {
-        return Err(Refusal::NoHost);
-    }
-    Ok(())
 }
+
+/// The bytes that may stand in a host and its port.
+#[expect(clippy::indexing_slicing, reason = "a constant: a mistake does not compile")]
+const IN_HOST: [bool; 256] = {
+    let foreign = b"\"#,/<>?@\\^`{|}";
+    let mut bytes = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        let mut is_foreign = false;
+        let mut index = 0;
+        while index < foreign.len() {
+            is_foreign |= foreign[index] == byte;
+            index += 1;
+        }
+        bytes[byte as usize] = !is_foreign;
+        byte += 1;
+    }
+    bytes
+};
 
 fn has_content_length(raw: &[u8]) -> bool {
     let name = b"content-length";

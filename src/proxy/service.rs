@@ -119,10 +119,12 @@ impl Proxy {
     }
 
     /// Judges a request that has just arrived, and says whose it is.
-    fn receive(&self, session: &mut Session, ctx: &mut Context) -> Result<Client, Refusal> {
+    fn receive(&self, session: &mut Session, ctx: &mut Context, ends_with_head: bool) -> Result<Client, Refusal> {
         let connection = session.digest().and_then(Connection::of).cloned();
         let Some(connection) = connection else { return Err(Refusal::Malformed) };
-        let has_body = !session.is_body_empty();
+        // HTTP/2 says it beside the head.
+        let is_http2 = session.req_header().version == Version::HTTP_2;
+        let has_body = (is_http2 || !ends_with_head) && !session.is_body_empty();
         if has_body {
             // What is left of a body when it has been answered must not drip in for ever.
             session.set_total_drain_timeout(Some(DRAIN));
@@ -223,12 +225,13 @@ impl ProxyHttp for Proxy {
             // A visitor may take nothing of one stream while the connection lives; that no watch sees.
             session.set_write_timeout(Some(Duration::from_millis(WRITE_STALL_MS)));
         }
-        let may_be_followed = framing::may_be_followed(session.req_header());
-        session.set_pipelining_enabled(may_be_followed);
-        if let Some(length) = framing::repeated_length(&session.req_header().headers) {
+        // Most requests: nothing comes behind their head, and nothing below concerns them.
+        let ends_with_head = framing::ends_with_head(session.req_header());
+        session.set_pipelining_enabled(ends_with_head);
+        if !ends_with_head && let Some(length) = framing::repeated_length(&session.req_header().headers) {
             session.req_header_mut().insert_header(header::CONTENT_LENGTH, length)?;
         }
-        let client = match self.receive(session, ctx) {
+        let client = match self.receive(session, ctx, ends_with_head) {
             Ok(client) => client,
             Err(refusal) => {
                 ctx.refused = Some(refusal);
@@ -245,7 +248,7 @@ impl ProxyHttp for Proxy {
             tracking.arm(site, client);
         }
         ctx.site = Some((index, Arc::clone(site)));
-        if session.is_upgrade_req() {
+        if !ends_with_head && session.is_upgrade_req() {
             // Pingora gives up on visitors who are silent for a minute; in a tunnel they may be.
             session.set_read_timeout(self.upstream(ctx).map(|upstream| upstream.read_timeout()));
         }
