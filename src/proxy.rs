@@ -2,8 +2,12 @@
 //!
 //! [`module`] is what tracks; it can be installed into any `ProxyHttp`. [`service`] is the proxy of
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
-//! [`server`] runs it on sockets that are bound before anything else starts; [`tunnel`] is what a
-//! WebSocket needs.
+//! [`server`] runs it.
+//!
+//! A visitor's connection comes through a [`listener`] ([`preamble`], [`tls`]), is counted and timed by the
+//! [`watch`], and reaches Pingora as a [`stream`]. Its requests are judged ([`refusal`], [`framing`]), or
+//! answered by us ([`answer`]), or told about the visitor ([`forwarding`]) and sent to one of the servers
+//! of an [`upstream`]; a WebSocket needs a [`tunnel`].
 
 pub mod answer;
 pub mod commit;

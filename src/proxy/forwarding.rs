@@ -31,7 +31,7 @@ pub struct Claims {
 
 /// What is told about a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Teller {
+pub struct Told {
     /// Whose it is.
     pub client: Client,
     /// What it says itself.
@@ -58,12 +58,12 @@ impl Forwarding {
     }
 
     /// Tells the site whose request this is, which came in this version of HTTP.
-    pub fn tell(&self, request: &mut RequestHeader, came: Version, connection: &Connection, teller: Teller) {
+    pub fn tell(&self, request: &mut RequestHeader, came: Version, connection: &Connection, told: Told) {
         let host = request.headers.get(header::HOST).cloned().or_else(|| {
             let authority = request.uri.authority()?.as_str();
             HeaderValue::try_from(authority).ok()
         });
-        let Teller { client, claims } = teller;
+        let Told { client, claims } = told;
         let forwarded = connection.forwarded(host.as_ref(), client.over_tls);
         let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
         if connection.is_trusted {

@@ -3,16 +3,13 @@
 use std::{
     net::SocketAddr,
     os::fd::RawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Version, header};
+use http::{Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -25,20 +22,21 @@ use uuid::Uuid;
 
 use super::{
     answer::Answer,
-    connection::{Connection, WRITE_STALL_MS},
-    forwarding::{self, Claims, Forwarding, Teller},
+    connection::WRITE_STALL_MS,
+    forwarding::{Forwarding, Told},
     framing,
     module::{self, Tracking},
-    refusal::{self, Refusal},
-    runtime::{SiteTable, TrackedSite, Tracker},
+    refusal::Refusal,
+    runtime::{SiteTable, Tracker},
     tunnel,
-    upstream::{self, Attempts, Upstream},
+    upstream::{self, Upstream},
 };
-use crate::{
-    config::{Limits, Purpose},
-    metrics::seconds,
-    tracking::{site::normal_host, visit::Client},
-};
+use crate::{config::Limits, metrics::seconds};
+
+mod context;
+mod reception;
+
+pub use context::{Busy, Context};
 
 /// Proxies all sites.
 pub struct Proxy {
@@ -48,60 +46,6 @@ pub struct Proxy {
     max_header_bytes: usize,
     warned_of_claims: AtomicBool,
     busy: Busy,
-}
-
-/// How many requests are under way.
-#[derive(Clone, Debug, Default)]
-pub struct Busy(Arc<AtomicUsize>);
-
-/// One request.
-pub struct Context {
-    connection: Option<Arc<Connection>>,
-    client: Option<Client>,
-    claims: Claims,
-    refused: Option<Refusal>,
-    upload: Option<Upload>,
-    site: Option<(usize, Arc<TrackedSite>)>,
-    started: Instant,
-    asked: Option<Instant>,
-    answered: Option<Instant>,
-    /// Whether a conversion hangs on it; only then the page may have waited.
-    is_hit: bool,
-    attempts: Attempts,
-    _busy: BusyGuard,
-}
-
-struct BusyGuard(Busy);
-
-/// A body that is still arriving; over when dropped.
-struct Upload(Arc<Connection>);
-
-impl Busy {
-    /// Whether no request is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.0.uploaded();
-    }
-}
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Release);
-    }
-}
-
-impl Context {
-    /// Whether it has to come again over TLS; a trusted proxy may say that it did.
-    fn is_redirected(&self) -> bool {
-        let is_redirecting = self.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::RedirectToHttps);
-        is_redirecting && !self.client.is_some_and(|client| client.over_tls)
-    }
 }
 
 impl Proxy {
@@ -118,69 +62,6 @@ impl Proxy {
         }
     }
 
-    /// Judges a request that has just arrived, and says whose it is.
-    fn receive(&self, session: &mut Session, ctx: &mut Context, ends_with_head: bool) -> Result<Client, Refusal> {
-        let connection = session.digest().and_then(Connection::of).cloned();
-        let Some(connection) = connection else { return Err(Refusal::Malformed) };
-        // HTTP/2 says it beside the head.
-        let is_http2 = session.req_header().version == Version::HTTP_2;
-        let has_body = (is_http2 || !ends_with_head) && !session.is_body_empty();
-        if has_body {
-            // What is left of a body when it has been answered must not drip in for ever.
-            session.set_total_drain_timeout(Some(DRAIN));
-        }
-        let head = session.req_header();
-        let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
-        connection.serving(timed);
-        ctx.upload = timed.then(|| Upload(Arc::clone(&connection)));
-        let client = forwarding::client(&connection, &head.headers, &self.table);
-        ctx.connection = Some(Arc::clone(&connection));
-        if let Some(http1) = session.as_downstream().as_http1() {
-            refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, self.max_header_bytes)?;
-        }
-        if self.forwarding.has_seen(&head.headers) {
-            return Err(Refusal::Loop);
-        }
-        ctx.claims = forwarding::claims(&head.headers);
-        if ctx.claims.address && !connection.is_trusted {
-            self.note_claims(&connection);
-        }
-        Ok(client)
-    }
-
-    /// A proxy before us that is not in `trusted_proxies` makes every visitor look like itself.
-    fn note_claims(&self, connection: &Connection) {
-        self.tracker.metrics.untrusted_forwarded_total.inc();
-        if !self.warned_of_claims.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                peer = %connection.address(),
-                "a request says who it is forwarded for, and is not believed: if this address is a proxy of yours, \
-                 name it in `trusted_proxies`; this is said once, and counted in throughline_untrusted_forwarded_total"
-            );
-        }
-    }
-
-    /// What is answered without asking any site.
-    fn own_answer(&self, session: &Session, ctx: &mut Context) -> Option<Answer> {
-        let head = session.req_header();
-        let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
-        let is_probe = listener.probe.as_deref() == Some(head.uri.path());
-        if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
-            // Whatever host it names, it is no request of that site's visitors.
-            ctx.site = None;
-            return Some(Answer::well());
-        }
-        if ctx.refused.is_none() && ctx.is_redirected() {
-            match https_location(head) {
-                Some(location) => return Some(Answer::redirect(location, &head.method)),
-                None => ctx.refused = Some(Refusal::NoHost),
-            }
-        }
-        let refusal = ctx.refused?;
-        self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
-        Some(Answer::error(refusal.status(), None))
-    }
-
     fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
         ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
     }
@@ -191,22 +72,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        self.busy.0.fetch_add(1, Ordering::AcqRel);
-        let busy = BusyGuard(self.busy.clone());
-        Context {
-            connection: None,
-            client: None,
-            claims: Claims::default(),
-            refused: None,
-            upload: None,
-            site: None,
-            started: now(),
-            asked: None,
-            answered: None,
-            is_hit: false,
-            attempts: Attempts::default(),
-            _busy: busy,
-        }
+        Context::new(&self.busy, now())
     }
 
     // Overrides the default, which boxes a compressor for every request.
@@ -287,8 +153,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
-            let teller = Teller { client, claims: ctx.claims };
-            self.forwarding.tell(request, session.req_header().version, connection, teller);
+            let told = Told { client, claims: ctx.claims };
+            self.forwarding.tell(request, session.req_header().version, connection, told);
         }
         match self.upstream(ctx) {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
@@ -381,17 +247,10 @@ impl ProxyHttp for Proxy {
         if module::break_off(session).await {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
-        let error_code = match (error.etype(), error.esource()) {
-            (ErrorType::HTTPStatus(status), _) => *status,
-            // The visitor is gone, or cannot be understood any more.
-            (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
-            (ErrorType::WriteTimedout, ErrorSource::Downstream) => {
-                self.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
-                0
-            }
-            (_, ErrorSource::Downstream) => 400,
-            _ => upstream::status_for(error),
-        };
+        if matches!((error.etype(), error.esource()), (ErrorType::WriteTimedout, ErrorSource::Downstream)) {
+            self.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
+        }
+        let error_code = upstream::status_for(error);
         if error_code != 0 {
             session.set_keepalive(None);
             let own = ctx.site.as_ref().and_then(|(index, _)| self.table.error_page(*index, error_code));
@@ -426,25 +285,4 @@ impl ProxyHttp for Proxy {
 #[expect(clippy::disallowed_methods, reason = "how long requests take is measured here")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// For the rest of a body that nobody waits for any more.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// Where the same page is, over TLS on its usual port.
-fn https_location(head: &RequestHeader) -> Option<HeaderValue> {
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| head.uri.host())?;
-    let host = normal_host(host);
-    // Anything else would send the visitor to another place than a browser thinks it is at.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_plain) {
-        return None;
-    }
-    let rest = match head.raw_path() {
-        path if path.starts_with(b"/") => path,
-        // In absolute form, or the `*` of OPTIONS.
-        _ => head.uri.path_and_query().map_or("/", |rest| rest.as_str()).as_bytes(),
-    };
-    let rest = if rest.starts_with(b"/") { rest } else { b"/" };
-    HeaderValue::from_bytes(&[b"https://", host.as_bytes(), rest].concat()).ok()
 }

@@ -1,0 +1,97 @@
+//! What is known of one request while it is under way.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use super::super::{
+    connection::Connection, forwarding::Claims, refusal::Refusal, runtime::TrackedSite, upstream::Attempts,
+};
+use crate::{config::Purpose, tracking::visit::Client};
+
+/// How many requests are under way.
+#[derive(Clone, Debug, Default)]
+pub struct Busy(Arc<AtomicUsize>);
+
+/// One request.
+pub struct Context {
+    /// What it came on.
+    pub(super) connection: Option<Arc<Connection>>,
+    /// Whose it is.
+    pub(super) client: Option<Client>,
+    /// What it says about others.
+    pub(super) claims: Claims,
+    /// Why no site hears of it.
+    pub(super) refused: Option<Refusal>,
+    /// Its body, while that is arriving.
+    pub(super) upload: Option<Upload>,
+    /// Whose request it is, and that site's number.
+    pub(super) site: Option<(usize, Arc<TrackedSite>)>,
+    /// When its head was there.
+    pub(super) started: Instant,
+    /// When the site was asked.
+    pub(super) asked: Option<Instant>,
+    /// When the site answered.
+    pub(super) answered: Option<Instant>,
+    /// Whether a conversion hangs on it; only then the page may have waited.
+    pub(super) is_hit: bool,
+    /// Which servers were tried.
+    pub(super) attempts: Attempts,
+    _busy: BusyGuard,
+}
+
+struct BusyGuard(Busy);
+
+/// A body that is still arriving; over when dropped.
+pub(super) struct Upload(pub(super) Arc<Connection>);
+
+impl Busy {
+    /// Whether no request is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.uploaded();
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Context {
+    /// A request whose head has just arrived.
+    pub(super) fn new(busy: &Busy, started: Instant) -> Self {
+        busy.0.fetch_add(1, Ordering::AcqRel);
+        Self {
+            connection: None,
+            client: None,
+            claims: Claims::default(),
+            refused: None,
+            upload: None,
+            site: None,
+            started,
+            asked: None,
+            answered: None,
+            is_hit: false,
+            attempts: Attempts::default(),
+            _busy: BusyGuard(busy.clone()),
+        }
+    }
+
+    /// Whether it has to come again over TLS; a trusted proxy may say that it did.
+    pub(super) fn is_redirected(&self) -> bool {
+        let is_redirecting = self.connection.as_ref().is_some_and(|it| it.listener.purpose == Purpose::RedirectToHttps);
+        is_redirecting && !self.client.is_some_and(|client| client.over_tls)
+    }
+}
