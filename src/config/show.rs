@@ -213,7 +213,7 @@ cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
 ";
 
 const LISTENER_DEFAULTS: &str = "proxy_protocol: false";
-const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s }";
+const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s, via: true }";
 const SERVER_DEFAULTS: &str = "weight: 1";
 const HEALTH_DEFAULTS: &str = "{ interval: 5s, timeout: 2s }";
 const TLS_DEFAULTS: &str = "verify: true";

@@ -99,7 +99,7 @@ fn without_the_environment_no_variable_is_in_the_way() {
         trusted_proxies: ${A}, secret: ${A},
         admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
         { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
-            health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, read_timeout: ${A},
+            health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, via: ${A}, read_timeout: ${A},
             tls: { ca: ${A}, sni: ${A}, verify: ${A}, client_cert: { cert: ${A}, key: ${A} } } },
           csp: ${A}, strip_click_params: ${A}, error_pages: { 502: ${A} } },
         { name: none, hosts: none.example, upstream: { url: ${A}, tls: { ca: none.pem } } }, { name: ${A}, hosts: [${A}], upstream: ${A} },

@@ -32,6 +32,8 @@ pub struct UpstreamRules {
     pub read_timeout: Duration,
     /// Whether connections begin with the visitor's address.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether they are told in `Via` that a proxy was there.
+    pub via: bool,
 }
 
 /// One server.
@@ -129,6 +131,7 @@ impl UpstreamRules {
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_mins(5),
             proxy_protocol: None,
+            via: true,
         }
     }
 }
@@ -158,6 +161,7 @@ fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<Upstrea
     let read_timeout = section.get("read_timeout");
     let read_timeout = read_timeout.and_then(|field| field.duration_within(SHORTEST..=LONGEST_READ));
     let proxy_protocol = section.get("proxy_protocol").and_then(|field| proxy_protocol(&field, &servers));
+    let via = section.get("via").and_then(|field| field.switch());
     section.finish();
     if let (Some(field), [first, ..]) = (tls_field, servers.as_slice())
         && first.scheme != Scheme::Https
@@ -175,6 +179,7 @@ fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<Upstrea
         connect_timeout: connect_timeout.unwrap_or(defaults.connect_timeout),
         read_timeout: read_timeout.unwrap_or(defaults.read_timeout),
         proxy_protocol,
+        via: via.unwrap_or(defaults.via),
         ..defaults
     })
 }

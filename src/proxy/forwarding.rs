@@ -36,6 +36,8 @@ pub struct Told {
     pub client: Client,
     /// What it says itself.
     pub claims: Claims,
+    /// Whether it is said that a proxy was there at all.
+    pub via: bool,
 }
 
 impl Forwarding {
@@ -63,7 +65,7 @@ impl Forwarding {
             let authority = request.uri.authority()?.as_str();
             HeaderValue::try_from(authority).ok()
         });
-        let Told { client, claims } = told;
+        let Told { client, claims, via } = told;
         let forwarded = connection.forwarded(host.as_ref(), client.over_tls);
         let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
         if connection.is_trusted {
@@ -78,6 +80,9 @@ impl Forwarding {
             if let Some(host) = host {
                 set(request, "X-Forwarded-Host", host);
             }
+        }
+        if !via {
+            return;
         }
         let via = match came {
             Version::HTTP_09 | Version::HTTP_10 => &self.via[0],

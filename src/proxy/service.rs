@@ -153,7 +153,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
-            let told = Told { client, claims: ctx.claims };
+            let via = self.upstream(ctx).is_some_and(|upstream| upstream.says_via());
+            let told = Told { client, claims: ctx.claims, via };
             self.forwarding.tell(request, session.req_header().version, connection, told);
         }
         match self.upstream(ctx) {

@@ -105,6 +105,12 @@ impl Upstream {
         self.rules.read_timeout
     }
 
+    /// Whether servers are told that a proxy was there.
+    #[must_use]
+    pub fn says_via(&self) -> bool {
+        self.rules.via
+    }
+
     /// A peer for the next attempt of a request; `ends` says from where to where its visitor connected.
     ///
     /// # Errors

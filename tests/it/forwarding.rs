@@ -178,3 +178,15 @@ fn two_proxies_in_a_row_are_no_circle() {
     let via = seen.headers.all("via").join(", ");
     assert_eq!(via.split(", ").filter(|hop| hop.starts_with("1.1 ")).count(), 2, "{via}");
 }
+
+#[test]
+fn a_site_that_stops_compressing_for_proxies_need_not_hear_of_one() {
+    let origin = Origin::start();
+    let upstream = |more: &str| format!("sites: [{{ upstream: {{ url: \"http://{}\"{more} }} }}]\n", origin.address());
+    for (more, says_via) in [("", true), (", via: false", false)] {
+        let proxy = Proxy::with(&upstream(more)).start();
+        assert_eq!(proxy.visitor().get("/").text(), PAGE);
+        assert_eq!(origin.last().headers.get("via").is_some(), says_via, "{more}");
+        assert_eq!(told(&origin.last())[0], Some("127.0.0.1"));
+    }
+}

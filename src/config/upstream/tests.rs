@@ -70,7 +70,7 @@ fn what_is_no_address_is_refused() {
 #[test]
 fn a_map_says_all_there_is_to_say() {
     let rules = read(
-        "{ servers: [{ url: https://a.internal, weight: 1000 }, https://b.internal], proxy_protocol: v2,
+        "{ servers: [{ url: https://a.internal, weight: 1000 }, https://b.internal], proxy_protocol: v2, via: false,
            health: { path: /up, interval: 1s, timeout: 500ms }, host: shop.example:8443, connect_timeout: 10ms,
            read_timeout: 24h, tls: { verify: yes, ca: ca.pem, sni: shop.example,
            client_cert: { cert: /etc/c.pem, key: c.key } } }",
@@ -98,6 +98,7 @@ fn a_map_says_all_there_is_to_say() {
         connect_timeout: Duration::from_millis(10),
         read_timeout: Duration::from_hours(24),
         proxy_protocol: Some(ProxyProtocol::V2),
+        via: false,
     };
     assert_eq!(rules, expected);
 }

@@ -36,7 +36,7 @@ fn told(from: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
     let connection = connection(from, true);
     let mut request = request(lines);
     let client = client(&connection, &request.headers, &table());
-    let told = Told { client, claims: claims(&request.headers) };
+    let told = Told { client, claims: claims(&request.headers), via: true };
     Forwarding::new(Uuid::nil()).tell(&mut request, Version::HTTP_11, &connection, told);
     request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect()
 }
