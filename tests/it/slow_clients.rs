@@ -1,7 +1,6 @@
 //! Ten thousand visitors who hardly say anything, and one who wants a page.
 
 use std::{
-    fs,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -25,10 +24,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many connections this process and the proxy may have, ten thousand at most.
 fn allowed() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let soft: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
-    (soft.saturating_sub(500) / ADDRESSES * ADDRESSES).min(10_000)
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    (limit.saturating_sub(500) / ADDRESSES * ADDRESSES).min(10_000)
 }
 
 fn connect_all(runtime: &Runtime, address: SocketAddr, count: usize) -> Vec<TcpStream> {
