@@ -11,7 +11,7 @@ use crate::support::{
     await_fact,
     config::{THANKS, shop},
     network::AdNetwork,
-    origin::{Origin, PAGE, nobody},
+    origin::{Origin, PAGE, nobodies, nobody},
     proxy::Proxy,
     response::Response,
     visitor::Visitor,

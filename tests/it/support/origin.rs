@@ -76,5 +76,13 @@ impl Origin {
 
 /// An address where nobody listens.
 pub(crate) fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let [address] = nobodies();
+    address
+}
+
+/// Different addresses where nobody listens.
+pub(crate) fn nobodies<const N: usize>() -> [SocketAddr; N] {
+    // All at once: an address that is free again may be given out a second time.
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.each_ref().map(|listener| listener.local_addr().unwrap())
 }

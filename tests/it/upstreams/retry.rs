@@ -63,7 +63,7 @@ fn a_get_that_breaks_off_is_asked_of_another_server_and_a_post_is_not() {
 
 #[test]
 fn a_dead_server_is_not_asked_again_and_again() {
-    let dead = [nobody(), nobody(), nobody(), nobody(), nobody()];
+    let dead = nobodies::<5>();
     let proxy = Proxy::with(&site(&format!("{{ {} }}", servers(dead)))).start();
     assert!(is_gateway_error(proxy.visitor().get("/").status));
     let up = proxy.metric("throughline_upstream_up", &[]);
