@@ -7,7 +7,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use pingora::{
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     config::{self, Limits, Purpose},
     metrics::Metrics,
+    store::clock,
 };
 
 /// A socket that accepts connections already.
@@ -107,7 +108,7 @@ impl Bound {
             None => None,
         };
         let mut stop = front.stop.clone();
-        let mut quiet_until = now();
+        let mut quiet_until = clock::instant();
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -124,8 +125,8 @@ impl Bound {
                 Err(error) => {
                     // Of a connection that is gone already, or for want of file descriptors; then a
                     // moment's rest lets others end.
-                    if is_exhaustion(&error) && now() >= quiet_until {
-                        quiet_until = now() + QUIET;
+                    if is_exhaustion(&error) && clock::instant() >= quiet_until {
+                        quiet_until = clock::instant() + QUIET;
                         tracing::warn!(%error, listener = %self.facts.name, "visitors cannot connect");
                     }
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -263,11 +264,6 @@ impl Drop for Counted {
 /// Whether the process or the system has no file descriptors left.
 fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
-}
-
-#[expect(clippy::disallowed_methods, reason = "warnings have a rhythm of their own")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.

@@ -10,7 +10,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -179,7 +179,7 @@ impl Tracking {
         unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
         let mut pixels = matches;
         if !rows.is_empty() || !claims.is_empty() {
-            let start = monotonic();
+            let start = clock::instant();
             let (shown, ()) = tokio::join!(
                 commit::claim(&self.tracker, &site, claims, now),
                 commit::commit(&self.tracker, &site, rows)
@@ -276,9 +276,4 @@ impl HttpModule for Tracking {
 /// Runs a decision; a panic in it costs this request its tracking and nothing else.
 fn guarded<T>(decide: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(decide)).ok()
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a page was held is measured here")]
-fn monotonic() -> Instant {
-    Instant::now()
 }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     os::fd::RawFd,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ use super::{
     tunnel,
     upstream::{self, Upstream},
 };
-use crate::{config::Limits, metrics::seconds};
+use crate::{config::Limits, metrics::seconds, store::clock};
 
 mod context;
 mod reception;
@@ -72,7 +72,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(&self.busy, now())
+        Context::new(&self.busy, clock::instant())
     }
 
     // Overrides the default, which boxes a compressor for every request.
@@ -164,7 +164,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let now = now();
+        let now = clock::instant();
         ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if ctx.is_hit {
@@ -211,7 +211,7 @@ impl ProxyHttp for Proxy {
         error: Box<Error>,
     ) -> Box<Error> {
         match self.upstream(ctx) {
-            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, now()),
+            Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, clock::instant()),
             None => error,
         }
     }
@@ -225,7 +225,7 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         if let Some(upstream) = self.upstream(ctx) {
-            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, now());
+            return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, clock::instant());
         }
         error.set_retry(false);
         error
@@ -237,7 +237,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.answered = Some(now());
+        ctx.answered = Some(clock::instant());
         if let Some(length) = framing::repeated_length(&response.headers) {
             response.insert_header(header::CONTENT_LENGTH, length)?;
         }
@@ -273,7 +273,7 @@ impl ProxyHttp for Proxy {
         if let Some(response) = session.response_written() {
             metrics.answered(response.status.as_u16());
         }
-        metrics.request_seconds.observe(seconds(now().saturating_duration_since(ctx.started)));
+        metrics.request_seconds.observe(seconds(clock::instant().saturating_duration_since(ctx.started)));
         if let (Some(asked), Some(answered)) = (ctx.asked, ctx.answered) {
             metrics.upstream_seconds.observe(seconds(answered.saturating_duration_since(asked)));
             let tracking = if ctx.is_hit { session.downstream_modules_ctx.get::<Tracking>() } else { None };
@@ -281,9 +281,4 @@ impl ProxyHttp for Proxy {
             metrics.overhead_seconds.observe(seconds(asked.saturating_duration_since(ctx.started) + waited));
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long requests take is measured here")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -7,13 +7,13 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use super::{connection::Connection, refusal::Refusal};
-use crate::config::Limits;
+use crate::{config::Limits, store::clock};
 
 /// All connections of a process.
 #[derive(Debug)]
@@ -68,13 +68,13 @@ impl Watch {
 
     /// Looks at all connections again and again; ends with the process.
     pub async fn keep_looking(self: Arc<Self>) {
-        let start = monotonic();
+        let start = clock::instant();
         // A connection is closed at most this much after its time.
         let mut interval = tokio::time::interval(PERIOD);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let elapsed = monotonic().saturating_duration_since(start).as_millis();
+            let elapsed = clock::instant().saturating_duration_since(start).as_millis();
             self.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX).max(1));
             self.look();
         }
@@ -152,11 +152,6 @@ fn counted_as(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "connections are measured by a clock of their own")]
-fn monotonic() -> Instant {
-    Instant::now()
 }
 
 const PERIOD: Duration = Duration::from_millis(250);

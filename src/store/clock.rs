@@ -1,4 +1,4 @@
-//! The clocks of the store and of the delivery worker: the only places that ask for the time.
+//! The clocks of the store, the delivery worker and the proxy: the only place that asks for the time.
 
 use std::time::{Duration, Instant, SystemTime};
 
