@@ -127,7 +127,7 @@ impl Upstream {
             return Err(Error::explain(status::NO_SERVER, "no server's name has been resolved").into_up());
         };
         let head = session.req_header();
-        let mut peer = endpoint.line.peer(&head.headers, || asked_host(head));
+        let mut peer = endpoint.line.peer(|| asked_host(head));
         if let Some(version) = self.dialing.proxy_protocol {
             let introduction = Introduction::of_visitor(version, ends());
             peer.group_key = introduction.group(peer.group_key);

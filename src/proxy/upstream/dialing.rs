@@ -2,8 +2,8 @@
 //! request is.
 //!
 //! A peer is built once for each address and copied for each request; little depends on the request:
-//! an upgrade needs HTTP/1.1, a server without a name is asked for the visitor's host, and the PROXY
-//! protocol speaks of the visitor.
+//! a server without a name is asked for the visitor's host, and the PROXY protocol speaks of the visitor.
+//! What a WebSocket changes about it is the business of [`tunnel`](crate::proxy::tunnel).
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, header};
 use pingora::upstreams::peer::HttpPeer;
 use rustls::pki_types::ServerName;
 
@@ -40,8 +39,6 @@ pub(super) struct Dialing {
 #[derive(Debug)]
 pub(super) struct Line {
     peer: HttpPeer,
-    /// The same for an upgrade, where the usual one may speak HTTP/2.
-    websocket: Option<HttpPeer>,
     /// Whether TLS asks for the request's host, because the server has no name.
     is_named_by_request: bool,
 }
@@ -104,24 +101,18 @@ impl Dialing {
             options.ca.clone_from(&self.material.authorities);
             peer.client_cert_key.clone_from(&self.material.own);
         }
-        peer.group_key = self.group(scheme, HttpVersion::Any);
-        let websocket = (scheme != Scheme::Http).then(|| {
-            let mut peer = peer.clone();
-            peer.options.set_http_version(1, 1);
-            peer.group_key = self.group(scheme, HttpVersion::One);
-            peer
-        });
-        Line { peer, websocket, is_named_by_request }
+        peer.group_key = self.group(scheme);
+        Line { peer, is_named_by_request }
     }
 
     /// What Pingora's own key of a pooled connection leaves out, so that sites with one address but
     /// different rules never share connections, and those with the same rules do.
-    fn group(&self, scheme: Scheme, version: HttpVersion) -> u64 {
+    fn group(&self, scheme: Scheme) -> u64 {
         if scheme == Scheme::Http && self.proxy_protocol.is_none() {
             return 0;
         }
         let mut hasher = DefaultHasher::new();
-        (scheme as u8, version as u8, self.proxy_protocol.map(|version| version as u8)).hash(&mut hasher);
+        (scheme as u8, self.proxy_protocol.map(|version| version as u8)).hash(&mut hasher);
         if scheme == Scheme::Https {
             let authorities = self.material.authorities.iter().flat_map(|list| list.iter());
             authorities.for_each(|authority| authority.borrow_raw_cert().hash(&mut hasher));
@@ -136,16 +127,9 @@ impl Dialing {
 }
 
 impl Line {
-    /// A peer for one request.
-    pub(super) fn peer(&self, head: &HeaderMap, host: impl FnOnce() -> Option<String>) -> Box<HttpPeer> {
-        let wants_websocket = || {
-            let upgrade = head.get(header::UPGRADE).map(http::HeaderValue::as_bytes);
-            upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-        };
-        let mut peer = match &self.websocket {
-            Some(websocket) if wants_websocket() => Box::new(websocket.clone()),
-            Some(_) | None => Box::new(self.peer.clone()),
-        };
+    /// A peer for one request, whose host is asked for where the server has no name.
+    pub(super) fn peer(&self, host: impl FnOnce() -> Option<String>) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.peer.clone());
         if self.is_named_by_request
             && let Some(name) = host().map(|host| name_of(&host))
             && ServerName::try_from(name.as_str()).is_ok()
@@ -157,7 +141,7 @@ impl Line {
 
     /// A peer for a question of our own, which shares no connection with requests.
     pub(super) fn own_peer(&self, host: &str, introduction: Option<Introduction>, timeout: Duration) -> Box<HttpPeer> {
-        let mut peer = self.peer(&HeaderMap::new(), || Some(host.to_owned()));
+        let mut peer = self.peer(|| Some(host.to_owned()));
         peer.options.total_connection_timeout = Some(timeout);
         // Otherwise Pingora would keep the connection in a pool.
         peer.options.max_h2_streams = 1;
@@ -174,12 +158,6 @@ impl Line {
     pub(super) fn is_to(&self, address: SocketAddr) -> bool {
         self.peer._address.as_inet() == Some(&address)
     }
-}
-
-#[derive(Clone, Copy)]
-enum HttpVersion {
-    Any,
-    One,
 }
 
 /// A host as a certificate names it: without port and brackets.
@@ -213,7 +191,7 @@ mod tests {
 
     fn peer(rules: &UpstreamRules, visitors_host: &str) -> Box<HttpPeer> {
         let line = Dialing::new(rules).unwrap().line(rules, &rules.servers[0], "10.0.0.1:443".parse().unwrap());
-        line.peer(&HeaderMap::new(), || Some(visitors_host.to_owned()))
+        line.peer(|| Some(visitors_host.to_owned()))
     }
 
     #[test]
