@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{
     accounting::assert_accounts,
-    config::{GOAL, THANKS, shop},
+    config::{GOAL, HOSTS, THANKS, shop},
     http::Framing,
     network::AdNetwork,
     origin::{Origin, PAGE},
@@ -15,21 +15,6 @@ use crate::support::{
     response::Response,
     visitor::Answer,
 };
-
-/// ExoClick's hosts in the order of its documentation.
-const HOSTS: [&str; 11] = [
-    "s.chmsrv.com",
-    "s.chnsrv.com",
-    "s.ds10lf.com",
-    "s.ds165z.com",
-    "s.eln7dc.com",
-    "s.opoxv.com",
-    "s.orbsrv.com",
-    "s.pemsrv.com",
-    "s.zlinkw.com",
-    "s.magsrv.com",
-    "syndication.realsrv.com",
-];
 
 fn start(response: Response) -> (Origin, Proxy) {
     let origin = Origin::start().route("/thank-you/1001", response);

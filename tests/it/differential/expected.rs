@@ -11,7 +11,7 @@ use std::io::Read;
 
 use super::cases::{Case, Page};
 use crate::support::{
-    config::GOAL,
+    config::{GOAL, HOSTS},
     jar::SetCookie,
     twin::{Ended, Fields, Heard, Seen, Transport},
 };
@@ -281,19 +281,4 @@ const VALIDATORS: [&str; 8] = [
     "digest",
     "content-digest",
     "repr-digest",
-];
-
-/// ExoClick's hosts in the order of its documentation.
-pub(super) const HOSTS: [&str; 11] = [
-    "s.chmsrv.com",
-    "s.chnsrv.com",
-    "s.ds10lf.com",
-    "s.ds165z.com",
-    "s.eln7dc.com",
-    "s.opoxv.com",
-    "s.orbsrv.com",
-    "s.pemsrv.com",
-    "s.zlinkw.com",
-    "s.magsrv.com",
-    "syndication.realsrv.com",
 ];

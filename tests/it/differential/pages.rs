@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     cases::{Case, Page},
-    expected::{HOSTS, Mode, insertion},
+    expected::{Mode, insertion},
     road::{Findings, ORIGINS, compare, enabled},
 };
-use crate::support::{await_fact, browser::Browser, origin::Origin, response::Response, twin::Reply};
+use crate::support::{await_fact, browser::Browser, config::HOSTS, origin::Origin, response::Response, twin::Reply};
 
 /// One page with what is known of it.
 struct RealPage {

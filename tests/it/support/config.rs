@@ -5,6 +5,21 @@ use super::{network::AdNetwork, origin::Origin};
 /// A goal as ExoClick issues them.
 pub(crate) const GOAL: &str = "0123456789abcdef0123456789abcdef";
 
+/// ExoClick's hosts in the order of its documentation.
+pub(crate) const HOSTS: [&str; 11] = [
+    "s.chmsrv.com",
+    "s.chnsrv.com",
+    "s.ds10lf.com",
+    "s.ds165z.com",
+    "s.eln7dc.com",
+    "s.opoxv.com",
+    "s.orbsrv.com",
+    "s.pemsrv.com",
+    "s.zlinkw.com",
+    "s.magsrv.com",
+    "syndication.realsrv.com",
+];
+
 /// The order id, the money and the browser of the usual thank-you page.
 pub(crate) const THANKS: &str = "/thank-you/1001?total=49.90";
 
