@@ -10,7 +10,7 @@ use throughline::{
     tracking::{
         timestamp::Timestamp,
         verdict::Answer,
-        visit::{Client, Request, Room, Visit},
+        visit::{Client, Reply, Request, Room, Visit},
     },
 };
 use uuid::Uuid;
@@ -24,7 +24,9 @@ fn decide(criterion: &mut Criterion) {
     let begin = |path, query, headers| Visit::begin(&rules, &request(path, query, headers));
     let thanked = || begin("/thank-you/1001", "total=49.90", &clicked).expect("a hit");
     let answered = |mut visit: Visit| {
-        visit.answered(200, Room::For(&|_| true), Timestamp::from_millis(1_700_000_000_000), &mut uuid)
+        let (headers, now) = (HeaderMap::new(), Timestamp::from_millis(1_700_000_000_000));
+        let reply = Reply { status: 200, headers: &headers, may_have_body: false, room: Room::For(&|_| true), now };
+        visit.answered(reply, None, &mut uuid)
     };
 
     let mut group = criterion.benchmark_group("begin");

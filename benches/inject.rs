@@ -4,11 +4,14 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use throughline::html::{inject::Injector, pixel::pixel_markup};
+use throughline::html::{
+    inject::Injector,
+    pixel::{Referrer, pixel_markup},
+};
 
 fn inject(criterion: &mut Criterion) {
     let urls: Vec<String> = (0..11).map(|n| format!("https://n{n}.example/tag.php?goal=0123456789abcdef")).collect();
-    let insertion = pixel_markup(urls.iter().map(String::as_str));
+    let insertion = pixel_markup(urls.iter().map(String::as_str), Referrer::Page);
     let mut group = criterion.benchmark_group("inject");
     for (kilobytes, ending) in [30, 100].into_iter().flat_map(|size| [(size, "body"), (size, "no_body")]) {
         let page = page(kilobytes * 1000, ending == "body");

@@ -9,12 +9,15 @@ use std::{
 use clap::{Parser, Subcommand};
 
 mod check;
+mod cookies;
 pub mod demo;
+mod explain;
 mod logging;
 mod networks;
 mod outbox;
 pub mod run;
 mod show;
+mod visitor;
 
 /// Carries ad clicks to their conversions, in front of a site that nobody has to touch.
 #[derive(Debug, Parser)]
@@ -41,6 +44,12 @@ enum Command {
     Networks(networks::Options),
     /// Shows what waits, what was delivered and what was given up
     Outbox(outbox::Options),
+    /// Shows, hands out or erases what is stored of one person
+    Visitor(visitor::Options),
+    /// Tells what would be done about a request, step by step, and why; nothing is stored or sent
+    Explain(Box<explain::Options>),
+    /// Lists the cookies that sites set through Throughline, for their cookie policies
+    Cookies(cookies::Options),
 }
 
 /// How a command ended, in the words of sysexits.h.
@@ -79,6 +88,9 @@ impl Arguments {
             Command::Demo(options) => demo::execute(&options),
             Command::Networks(options) => networks::execute(&options),
             Command::Outbox(options) => outbox::execute(&file, options),
+            Command::Visitor(options) => visitor::execute(&file, &options),
+            Command::Explain(options) => explain::execute(&file, &options),
+            Command::Cookies(options) => cookies::execute(&file, &options),
         }
     }
 }

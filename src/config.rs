@@ -11,23 +11,32 @@ use std::{
     sync::Arc,
 };
 
+mod capture;
 pub mod catalogue;
 pub mod certificate;
+mod condition;
+mod consent;
 mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
 mod file;
+mod journey;
 mod limits;
 mod listen;
+mod mark;
 mod network;
+mod page;
 pub mod problem;
 mod request;
+pub mod secrets;
 mod send;
 mod server;
 pub mod show;
 mod site;
+mod source;
 pub mod tree;
+mod trigger;
 pub mod units;
 mod upstream;
 mod value;

@@ -2,9 +2,12 @@
 //!
 //! Bytes in, bytes out; nothing here knows why a page is edited.
 
+pub mod bridge;
 pub mod charset;
 pub mod coding;
 pub mod csp;
+pub mod extract;
+pub mod frame;
 pub mod inject;
 pub mod page;
 pub mod pixel;

@@ -80,8 +80,16 @@ metrics! {
     commit_seconds: Histogram [] in FINE_SECONDS,
     /// Conversions that reached the disk after their page had left.
     late_commits_total: IntCounter [],
+    /// Journeys that the store did not recall in time; their pages went on without them.
+    late_recalls_total: IntCounter [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
+    /// Fields of conversions, by whether they had a value.
+    fields_total: IntCounterVec ["site", "conversion", "field", "result"],
+    /// Requests that match a capture, by what became of it.
+    captures_total: IntCounterVec ["site", "capture", "result"],
+    /// Requests of visitors whose consent is asked for, by what they have decided.
+    consent_total: IntCounterVec ["site", "decision"],
     /// Whether tracking acts on a site: 1 or 0.
     tracking_enabled: IntGaugeVec ["site"],
     /// Whether a server of a site is reached and well, as far as is known: 1 or 0.

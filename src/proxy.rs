@@ -6,17 +6,21 @@
 //!
 //! A visitor's connection comes through a [`listener`] ([`preamble`], [`tls`]), is counted and timed by the
 //! [`watch`], and reaches Pingora as a [`stream`]. Its requests are judged ([`refusal`], [`framing`]), or
-//! answered by us ([`answer`]), or told about the visitor ([`forwarding`]) and sent to one of the servers
+//! answered by us ([`answer`], [`endpoint`]), or told about the visitor ([`forwarding`]) and sent to one of the servers
 //! of an [`upstream`]; a WebSocket needs a [`tunnel`].
 
 pub mod answer;
 pub mod commit;
 pub mod connection;
+pub mod consequences;
+pub mod endpoint;
 pub mod forwarding;
 pub mod framing;
 pub mod goodbye;
+pub mod late;
 pub mod listener;
 pub mod module;
+pub mod page;
 pub mod preamble;
 pub mod refusal;
 pub mod runtime;

@@ -6,19 +6,24 @@
 //! ends by itself. What rows mean to a network and when they are tried again does not belong here.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    path::Path,
+    sync::{
+        Arc, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::tracking::{
-    event::{Dedup, Event, EventId},
+    event::{Dedup, DedupKey, Event, EventId},
     timestamp::Timestamp,
 };
 
 pub mod clock;
+pub mod desk;
 pub mod inspector;
 pub mod observer;
 pub mod row;
@@ -27,31 +32,41 @@ mod command;
 mod database;
 mod dedup;
 mod due;
+mod fate;
 mod filesystem;
+mod held;
 mod housekeeping;
 mod instance;
+mod journeys;
 mod outbox;
+mod reader;
 mod recovery;
 mod schema;
+mod shared;
 mod transaction;
 mod unpark;
+mod visitor;
+mod withdrawal;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use fate::Fate;
 pub use inspector::Inspector;
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
 
 use command::Command;
-use due::Due;
+use reader::{Question, Reader};
+use shared::Shared;
 use writer::Writer;
 
 /// A handle to the store of this process.
 #[derive(Clone, Debug)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
+    questions: SyncSender<Question>,
     shared: Arc<Shared>,
 }
 
@@ -62,6 +77,58 @@ pub struct NewRow {
     pub event: Event,
     /// What makes it the same conversion as another one; `None` accepts every one.
     pub key: Option<Dedup>,
+    /// Why it is not to be sent yet; `None` sends it.
+    pub hold: Option<Hold>,
+}
+
+/// Why a conversion is stored without being sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// What decides about it stands in the body of its page. It takes no key until
+    /// [`settle_candidates`](Store::settle_candidates) says how the page ended.
+    Candidate {
+        /// Without the page's proof it is no conversion.
+        needs_proof: bool,
+        /// The page shows what tells this conversion from another.
+        key_is_open: bool,
+    },
+    /// A person may complete it. It takes its key like one that is sent.
+    Incomplete {
+        /// The names without a value.
+        missing: Vec<String>,
+    },
+}
+
+/// How the page of a candidate ended.
+#[derive(Clone, Debug)]
+pub struct CandidateEnd {
+    /// The candidate.
+    pub event_id: EventId,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What a page made of its candidate.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most pages end well, and an end lives no longer than its command")]
+pub enum End {
+    /// It is a conversion: with everything the page has shown, and with its key.
+    Accept(NewRow),
+    /// The page did not show its proof.
+    Unproven,
+    /// It is none for another reason.
+    Dropped,
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The history: from the verdict.
+    pub history: Duration,
+    /// What is known of one visitor: from the last visit that added to it.
+    pub journeys: Duration,
+    /// Dead letters, from the verdict, and incomplete conversions, from their page.
+    pub dead_letters: Duration,
 }
 
 /// Takes a dedup key without a row, for pixels that the network counts.
@@ -100,14 +167,6 @@ pub enum Health {
     },
 }
 
-/// What the handles and the writer both see.
-#[derive(Debug)]
-struct Shared {
-    folder: PathBuf,
-    health: Mutex<Health>,
-    due: Due,
-}
-
 impl Store {
     /// Opens the store in `folder`; a folder that can't be used is degraded mode, not an error.
     ///
@@ -115,18 +174,26 @@ impl Store {
     /// commit, already leased by this process; whoever reads it settles or releases them. When the
     /// receiver is dropped, rows are stored without a lease.
     #[must_use]
-    pub fn start(folder: &Path, observer: Arc<dyn StoreObserver>) -> (Self, mpsc::UnboundedReceiver<LeasedRow>) {
+    pub fn start(
+        folder: &Path,
+        retention: Retention,
+        observer: Arc<dyn StoreObserver>,
+    ) -> (Self, mpsc::UnboundedReceiver<LeasedRow>) {
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (fresh, fresh_receiver) = mpsc::unbounded_channel();
-        let shared =
-            Arc::new(Shared { folder: folder.to_owned(), health: Mutex::new(Health::Ready), due: Due::default() });
-        let writer = Writer::new(receiver, fresh, observer, Arc::clone(&shared));
+        let shared = Arc::new(Shared::new(folder, retention));
+        let writer = Writer::new(receiver, fresh, retention, observer, Arc::clone(&shared));
         // Without a thread the receiver is dropped, and every call is answered `Unstored` at once.
         if let Err(error) = thread::Builder::new().name("store".into()).spawn(move || writer.run()) {
             tracing::error!(%error, "the store has no thread; conversions are NOT stored until a restart");
             shared.degrade(&format!("the store has no thread: {error}"), clock::now());
         }
-        (Self { commands, shared }, fresh_receiver)
+        let (questions, receiver) = sync_channel(reader::QUEUE);
+        let reader = Reader::new(receiver, Arc::clone(&shared));
+        if let Err(error) = thread::Builder::new().name("store reader".into()).spawn(move || reader.run()) {
+            tracing::error!(%error, "the store has no thread for lookups; they find nothing until a restart");
+        }
+        (Self { commands, questions, shared }, fresh_receiver)
     }
 
     /// Accepts conversions; the answer, in their order, comes once they are on disk.
@@ -138,6 +205,16 @@ impl Store {
         receiver
     }
 
+    /// Ends candidates; the answer, in their order, comes once that is on disk.
+    ///
+    /// Those that are no conversions are answered with `Unstored`, which is then what they are. While
+    /// nothing can be written, the ends wait in memory and their answer with them.
+    pub async fn settle_candidates(&self, ends: Vec<CandidateEnd>) -> oneshot::Receiver<Vec<Accepted>> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Command::End { ends, answer }).await;
+        receiver
+    }
+
     /// Takes dedup keys; the answer, in their order, comes before they are on disk.
     ///
     /// Whoever drops the answer before it arrives has taken nothing.
@@ -145,6 +222,11 @@ impl Store {
         let (answer, receiver) = oneshot::channel();
         self.send(Command::Claim { claims, answer: Some(answer) }).await;
         receiver
+    }
+
+    /// Gives claimed keys back; those that another event has taken meanwhile stay taken.
+    pub async fn give_back(&self, claims: Vec<(EventId, DedupKey)>) {
+        self.send(Command::GiveBack(claims)).await;
     }
 
     /// Whether the store writes.
@@ -210,25 +292,10 @@ impl Store {
     }
 }
 
-impl Shared {
-    /// Records the degraded mode; its beginning is kept while it lasts.
-    fn degrade(&self, why: &str, now: Timestamp) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = match &*health {
-            Health::Degraded { since, .. } => *since,
-            Health::Ready => now,
-        };
-        *health = Health::Degraded { reason: why.to_owned(), since };
-    }
-
-    fn is_ready(&self) -> bool {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
-    }
-
-    /// Records the end of the degraded mode and says whether there was one.
-    fn recover(&self) -> bool {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *health, Health::Ready) != Health::Ready
+impl Default for Retention {
+    fn default() -> Self {
+        let month = Duration::from_hours(30 * 24);
+        Self { history: month, journeys: month, dead_letters: month }
     }
 }
 

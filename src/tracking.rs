@@ -6,19 +6,30 @@
 //! returns plans for others to carry out; an [`event::Event`] becomes a request by
 //! [`postback::PostbackRule`], and the answer is read by [`verdict::VerdictRules`].
 
+pub mod amount;
+pub mod basket;
+pub mod body;
+pub mod bot;
+pub mod capture;
+pub mod channel;
 pub mod click;
+pub mod consent;
 pub mod conversion;
 pub mod cookie;
 pub mod device;
 pub mod event;
 pub mod human;
+pub mod journey;
+pub mod late;
 pub mod matcher;
 pub mod network;
+pub mod personal;
 pub mod postback;
 pub mod site;
 pub mod target;
 pub mod template;
 pub mod timestamp;
+pub mod trigger;
 pub mod value;
 pub mod verdict;
 pub mod visit;

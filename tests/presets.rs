@@ -28,7 +28,7 @@ use throughline::{
         postback::Postback,
         timestamp::Timestamp,
         verdict::{Answer, Judgement},
-        visit::{Answered, Client, Request, Room, Visit},
+        visit::{Answered, Client, Reply, Request, Room, Visit},
     },
 };
 use time::{Date, Month, Time};
@@ -238,7 +238,9 @@ impl Stage {
             client: Client { address: IpAddr::from([192, 0, 2, 1]), over_tls: true },
         };
         let mut visit = Visit::begin(&site, &request).expect("a conversion");
-        visit.answered(200, Room::For(&|_| true), self.time, &mut || self.event)
+        let (headers, room) = (HeaderMap::new(), Room::For(&|_| true));
+        let reply = Reply { status: 200, headers: &headers, may_have_body: false, room, now: self.time };
+        visit.answered(reply, None, &mut || self.event)
     }
 }
 

@@ -24,7 +24,7 @@ use throughline::{
         site::{Injection, SiteMetrics},
     },
     proxy::refusal::Refusal,
-    tracking::{conversion::Outcome, verdict::Verdict},
+    tracking::{click::ClickResult, conversion::Outcome, verdict::Verdict, visit::CaptureResult},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_throughline");
@@ -41,11 +41,15 @@ fn readme() -> String {
     document("README.md")
 }
 
-/// The fenced blocks of a language.
+/// The fenced blocks of a language in the README.
 fn blocks(language: &str) -> Vec<String> {
-    let text = readme();
+    blocks_in(&readme(), language)
+}
+
+/// The fenced blocks of a language.
+fn blocks_in(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some((_, after)) = rest.split_once("\n```") {
         let (head, body) = after.split_once('\n').expect("a line after the fence");
         let (block, after) = body.split_once("```").expect("a closed fence");
@@ -109,6 +113,25 @@ fn its_configurations_pass_the_check() {
         assert!(output.status.success(), "{}\n{block}", String::from_utf8_lossy(&output.stderr));
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn what_the_guides_write_into_a_site_passes_the_check() {
+    let mut count = 0;
+    for guide in ["conversions", "consent"] {
+        for block in blocks_in(&document(&format!("conf/guides/{guide}.md")), "yaml") {
+            let folder = TempDir::new().expect("a folder");
+            let indented: String = block.lines().flat_map(|line| ["    ", line, "\n"]).collect();
+            let consent = if block.starts_with("consent:") { "" } else { "    consent: { require: none }\n" };
+            let networks = "    networks: { mine: { click: { param: a }, postback: { url: https://net.example/ } } }\n";
+            let site = format!("sites:\n  - upstream: http://127.0.0.1:8080\n{consent}{networks}{indented}");
+            fs::write(folder.path().join("throughline.yaml"), &site).unwrap();
+            let output = run(&["check", "--no-environment"], folder.path());
+            assert!(output.status.success(), "{}\n{site}", String::from_utf8_lossy(&output.stderr));
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count}");
 }
 
 #[test]
@@ -213,6 +236,12 @@ fn what_metrics_really_prints_is_in_the_table() {
 fn every_outcome_and_verdict_is_explained() {
     assert_eq!(explained("outcome"), Outcome::ALL.map(Outcome::as_str));
     assert_eq!(explained("verdict"), Verdict::LABELS);
+}
+
+#[test]
+fn everything_that_becomes_of_a_click_or_a_capture_is_explained() {
+    assert_eq!(explained("click"), ClickResult::ALL.map(ClickResult::as_str));
+    assert_eq!(explained("capture"), CaptureResult::ALL.map(CaptureResult::as_str));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -14,6 +15,10 @@ use crate::{
     },
     tracking::{event::Datum, timestamp::Timestamp},
 };
+
+mod set;
+
+use set::Set;
 
 /// Options of `outbox`.
 #[derive(Debug, Args)]
@@ -28,6 +33,8 @@ enum Command {
     List(List),
     /// Shows everything known of one postback, personal values masked
     Show(Show),
+    /// Adds what an incomplete conversion lacks; once nothing is missing, it is sent
+    Set(Set),
 }
 
 #[derive(Debug, Args)]
@@ -66,20 +73,24 @@ enum State {
     Pending,
     Dead,
     Settled,
+    Candidate,
+    Incomplete,
 }
 
 pub(super) fn execute(file: &Path, options: Options) -> Exit {
     // Only the folder is wanted: whoever looks into the outbox need not have the secrets at hand.
-    let folder = match Config::load(file, Environment::Ignored) {
-        Ok(config) => config.server.state,
+    let config = match Config::load(file, Environment::Ignored) {
+        Ok(config) => config,
         Err(error) => {
             check::print(&error.problems);
             return Exit::Configuration;
         }
     };
+    let folder = &config.server.state;
     let printed = match options.command {
-        Command::List(list) => print_list(&folder, list),
-        Command::Show(show) => print_rows(&folder, &show),
+        Command::List(list) => print_list(folder, list),
+        Command::Show(show) => print_rows(folder, &show),
+        Command::Set(set) => return set::execute(&config, &set),
     };
     printed.unwrap_or_else(|error| {
         complain(&error.to_string());
@@ -92,6 +103,8 @@ fn print_list(folder: &Path, list: List) -> Result<Exit, InspectError> {
         State::Pending => RowState::Pending,
         State::Dead => RowState::Dead,
         State::Settled => RowState::Settled,
+        State::Candidate => RowState::Candidate,
+        State::Incomplete => RowState::Incomplete,
     });
     let filter =
         Filter { site: list.site, network: list.network, conversion: list.conversion, state, limit: list.limit };
@@ -117,6 +130,7 @@ fn summary(row: &RowSummary) -> String {
         (Some(verdict), Some(reason)) => format!("{verdict} ({reason})"),
         (Some(verdict), None) => verdict.clone(),
         (None, Some(reason)) => format!("retry ({reason})"),
+        (None, None) if !row.missing.is_empty() => format!("lacks {}", row.missing.join(", ")),
         (None, None) => "-".to_owned(),
     };
     line([
@@ -125,7 +139,7 @@ fn summary(row: &RowSummary) -> String {
         &row.site,
         &row.conversion,
         &row.network,
-        state(row.state),
+        row.state.as_str(),
         &row.attempts.to_string(),
         &verdict,
     ])
@@ -133,15 +147,7 @@ fn summary(row: &RowSummary) -> String {
 
 fn line(cells: [&str; 8]) -> String {
     let [id, time, site, conversion, network, state, tries, verdict] = cells;
-    format!("{id:<36}  {time:<24}  {site:<12}  {conversion:<12}  {network:<16}  {state:<8}  {tries:>5}  {verdict}")
-}
-
-const fn state(state: RowState) -> &'static str {
-    match state {
-        RowState::Pending => "pending",
-        RowState::Dead => "dead",
-        RowState::Settled => "settled",
-    }
+    format!("{id:<36}  {time:<24}  {site:<12}  {conversion:<12}  {network:<16}  {state:<10}  {tries:>5}  {verdict}")
 }
 
 fn print_rows(folder: &Path, show: &Show) -> Result<Exit, InspectError> {
@@ -181,9 +187,10 @@ fn describe(row: &RowDetail) -> Value {
         "site": it.site,
         "conversion": it.conversion,
         "network": it.network,
-        "state": state(it.state),
+        "state": it.state.as_str(),
         "verdict": it.verdict,
         "reason": it.reason,
+        "missing": (!it.missing.is_empty()).then_some(&it.missing),
         "attempts": it.attempts,
         "next": it.next.map(Timestamp::rfc3339),
         "settled": it.settled.map(Timestamp::rfc3339),
@@ -207,8 +214,13 @@ fn without(text: &str, row: &RowDetail) -> String {
         Datum::Many(texts) => (name, texts.iter().collect()),
     });
     let personal = fields.chain(parameters).filter(|(name, _)| is_personal(name)).flat_map(|(_, texts)| texts);
-    let long_enough = personal.filter(|value| value.len() > 2);
-    long_enough.fold(text.to_owned(), |text, value| text.replace(value.as_str(), "***"))
+    let long_enough: Vec<&String> = personal.filter(|value| value.len() > 2).collect();
+    // A network may write it in other letters than it was sent.
+    let mut finder = AhoCorasick::builder();
+    match finder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).build(&long_enough) {
+        Ok(finder) => finder.replace_all(text, &vec!["***"; long_enough.len()]),
+        Err(_) => "***".to_owned(),
+    }
 }
 
 /// Nobody can tell from a name what an operator's own field holds, so only these are shown.

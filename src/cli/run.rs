@@ -29,7 +29,7 @@ use crate::{
 };
 
 mod descriptors;
-mod secret;
+pub(super) mod secret;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -97,17 +97,17 @@ impl Prepared {
         let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let (store, fresh) = Store::start(&config.server.state, metrics.clone());
+        let (store, fresh) = Store::start(&config.server.state, config.server.retention, metrics.clone());
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
             complain(&format!("the state folder cannot be used: {reason}"));
             return Err(Exit::Failure);
         }
-        let seal = secret::seal(&config.server);
+        let names = secret::names(&config.server);
         let table = SiteTable::new(config, &metrics).map_err(|error| {
             complain(&error.to_string());
             Exit::Configuration
         })?;
-        let tracker = Tracker::new(config, seal.as_ref(), store.clone(), &metrics);
+        let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
         let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
             complain(&error.to_string());

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::{
     catalogue,
+    consent::requirement,
     cookie::cookie_rule,
     decode::Field,
     delivery::{DeliverySettings, delivery},
@@ -103,7 +104,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
             Some("write `click: { param: NAME }`, the query parameter with the click ID".to_owned()),
         );
     }
-    let layers = [entry(&base, "click"), around.site_cookie, entry(field.node, "click")];
+    let layers = [base.entry("click"), around.site_cookie, field.node.entry("click")];
     let cookie = cookie_rule(&layers, field, "click");
     let needs = section.get("needs").map_or_else(|| vec![vec!["click_id".to_owned()]], |field| needs(&field));
     let request = section
@@ -111,7 +112,9 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         .and_then(|field| request::request(&field, &hosts));
     let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));
+    let optimistic = section.get("optimistic").and_then(|field| field.switch()).unwrap_or_default();
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
+    let consent = section.get("consent").and_then(|field| requirement(&field));
     let delivery = section.get("delivery").map_or(around.delivery, |field| delivery(&field, around.delivery));
     for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
         section.know(documentation);
@@ -120,7 +123,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let (click, ttl) = click?;
     let cookie = SetCookie::new(&click.cookie, &cookie, ttl);
     Some(Network {
-        rules: NetworkRules { key: Arc::from(key), mode, click, cookie, sync },
+        rules: NetworkRules { key: Arc::from(key), mode, click, cookie, click_ttl: ttl, consent, sync, optimistic },
         request: request?,
         verdicts,
         setting_names: settings.keys().cloned().collect(),
@@ -177,13 +180,6 @@ fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>
     None
 }
 
-fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
-    match &node.kind {
-        Kind::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
-        Kind::Scalar(_) | Kind::List(_) => None,
-    }
-}
-
 /// The site's block without the values of settings, which have their own decoding.
 fn without(node: &Node, names: &[String]) -> Node {
     match &node.kind {
@@ -236,7 +232,7 @@ fn needs(field: &Field<'_>) -> Vec<Vec<String>> {
 pub fn described(name: &str) -> (String, String) {
     let problems = Problems::default();
     let tree = catalogue::tree(name, &problems);
-    let text = |key: &str| match tree.as_ref().and_then(|tree| entry(tree, key)).map(|node| &node.kind) {
+    let text = |key: &str| match tree.as_ref().and_then(|tree| tree.entry(key)).map(|node| &node.kind) {
         Some(Kind::Scalar(scalar)) => scalar.text.clone(),
         Some(Kind::List(_) | Kind::Map(_)) | None => String::new(),
     };

@@ -1,18 +1,19 @@
 //! Decoding of `send`: what each network hears of a conversion.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     conversion::WELL_KNOWN,
     decode::Field,
     network::{Network, Parameter, written_pattern},
     problem::nearest,
+    source::Reach,
     tree::Kind,
     value::{Literals, value},
 };
 use crate::tracking::{
     conversion::{Captured, SendRule, Wanted},
-    postback::{BUILT_INS, ConfiguredNames, PostbackRule, REQUEST_BUILT_INS},
+    postback::{BUILT_INS, ConfiguredNames, ITEM_BUILT_INS, PostbackRule, REQUEST_BUILT_INS},
     template::Template,
     value::Value,
 };
@@ -26,22 +27,28 @@ pub struct Known<'a> {
     pub written: &'a [&'a str],
 }
 
+/// What a conversion has to tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Tellable<'a> {
+    /// Its fields.
+    pub fields: &'a [(String, Value)],
+    /// Whether it knows the items of an order.
+    pub has_items: bool,
+    /// What parameters can refer to.
+    pub reach: Reach<'a>,
+}
+
 /// Reads the map under `send`.
-pub fn send(field: &Field<'_>, networks: Known<'_>, fields: &[(String, Value)], base: &Path) -> Vec<SendRule> {
+pub fn send(field: &Field<'_>, networks: Known<'_>, tellable: Tellable<'_>) -> Vec<SendRule> {
     let entries = field.entries().unwrap_or_default();
     if entries.is_empty() {
         field.error("no network hears of this conversion", Some("write `send: { NETWORK: {} }`".to_owned()));
     }
-    entries.into_iter().filter_map(|(key, field)| send_to(key, &field, networks, fields, base)).collect()
+    entries.into_iter().filter_map(|(key, field)| send_to(key, &field, networks, tellable)).collect()
 }
 
-fn send_to(
-    key: &str,
-    field: &Field<'_>,
-    known: Known<'_>,
-    fields: &[(String, Value)],
-    base: &Path,
-) -> Option<SendRule> {
+fn send_to(key: &str, field: &Field<'_>, known: Known<'_>, tellable: Tellable<'_>) -> Option<SendRule> {
+    let reach = tellable.reach;
     let networks = known.networks;
     let Some(index) = networks.iter().position(|network| &*network.rules.key == key) else {
         if known.written.contains(&key) {
@@ -58,7 +65,7 @@ fn send_to(
     };
     let network = networks.get(index)?;
     let mut section = field.section()?;
-    let click_id = section.get("click_id").and_then(|field| value(&field, base, Literals::Allowed));
+    let click_id = section.get("click_id").and_then(|field| value(&field, reach, Literals::Allowed));
     let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
     let mut values = Values {
         names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() },
@@ -66,17 +73,17 @@ fn send_to(
     };
     for (name, field) in section.take_rest() {
         match network.parameters.get(name) {
-            Some(parameter) => values.add(name, &field, parameter, base),
+            Some(parameter) => values.add(name, &field, parameter, reach),
             None => unknown_parameter(name, &field, key, network),
         }
     }
     for (name, field) in &extra {
-        values.add(&format!("extra.{name}"), field, &FREE, base);
+        values.add(&format!("extra.{name}"), field, &FREE, reach);
     }
     for (name, parameter) in &network.parameters {
         let given = values.has(name);
         if let (false, Some(default)) = (given, &parameter.default) {
-            values.add(name, &Field::at(default, format!("{}.{name}", field.path), field.problems()), parameter, base);
+            values.add(name, &Field::at(default, format!("{}.{name}", field.path), field.problems()), parameter, reach);
         } else if !given && parameter.required && !field_has(field, name) {
             field.key_error(
                 format!("the parameter `{name}` is missing"),
@@ -87,7 +94,7 @@ fn send_to(
     section.finish();
     let extra = extra.into_iter().map(|(name, _)| name.to_owned()).collect();
     let rule = PostbackRule { request: network.request.clone(), names: values.names, extra };
-    check_names(field, network, &rule, fields);
+    check_names(field, network, &rule, tellable);
     Some(SendRule {
         network: index,
         click_id,
@@ -112,10 +119,10 @@ impl Values {
     }
 
     /// Takes a value: what needs the visitor's request is captured with it, the rest stays here.
-    fn add(&mut self, name: &str, field: &Field<'_>, parameter: &Parameter, base: &Path) {
+    fn add(&mut self, name: &str, field: &Field<'_>, parameter: &Parameter, reach: Reach<'_>) {
         if parameter.many && matches!(field.node.kind, Kind::List(_)) {
             let items = field.list().unwrap_or_default();
-            let items: Vec<Value> = items.iter().filter_map(|item| checked(item, parameter, base)).collect();
+            let items: Vec<Value> = items.iter().filter_map(|item| checked(item, parameter, reach)).collect();
             if items.iter().any(Value::is_captured) {
                 self.captured.push((name.to_owned(), Captured::Many(items)));
             } else {
@@ -123,7 +130,7 @@ impl Values {
             }
             return;
         }
-        let Some(value) = checked(field, parameter, base) else { return };
+        let Some(value) = checked(field, parameter, reach) else { return };
         match template_of(&value) {
             Some(template) => {
                 self.names.parameters.insert(name.to_owned(), template);
@@ -138,12 +145,12 @@ fn template_of(value: &Value) -> Option<Template> {
     match value {
         Value::Literal(text) => Some(Template::literal(text.clone())),
         Value::Template(template) => Some(template.clone()),
-        Value::Source(..) | Value::FirstOf(_) => None,
+        Value::Source(..) | Value::FirstOf(_) | Value::Amount(_) => None,
     }
 }
 
-fn checked(field: &Field<'_>, parameter: &Parameter, base: &Path) -> Option<Value> {
-    let value = value(field, base, Literals::Allowed)?;
+fn checked(field: &Field<'_>, parameter: &Parameter, reach: Reach<'_>) -> Option<Value> {
+    let value = value(field, reach, Literals::Allowed)?;
     if let (Value::Literal(text), Some(pattern)) = (&value, &parameter.pattern)
         && !pattern.is_match(text)
     {
@@ -173,14 +180,26 @@ fn unknown_parameter(name: &str, field: &Field<'_>, key: &str, network: &Network
 }
 
 /// A template that asks for a name nobody has would stay silent for ever.
-fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, fields: &[(String, Value)]) {
+fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, tellable: Tellable<'_>) {
     let mut known: Vec<&str> = network.parameters.keys().map(String::as_str).collect();
     known.extend(network.setting_names.iter().map(String::as_str));
     known.extend(WELL_KNOWN.iter().map(|(name, _)| *name));
-    known.extend(fields.iter().map(|(name, _)| name.as_str()));
+    known.extend(tellable.fields.iter().map(|(name, _)| name.as_str()));
     known.extend(BUILT_INS.iter().chain(&REQUEST_BUILT_INS));
-    for template in templates(network, rule) {
+    // A network's own templates may ask for items: an order without them leaves those out.
+    let of_network = templates_of_network(network).into_iter().map(|template| (template, true));
+    let of_conversion = templates_of_conversion(rule).map(|template| (template, tellable.has_items));
+    for (template, has_items) in of_network.chain(of_conversion) {
         for slot in template.slots().filter(|slot| !known.contains(&slot.name.as_str())) {
+            if ITEM_BUILT_INS.contains(&slot.name.as_str()) {
+                if !has_items {
+                    field.key_error(
+                        format!("`{{{}}}` asks for the items of an order", slot.name),
+                        Some("write where they stand: `items: data_layer.ecommerce.items`".to_owned()),
+                    );
+                }
+                continue;
+            }
             let remedy = nearest(&slot.name, known.iter().copied()).map_or_else(
                 || format!("read it under `fields: {{ {}: … }}`", slot.name),
                 |near| format!("did you mean `{{{near}}}`?"),
@@ -190,10 +209,12 @@ fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, fields
     }
 }
 
-fn templates<'a>(network: &'a Network, rule: &'a PostbackRule) -> Vec<&'a Template> {
-    let mut all = rule.request.templates();
-    all.extend(rule.names.parameters.values());
-    all.extend(rule.names.lists.values().flatten());
+fn templates_of_conversion(rule: &PostbackRule) -> impl Iterator<Item = &Template> {
+    rule.names.parameters.values().chain(rule.names.lists.values().flatten())
+}
+
+fn templates_of_network(network: &Network) -> Vec<&Template> {
+    let mut all = network.request.templates();
     if let Some(sync) = &network.rules.sync {
         all.extend(sync.query.iter().map(|(_, template)| template));
         all.extend(sync.pixels.iter().flat_map(|pixel| [&pixel.origin, &pixel.path]));
@@ -203,7 +224,7 @@ fn templates<'a>(network: &'a Network, rule: &'a PostbackRule) -> Vec<&'a Templa
 
 fn wanted(network: &Network, rule: &PostbackRule) -> Wanted {
     let mut wanted = Wanted::default();
-    for template in templates(network, rule) {
+    for template in templates_of_network(network).into_iter().chain(templates_of_conversion(rule)) {
         wanted.add(template);
     }
     for name in ["order_id", "value", "currency"] {

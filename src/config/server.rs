@@ -16,9 +16,13 @@ use super::{
     listen::{Listener, address, listeners},
     network::MODES,
     tree::Origin,
+    trigger::addresses,
     value,
 };
-use crate::tracking::{network::Mode, visitor::Seal};
+use crate::{
+    store::Retention,
+    tracking::{network::Mode, site::StoredAddress, visitor::Seal},
+};
 
 /// What concerns the process.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Server {
     pub admin_token: Option<String>,
     /// The folder of the store.
     pub state: PathBuf,
+    /// How long the store keeps what is over.
+    pub retention: Retention,
     /// Seal our cookies; none: one is made in the state folder.
     pub secrets: Vec<String>,
     /// Whether tracking acts at all.
@@ -39,6 +45,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// How long a thank-you page may wait for the disk.
     pub max_page_delay: Duration,
+    /// How much of a visitor's address is stored.
+    pub client_ip: StoredAddress,
     /// How many threads serve visitors.
     pub threads: usize,
     /// Defaults for delivery.
@@ -83,13 +91,15 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
             .get("state")
             .and_then(|field| state(&field, folder))
             .unwrap_or_else(|| folder.join("throughline-data")),
+        retention: section.get("retention").map(|field| retention(&field)).unwrap_or_default(),
         secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
         tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
-        trusted_proxies: trusted_proxies.map(|field| networks(&field)).unwrap_or_default(),
+        trusted_proxies: trusted_proxies.map(|field| addresses(&field)).unwrap_or_default(),
         max_page_delay: section
             .get("max_page_delay")
             .and_then(|field| page_delay(&field))
             .unwrap_or(DEFAULT_PAGE_DELAY),
+        client_ip: section.get("privacy").map(|field| client_ip(&field)).unwrap_or_default(),
         threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         delivery: section
             .get("delivery")
@@ -137,6 +147,19 @@ fn state(field: &Field<'_>, folder: &Path) -> Option<PathBuf> {
     path
 }
 
+fn retention(field: &Field<'_>) -> Retention {
+    let default = Retention::default();
+    let Some(mut section) = field.section() else { return default };
+    let mut kept = |name, default| section.get(name).and_then(|field| field.duration()).unwrap_or(default);
+    let retention = Retention {
+        history: kept("history", default.history),
+        journeys: kept("journeys", default.journeys),
+        dead_letters: kept("dead_letters", default.dead_letters),
+    };
+    section.finish();
+    retention
+}
+
 fn secrets(field: &Field<'_>, folder: &Path) -> Vec<String> {
     let read = |field: Field<'_>| {
         let text = secret_text(&field, "secret", "THROUGHLINE_SECRET", folder)?;
@@ -148,19 +171,11 @@ fn secrets(field: &Field<'_>, folder: &Path) -> Vec<String> {
     field.one_or_many().into_iter().filter_map(read).collect()
 }
 
-fn networks(field: &Field<'_>) -> Vec<IpNet> {
-    let read = |field: Field<'_>| {
-        let text = field.text()?;
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        if net.is_none() {
-            field.error(
-                format!("`{text}` is not an address or a network"),
-                Some("write 10.0.0.0/8 or 192.0.2.7".to_owned()),
-            );
-        }
-        net
-    };
-    field.one_or_many().into_iter().filter_map(read).collect()
+fn client_ip(field: &Field<'_>) -> StoredAddress {
+    let Some(mut section) = field.section() else { return StoredAddress::default() };
+    let client_ip = section.get("client_ip").and_then(|field| field.choice(&ADDRESSES)).unwrap_or_default();
+    section.finish();
+    client_ip
 }
 
 fn page_delay(field: &Field<'_>) -> Option<Duration> {
@@ -204,6 +219,7 @@ impl Default for Log {
     }
 }
 
+const ADDRESSES: [(&str, StoredAddress); 2] = [("truncate", StoredAddress::Truncated), ("full", StoredAddress::Full)];
 const LEVELS: [(&str, &str); 5] =
     [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];

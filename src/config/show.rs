@@ -192,6 +192,7 @@ tracking: on
 trusted_proxies: []
 max_page_delay: 50ms
 threads: auto
+privacy: { client_ip: truncate }
 limits:
   header_timeout: 10s
   keep_alive_timeout: 60s
@@ -207,8 +208,10 @@ log: { level: info, format: text }
 const SITE_DEFAULTS: &str = "
 name: default
 tracking: on
+endpoint: /.throughline
 strip_click_params: false
 csp: amend
+consent: { require: none, gpc: deny, pending: referer, hold_for: 30m, bridge: false }
 cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
 ";
 

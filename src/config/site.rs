@@ -6,11 +6,15 @@ use bytes::Bytes;
 use url::Host;
 
 use super::{
-    conversion::{conversion, name},
+    capture::{Remembered, captures},
+    consent::consent,
+    conversion::{Neighbours, conversions, name},
     cookie::{cookie_rule, decode as decode_cookie},
     decode::Field,
     file::{self, Files},
+    journey::{channels, recognise_by},
     network::{MODES, Network, Surroundings, network},
+    problem::shown,
     send::Known,
     server::Server,
     tree::Kind,
@@ -18,8 +22,11 @@ use super::{
 };
 use crate::html::csp::CspMode;
 use crate::tracking::{
-    cookie::SetCookie,
-    site::{SiteRules, VISITOR_TTL},
+    consent::BRIDGE_COOKIE,
+    cookie::{CookieRule, SetCookie},
+    late::{LATE_COOKIE, LATE_TTL},
+    site::{CONSENT_TTL, SiteRules, VISITOR_TTL},
+    visit::HOLD_COOKIE,
     visitor::VISITOR_COOKIE,
 };
 
@@ -110,30 +117,45 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
     let networks = networks_field.as_ref().map(|field| networks(field, around)).unwrap_or_default();
     let written = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
     let written: Vec<&str> = written.into_iter().map(|(key, _)| key).collect();
-    let conversions = section.get("conversions").and_then(|field| field.list()).unwrap_or_default();
-    let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    let mut rules = Vec::new();
-    for field in &conversions {
-        let Some(rule) = conversion(field, Known { networks: &networks, written: &written }, folder) else { continue };
-        if let Some(first) = seen.insert(Arc::clone(&rule.name), field.node.place.line) {
-            field.error(format!("the conversion in line {first} is called `{}` too", rule.name), None);
-        }
-        rules.push(rule);
-    }
+    let captures_field = section.get("captures");
+    let remembered = Remembered::of(captures_field.as_ref().map(|field| field.node));
+    let captures = captures_field.map(|field| captures(&field, &remembered, folder)).unwrap_or_default();
+    let near =
+        Neighbours { networks: Known { networks: &networks, written: &written }, remembered: &remembered, folder };
+    let conversions = section.get("conversions").map(|field| conversions(&field, near)).unwrap_or_default();
+    let recognise_by = section.get("recognise_by").map(|field| recognise_by(&field)).unwrap_or_default();
+    let channels = section.get("channels").map(|field| channels(&field)).unwrap_or_default();
+    let requirements: Vec<_> = networks.iter().map(|network| network.rules.consent.clone()).collect();
+    let consent = consent(field, section.get("consent").as_ref(), &requirements);
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let strip_click_params = section.get("strip_click_params").and_then(|field| field.switch());
+    let endpoint = section.get("endpoint").and_then(|field| endpoint(&field));
     let csp = section.get("csp").and_then(|field| field.choice(&CSP_MODES)).unwrap_or_default();
     let error_pages = section.get("error_pages").map(|field| error_pages(&field, files)).unwrap_or_default();
     section.finish();
+    let cookie = cookie_rule(&[site_cookie], field, "cookie");
     let rules = SiteRules {
         // A name that cannot be read must not seem to be another site's, too.
         name: written_name.unwrap_or_else(|| {
             if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
         }),
         mode: server.tracking.and(mode),
-        visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie_rule(&[site_cookie], field, "cookie"), VISITOR_TTL),
+        visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie, VISITOR_TTL),
+        // No script has any use for it.
+        hold_cookie: SetCookie::new(HOLD_COOKIE, &cookie, VISITOR_TTL),
+        // The script compares it with the banner.
+        consent_cookie: SetCookie::new(BRIDGE_COOKIE, &CookieRule { http_only: false, ..cookie.clone() }, CONSENT_TTL),
+        late_cookie: SetCookie::new(LATE_COOKIE, &CookieRule { http_only: true, ..cookie }, LATE_TTL),
+        endpoint: Arc::from(endpoint.unwrap_or(DEFAULT_ENDPOINT)),
         networks: networks.iter().map(|network| network.rules.clone()).collect(),
-        conversions: rules,
+        conversions,
+        captures,
+        recognise_by,
+        channels,
+        client_ip: server.client_ip,
+        journey_ttl: server.retention.journeys,
+        consent,
+        journeys: None,
         strip_click_params: strip_click_params.unwrap_or_default(),
         seal: None,
     };
@@ -189,6 +211,23 @@ fn host_pattern(field: &Field<'_>) -> Option<HostPattern> {
     Some(if below { HostPattern::Below(format!(".{name}")) } else { HostPattern::Exact(name.to_owned()) })
 }
 
+/// The path below which we answer ourselves.
+fn endpoint<'a>(field: &Field<'a>) -> Option<&'a str> {
+    let text = field.text()?;
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let is_path = text.len() <= 64 && text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
+    if !is_path {
+        field.error(
+            format!("{} is not a path that we can answer below", shown(text)),
+            Some(format!("write one that the site has no use for, such as {DEFAULT_ENDPOINT}: letters, digits, `-`, `.`, `_`, `~`, and no slash at its end")),
+        );
+    }
+    is_path.then_some(text)
+}
+
 /// Reads the pages of a map by status; without files there are none.
 fn error_pages(field: &Field<'_>, files: Files<'_>) -> BTreeMap<u16, Bytes> {
     let mut pages = BTreeMap::new();
@@ -223,6 +262,7 @@ fn error_page(field: &Field<'_>, files: Files<'_>) -> Option<Bytes> {
     None
 }
 
+const DEFAULT_ENDPOINT: &str = "/.throughline";
 const CSP_MODES: [(&str, CspMode); 2] = [("amend", CspMode::Amend), ("respect", CspMode::Respect)];
 /// What we answer when the site's own server doesn't.
 const ERROR_STATUSES: [u16; 3] = [502, 503, 504];

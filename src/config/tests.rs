@@ -11,7 +11,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use std::time::Duration;
+
 use super::*;
+use crate::tracking::{
+    amount::DecimalMark,
+    channel::Credit,
+    conversion::{After, Mark},
+    site::StoredAddress,
+    value::{PageSource, Source},
+};
 
 /// Files with this ending in a folder of the repository, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
@@ -24,7 +33,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 fn shipped() -> Vec<PathBuf> {
-    [files("conf", "yaml"), files("conf/examples", "yaml")].concat()
+    [files("conf", "yaml"), files("conf/examples", "yaml"), files("conf/examples/shops", "yaml")].concat()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests read the files they speak of")]
@@ -51,6 +60,13 @@ fn said(text: &str) -> String {
     if lines.is_empty() { "in order\n".to_owned() } else { lines }
 }
 
+/// Without the warning that consent isn't spoken of.
+fn without_consent(said: &str) -> String {
+    let kept = said.split_inclusive('\n').filter(|line| !line.contains("consent.require isn't written"));
+    let kept: String = kept.collect();
+    if kept.is_empty() { "in order\n".to_owned() } else { kept }
+}
+
 /// Lines of both texts, those that differ marked.
 fn difference(expected: &str, found: &str) -> String {
     let found_lines: BTreeSet<&str> = found.lines().collect();
@@ -71,6 +87,9 @@ fn every_mistake_is_told_with_its_place_and_remedy() {
         let case = text(&file);
         let (input, expected) = case.split_once("----\n").unwrap_or_else(|| panic!("{}: no `----`", file.display()));
         let found = said(input);
+        // The cases leave out what they are not about.
+        let is_of_consent = file.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("consent_"));
+        let found = if is_of_consent { found } else { without_consent(&found) };
         if update {
             fs::write(&file, format!("{input}----\n{found}")).unwrap();
         } else if found != expected {
@@ -86,7 +105,10 @@ fn every_file_that_we_ship_is_in_order() {
     for file in shipped() {
         let config = load(&file);
         // An example that is warned of teaches what should not be done.
-        let odd: Vec<_> = config.warnings.iter().filter(|warning| !warning.message.contains("order id")).collect();
+        let is_minimal = file.ends_with("conf/minimal.yaml");
+        let is_meant =
+            |message: &str| message.contains("order id") || is_minimal && message.contains("consent.require");
+        let odd: Vec<_> = config.warnings.iter().filter(|warning| !is_meant(&warning.message)).collect();
         assert!(odd.is_empty(), "{odd:?}");
     }
 }
@@ -94,21 +116,27 @@ fn every_file_that_we_ship_is_in_order() {
 #[test]
 fn without_the_environment_no_variable_is_in_the_way() {
     let configuration = "{ listen: [${A}, { address: ${A}, tls: { cert: ${A}, key: ${A} }, probe: ${A} },
-            { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A},
+            { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A}, privacy: { client_ip: ${A} },
         limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
         trusted_proxies: ${A}, secret: ${A},
         admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
         { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
             health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, via: ${A}, read_timeout: ${A},
             tls: { ca: ${A}, sni: ${A}, verify: ${A}, client_cert: { cert: ${A}, key: ${A} } } },
-          csp: ${A}, strip_click_params: ${A}, error_pages: { 502: ${A} } },
+          recognise_by: ${A}, channels: [${A}, { param: ${A}, is: ${A} }, { param: a, is: { regex: ${A} } }],
+          captures: [{ name: ${A}, path: ${A}, key: ${A}, fields: { a: ${A} } }],
+          csp: ${A}, endpoint: ${A}, strip_click_params: ${A}, error_pages: { 502: ${A} } },
         { name: none, hosts: none.example, upstream: { url: ${A}, tls: { ca: none.pem } } }, { name: ${A}, hosts: [${A}], upstream: ${A} },
         { name: shop, upstream: 'http://127.0.0.1:1', networks: {
             ingenious: { domain: ${A}, advertiser_id: ${A} }, exoclick: { click: { param: ${A}, ttl: ${A} } },
-            mine: { click: { param: mid }, postback: { url: ${A} } }, yours: { preset: ${A} } },
+            mine: { click: { param: mid }, optimistic: ${A}, postback: { url: ${A} } }, yours: { preset: ${A} } },
           conversions: [{ name: purchase, path: /x, order_id: query.o, value: ${A}, dedup_window: ${A},
             send: { ingenious: { sid: ${A} }, exoclick: { goal: ${A} }, mine: {}, yours: { goal: x } } },
-            { name: ${A}, path: ${A}, status: ${A}, order_id: query.o, send: { mine: {} } }] }] }";
+            { name: ${A}, path: ${A}, status: ${A}, order_id: query.o, send: { mine: {} } },
+            { name: paid, triggers: [{ path: ${A}, caller: server, from_addresses: ${A}, when: { query.a: ${A} } },
+                { path: /x, caller: ${A}, method: ${A} }], order_id: path.o, after: ${A}, within: ${A}, credit: ${A},
+              success_mark: ${A}, failure_mark: [${A}], decimal_mark: ${A}, items: ${A}, email: ${A},
+              value: { from: ${A}, minus: ${A}, minor: ${A} }, send: { mine: {} } }] }] }";
     Config::parse(Path::new("a.yaml"), configuration, Environment::Ignored).unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -134,16 +162,22 @@ fn the_explained_file_has_every_key() {
 fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
-        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
+        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
         limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
         sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
                 health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},
+            consent: {{ {unknown}, require: {{ {unknown} }}, from: [{{ {unknown}, cookie: a, granted: a }}, {{ header: a, {unknown} }},
+                {{ tcf: {{ {unknown} }} }}, {{ onetrust: {{ {unknown} }} }}, {{ cookiebot: {{ {unknown} }} }}, {{ complianz: {{ {unknown} }} }},
+                {{ borlabs: {{ {unknown} }} }}, {{ iubenda: {{ {unknown} }} }}, {{ trustarc: {{ {unknown} }} }},
+                {{ axeptio: {{ vendors: a, {unknown} }} }}, {{ didomi: {{ vendors: a, {unknown} }} }}] }},
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
                 postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
                 verdict: [{{ is: delivered, {unknown} }}], sync: {{ pixels: [], {unknown} }} }} }},
+            channels: [{{ param: a, {unknown} }}], captures: [{{ {unknown}, name: a, path: /a }}],
             conversions: [{{ {unknown}, name: a, path: {{ regex: /a, {unknown} }},
-                when: {{ query.a: {{ regex: a, {unknown} }} }}, send: {{ mine: {{}} }} }}] }}] }}"
+                when: {{ query.a: {{ regex: a, {unknown} }} }}, value: {{ from: query.a, {unknown} }}, send: {{ mine: {{}} }} }},
+                {{ name: b, triggers: [{{ {unknown}, path: /b }}], send: {{ mine: {{}} }} }}] }}] }}"
     );
     let error = Config::parse(Path::new("a.yaml"), &configuration, Environment::Ignored).unwrap_err();
     let lists = error.problems.iter().filter_map(|problem| problem.remedy.as_ref()?.strip_prefix("possible keys: "));
@@ -240,6 +274,88 @@ sites:
     assert!(said("nowhere.key", Environment::Ignored).is_ok());
 }
 
+/// The only site of a text that must be in order.
+fn site(text: &str, environment: Environment) -> (Site, Vec<String>) {
+    let mut config = Config::parse(Path::new("a.yaml"), text, environment).unwrap_or_else(|error| panic!("{error}"));
+    let warnings = config.warnings.iter().map(ToString::to_string).collect();
+    (config.sites.remove(0), warnings)
+}
+
+#[test]
+fn a_callback_that_must_show_a_secret_may_come_from_anywhere() {
+    let text = |when: &str| {
+        format!(
+            "{{ sites: [{{ upstream: 'http://a', consent: {{ require: none }}, networks: {{ exoclick: {{ click: {{ param: a }} }} }}, conversions: [
+            {{ name: paid, path: /callback, caller: server, when: {{ query.token: {when} }}, order_id: json.order,
+               send: {{ exoclick: {{ goal: 0123456789abcdef0123456789abcdef }} }} }}] }}] }}"
+        )
+    };
+    assert_eq!(site(&text("${TOKEN}"), Environment::Ignored).1, [""; 0]);
+    assert_eq!(site(&text("paid"), Environment::Ignored).1.len(), 1, "not a secret");
+}
+
+#[test]
+fn a_conversion_is_decoded_into_what_it_says() {
+    let text = r##"
+privacy: { client_ip: full }
+sites:
+  - upstream: http://a
+    recognise_by: cookie.PHPSESSID
+    channels: [gclid, { param: utm_medium, is: [cpc, affiliate] }]
+    networks: { exoclick: { click: { param: a, ttl: 7d } } }
+    consent: { require: none }
+    captures:
+      - { name: checkout, path: /checkout, fields: { email: form.email } }
+      - { name: pay, path: "/pay/{id}", method: POST, status: 303, key: path.id }
+    conversions:
+      - name: paid
+        triggers: [{ path: "/done/{order_id}", status: [200, 404] }, { path: /callback, method: POST, caller: server }]
+        from_addresses: [192.0.2.7, "2001:db8::/32"]
+        after: [checkout, pay]
+        success_mark: [Thank you, 'html("#done")']
+        failure_mark: { literal: 'html("#done")' }
+        value: { from: html("b")@content, minus: [query.tax, 0], minor: true }
+        decimal_mark: comma
+        items: data_layer.ecommerce.items
+        email: journey.email
+        credit: last_paid_click
+        send: { exoclick: { goal: journey.email, click_id: json.click } }
+"##;
+    let (site, warnings) = site(text, Environment::Process);
+    assert_eq!(warnings, [""; 0]);
+    let rules = &site.rules;
+    assert_eq!((rules.client_ip, rules.recognise_by.len()), (StoredAddress::Full, 1));
+    assert!(rules.channels[1].is_in("utm_medium=affiliate") && !rules.channels[1].is_in("utm_medium=organic"));
+    assert_eq!(rules.networks[0].click_ttl, Duration::from_hours(7 * 24));
+
+    let [checkout, pay] = rules.captures.as_slice() else { panic!("two captures") };
+    assert!(checkout.trigger.succeeds(302) && checkout.key.is_none() && checkout.fields.len() == 1);
+    assert!(!pay.trigger.succeeds(302) && pay.trigger.succeeds(303) && pay.key.is_some());
+
+    let paid = &rules.conversions[0];
+    let [done, callback] = paid.triggers.as_slice() else { panic!("two triggers") };
+    assert!(done.succeeds(404) && !callback.succeeds(404) && !done.caller.is_server());
+    let may_be_at = |address: &str| callback.caller.may_be_at(address.parse().unwrap());
+    assert!(callback.caller.is_server() && may_be_at("192.0.2.7") && may_be_at("2001:db8::1"));
+    assert!(!may_be_at("192.0.2.8"), "another address");
+    let after = After { captures: vec!["checkout".into(), "pay".into()], within: Duration::from_hours(24) };
+    assert_eq!(paid.after.as_ref(), Some(&after));
+    assert_eq!(paid.proof.success, [Mark::Text("Thank you".into()), Mark::Html("#done".into())]);
+    assert_eq!(paid.proof.failure, [Mark::Text("html(\"#done\")".into())]);
+    assert_eq!((paid.decimal_mark, paid.credit), (DecimalMark::Comma, Credit::LastPaidClick));
+    let fields: Vec<_> = paid.fields.iter().map(|(name, value)| (name.as_str(), value.sources())).collect();
+    let place = PageSource::Html { css: "b".into(), attribute: Some("content".into()) };
+    let expected = [
+        ("order_id", vec![Source::Path("order_id".into())]),
+        ("value", vec![Source::Page(place), Source::Query("tax".into())]),
+        ("email", vec![Source::Journey("email".into())]),
+    ];
+    assert_eq!(fields, expected.each_ref().map(|(name, sources)| (*name, sources.iter().collect())));
+    assert!(paid.items.is_some());
+    assert_eq!(paid.send[0].captured.len(), 1, "the goal is read from the journey");
+    assert!(paid.send[0].click_id.is_some());
+}
+
 /// What printing can get wrong: nulls, quotes, texts that look like something else, layers.
 const ODD: &str = r##"
 log: ~
@@ -270,10 +386,14 @@ sites:
             two lines
             of "text": and # more
         verdict: [{ json: { /a: "empty", /b: empty, /c: '' , /d: yes }, is: delivered }]
+    captures: [{ name: yes, path: /checkout, status: 303, key: json./order/~1id }]
+    channels: [gclid, { param: "null", is: [yes, "~"] }]
     conversions:
       - name: purchase
         path: ["/thank-you/{order_id}", { regex: "/x: (?<order_id>.*)" }]
-        value: ['query.a', 'query.b | regex("([0-9]+)")']
+        value: ['query.a', 'query.b | regex("([0-9]+)")', html("#total"), 'html("a #b[lang|=de]")@data-x | regex("(.)")']
+        success_mark: ['html(".done")', "Thank: you", { literal: 'html("x")' }]
+        after: yes
         fields: { a: ' padded ', b: "- item", c: "tab\there", d: 'ümlaut ☃', e: '*', f: "it's", g: NO }
         send:
           exoclick: { goal: 0123456789abcdef0123456789abcdef }

@@ -81,6 +81,15 @@ impl Node {
         parse::parse(file, text, problems)
     }
 
+    /// What stands under a key of a map.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
+            Kind::Scalar(_) | Kind::List(_) => None,
+        }
+    }
+
     /// Lays `over` over `base`.
     ///
     /// Maps merge key by key, scalars and lists replace, and a null removes the key it stands under.

@@ -1,4 +1,4 @@
-//! Decoding of values: sources, templates, literals, lists of them.
+//! Decoding of values: sources, templates, literals, amounts, lists of them.
 
 use std::path::Path;
 
@@ -6,40 +6,46 @@ use regex::Regex;
 
 use super::{
     decode::Field,
-    problem::nearest,
+    source::{Reach, Reading, misspelt, source, split_filter},
     tree::{Kind, Origin, Scalar},
 };
 use crate::tracking::{
+    amount::{self, DecimalMark},
     template::Template,
-    value::{Source, Value},
+    value::{AmountValue, Value},
 };
 
 /// Whether a bare text may stand for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Literals {
-    /// It may: a value, a currency.
+    /// It may: a currency, a label.
     Allowed,
+    /// Only if it is an amount.
+    Amounts,
     /// It may not: an order id that is the same for every order would swallow all but the first.
     Refused,
 }
 
-/// Reads a value: a list of them, `{ literal: TEXT }`, `{ file: PATH }`, or a text.
-pub fn value(field: &Field<'_>, base: &Path, literals: Literals) -> Option<Value> {
+/// Reads a value: a list of them, `{ literal: TEXT }`, `{ file: PATH }`, `{ from: … }`, or a text.
+pub fn value(field: &Field<'_>, reach: Reach<'_>, literals: Literals) -> Option<Value> {
+    let has = |key: &str| field.node.entry(key).is_some();
     match &field.node.kind {
-        Kind::List(_) => {
-            let values: Vec<Value> = field.list()?.iter().filter_map(|item| value(item, base, literals)).collect();
+        Kind::List(items) => {
+            if items.is_empty() {
+                missing(field);
+            }
+            let values: Vec<Value> = field.list()?.iter().filter_map(|item| value(item, reach, literals)).collect();
             Some(Value::FirstOf(values))
         }
-        Kind::Map(entries) if entries.iter().any(|entry| entry.key == "literal") => {
+        Kind::Map(_) if has("literal") => {
             let mut section = field.section()?;
             let text = section.get("literal").and_then(|field| field.text().map(ToOwned::to_owned));
             section.finish();
             text.map(Value::Literal)
         }
-        Kind::Map(entries) if entries.iter().any(|entry| entry.key == "file") => {
-            secret(field, base).map(|scalar| Value::Literal(scalar.text))
-        }
-        Kind::Map(_) | Kind::Scalar(_) => from_scalar(field, field.scalar()?, literals),
+        Kind::Map(_) if has("file") => secret(field, reach.folder).map(|scalar| Value::Literal(scalar.text)),
+        Kind::Map(_) if has("from") || has("minus") || has("minor") => amount(field, reach),
+        Kind::Map(_) | Kind::Scalar(_) => from_scalar(field, field.scalar()?, reach, literals),
     }
 }
 
@@ -49,20 +55,28 @@ pub fn secret(field: &Field<'_>, base: &Path) -> Option<Scalar> {
     field.secret_text(base, &|path| std::fs::read_to_string(path))
 }
 
-fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option<Value> {
+/// Reads `{ from: VALUE, minus: VALUE, minor: true }`.
+fn amount(field: &Field<'_>, reach: Reach<'_>) -> Option<Value> {
+    let mut section = field.section()?;
+    let read = |field: Field<'_>| value(&field, reach, Literals::Amounts);
+    let from = section.require("from", "write where the amount is read: `{ from: query.total }`").and_then(read);
+    let minus = section.get("minus").and_then(read);
+    let is_minor = section.get("minor").and_then(|field| field.switch()).unwrap_or_default();
+    section.finish();
+    Some(Value::Amount(Box::new(AmountValue { from: from?, minus, is_minor })))
+}
+
+fn from_scalar(field: &Field<'_>, scalar: &Scalar, reach: Reach<'_>, literals: Literals) -> Option<Value> {
     let text = scalar.text.trim();
     if text.is_empty() {
-        field.error(
-            "a value is missing here",
-            Some("write a source (`query.NAME`), a template (`{NAME}`) or a text".to_owned()),
-        );
+        missing(field);
         return None;
     }
     // What comes from the environment is data: it is not searched for sources and templates.
     if scalar.origin != Origin::Written {
         return Some(Value::Literal(text.to_owned()));
     }
-    match source(field, text) {
+    match filtered(field, text, reach) {
         Reading::Source(value) => return Some(value),
         Reading::Broken => return None,
         Reading::Other => {}
@@ -73,9 +87,16 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
             None => Value::Template(template),
         });
     }
-    if literals == Literals::Refused {
+    let refusal = match literals {
+        Literals::Allowed => None,
+        Literals::Amounts => {
+            amount::parse(text, DecimalMark::Unknown).is_err().then(|| format!("`{text}` is not an amount"))
+        }
+        Literals::Refused => Some(format!("`{text}` would be the same text for every visitor")),
+    };
+    if let Some(message) = refusal {
         field.error(
-            format!("`{text}` would be the same text for every visitor"),
+            message,
             Some(format!(
                 "write where it is read, such as `query.{text}`, or {{ literal: \"{text}\" }} if that is meant"
             )),
@@ -85,30 +106,25 @@ fn from_scalar(field: &Field<'_>, scalar: &Scalar, literals: Literals) -> Option
     Some(Value::Literal(text.to_owned()))
 }
 
-/// What a text turned out to be.
-enum Reading {
-    /// A source.
-    Source(Value),
-    /// A source with a mistake, which has been noted.
-    Broken,
-    /// Something else.
-    Other,
+fn missing(field: &Field<'_>) {
+    field.error(
+        "a value is missing here",
+        Some("write a source (`query.NAME`), a template (`{NAME}`) or a text".to_owned()),
+    );
 }
 
 /// Reads `KIND.NAME` and `KIND.NAME | regex("…")`.
-fn source(field: &Field<'_>, text: &str) -> Reading {
-    let (place, filter) = match text.split_once('|') {
-        Some((place, filter)) => (place.trim(), Some(filter.trim())),
-        None => (text, None),
-    };
-    let source = match Source::parse(place) {
-        Some(Ok(source)) => source,
-        Some(Err(message)) => {
-            field.error(message, None);
+fn filtered(field: &Field<'_>, text: &str, reach: Reach<'_>) -> Reading<Value> {
+    let note = |message: String, remedy: Option<String>| field.error(message, remedy);
+    let (place, filter) = split_filter(text);
+    let source = match source(place, reach, &note) {
+        Reading::Source(source) => source,
+        Reading::Broken => return Reading::Broken,
+        Reading::Other => {
+            let Some((message, hint)) = misspelt(text) else { return Reading::Other };
+            field.error(message, Some(format!("{hint} For the text itself write {{ literal: {text:?} }}")));
             return Reading::Broken;
         }
-        None if misspelt(field, place) => return Reading::Broken,
-        None => return Reading::Other,
     };
     let Some(filter) = filter else { return Reading::Source(Value::Source(source, None)) };
     let Some(pattern) = filter.strip_prefix("regex(\"").and_then(|rest| rest.strip_suffix("\")")) else {
@@ -119,24 +135,6 @@ fn source(field: &Field<'_>, text: &str) -> Reading {
         Some(regex) => Reading::Source(Value::Source(source, Some(regex))),
         None => Reading::Broken,
     }
-}
-
-/// Notes a problem when the text looks like a source, but is none.
-fn misspelt(field: &Field<'_>, text: &str) -> bool {
-    let Some(word) = text.split(['.', '(']).next().filter(|word| word.len() < text.len()) else { return false };
-    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let known_elsewhere = OTHER_KINDS.contains(&word);
-    let near = nearest(word, Source::KINDS).filter(|_| word.len() > 2);
-    if !plain || (!known_elsewhere && near.is_none()) {
-        return false;
-    }
-    let kinds = Source::KINDS.map(|kind| format!("`{kind}.NAME`")).join(", ");
-    let hint = near.map_or_else(|| format!("sources are {kinds}."), |near| format!("did you mean `{near}`?"));
-    field.error(
-        format!("`{word}` is not a source"),
-        Some(format!("{hint} For the text itself write {{ literal: \"{text}\" }}")),
-    );
-    true
 }
 
 /// Reads a template.
@@ -163,6 +161,3 @@ pub fn regex(field: &Field<'_>, pattern: &str) -> Option<Regex> {
         })
         .ok()
 }
-
-/// Words that begin sources elsewhere in the field's tools; as a bare text they are surely not meant.
-const OTHER_KINDS: [&str; 6] = ["form", "json", "response", "json_ld", "data_layer", "journey"];

@@ -69,6 +69,10 @@ impl Worker {
 
     /// Gives a row its next state; only an attempt leaves an answer.
     pub(super) async fn settle(&mut self, row: LeasedRow, outcome: Settled, answer: Option<AnswerRecord>) {
+        if self.store.is_withdrawn(row.event.id) {
+            // It was on the wire already; what the store has said of it stands.
+            return;
+        }
         if let Settled::Final(verdict) = outcome {
             self.observer.settled(&row.event.site, &row.event.network, verdict);
         }

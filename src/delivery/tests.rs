@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     store::{
-        Accepted, ErrorKind, NewRow, StoreObserver, clock,
+        Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
         inspector::{Filter, RowState, RowSummary},
     },
     tracking::{
@@ -35,6 +35,8 @@ use crate::{
 #[derive(Clone, Copy)]
 enum Reaction {
     Answer(&'static str),
+    /// The same after a while.
+    Late(&'static str),
     /// Nothing, ever.
     Hang,
     /// Closes the connection.
@@ -80,6 +82,10 @@ impl Network {
             };
             match react(number) {
                 Reaction::Answer(answer) => connection.write_all(answer.as_bytes()).await.unwrap(),
+                Reaction::Late(answer) => {
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    connection.write_all(answer.as_bytes()).await.unwrap();
+                }
                 Reaction::Hang => std::future::pending::<()>().await,
                 Reaction::Reset => return,
                 Reaction::Endless => {
@@ -177,6 +183,7 @@ impl DeliveryObserver for Noted {
 
 impl StoreObserver for Noted {
     fn committed(&self, _: Duration, _: usize) {}
+    fn withdrawn(&self, _: &str, _: &str) {}
     fn failed(&self, kind: ErrorKind) {
         panic!("the store failed: {kind:?}");
     }
@@ -241,7 +248,7 @@ impl World {
     fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
         drop(client());
         let noted = Arc::new(Noted::default());
-        let (store, fresh) = Store::start(folder, Arc::clone(&noted) as Arc<dyn StoreObserver>);
+        let (store, fresh) = Store::start(folder, Retention::default(), Arc::clone(&noted) as Arc<dyn StoreObserver>);
         let observer = Arc::clone(&noted) as Arc<dyn DeliveryObserver>;
         let destinations = Arc::new(Destinations::new(destinations));
         let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, Box::new(render)).unwrap();
@@ -249,7 +256,7 @@ impl World {
     }
 
     async fn accept(&self, events: Vec<Event>) {
-        let rows = events.into_iter().map(|event| NewRow { event, key: None }).collect();
+        let rows = events.into_iter().map(|event| NewRow { event, key: None, hold: None }).collect();
         let answer = within(10, async { self.store.accept(rows).await.await.unwrap() }).await;
         assert!(answer.iter().all(|answer| *answer == Accepted::Queued));
     }
@@ -313,6 +320,37 @@ async fn a_failed_attempt_is_repeated_under_the_same_id() {
     assert_eq!((waiting.state, waiting.reason.as_deref()), (RowState::Pending, Some("reset")));
     let delivered = world.row(9, |row| row.state == RowState::Settled).await;
     assert_eq!((delivered.event_id, delivered.attempts), (Some(event.id), 2));
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_is_not_sent_even_from_the_workers_hands() {
+    let folder = TempDir::new().unwrap();
+    let late = Reaction::Late("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK");
+    let network = Network::that(move |_| late).await;
+    let world = World::start(folder.path(), vec![destination("mine")]);
+    let clicked = |click: &str| {
+        let mut event = event("mine", &network.url());
+        event.payload.clicks = vec![click.into()];
+        event
+    };
+    // Eight are on the wire; the others wait in the worker's queue behind them.
+    world.accept((0..8).map(|_| clicked("before")).collect()).await;
+    world.until("the network is busy", 5, || network.count() == 8).await;
+    world.accept((0..8).map(|_| clicked("mine")).collect()).await;
+    world.accept(vec![clicked("after")]).await;
+    within(5, world.store.withdraw("shop", &[("mine", "mine")], &[])).await;
+    // Those on the wire can't be called back, but nothing that they lead to is heard any more.
+    within(5, world.store.withdraw("shop", &[("mine", "before")], &[])).await;
+    let delivered = world.row(9, |row| row.state == RowState::Settled && row.attempts > 0).await;
+    assert_eq!(delivered.verdict.as_deref(), Some("delivered"));
+    assert_eq!(network.count(), 9);
+    assert_eq!(
+        *world.noted.verdicts.lock().unwrap(),
+        [Verdict::Delivered],
+        "one verdict each; the store counts the others"
+    );
+    let rows = world.store.inspect().list(&Filter::default()).unwrap();
+    assert_eq!(rows.iter().filter(|row| row.verdict.as_deref() == Some("withdrawn")).count(), 16);
 }
 
 #[tokio::test]

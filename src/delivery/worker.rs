@@ -189,6 +189,10 @@ impl Worker {
     }
 
     async fn launch(&mut self, row: LeasedRow, destination: Arc<Destination>) {
+        if self.store.is_withdrawn(row.event.id) {
+            // The store has ended it.
+            return;
+        }
         let started = clock::instant();
         if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
             return self.settle(row, Settled::Final(Verdict::Expired), None).await;

@@ -34,18 +34,23 @@ impl Charset {
     /// Reads the `charset` of a media type such as `text/html; charset=utf-8`.
     #[must_use]
     pub fn in_content_type(value: &[u8]) -> Option<Self> {
+        Self::label_in_content_type(value).map(Self::of)
+    }
+
+    /// The name itself that stands in such a media type.
+    #[must_use]
+    pub fn label_in_content_type(value: &[u8]) -> Option<&[u8]> {
         let at = value.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME))?;
         let rest = value.get(at + NAME.len()..)?.trim_ascii_start();
         let Some(rest) = rest.strip_prefix(b"=") else {
             // `charset` without a value; a later one may have it.
-            return Self::in_content_type(rest);
+            return Self::label_in_content_type(rest);
         };
         let rest = rest.trim_ascii_start();
-        let label = match rest.split_first() {
+        match rest.split_first() {
             Some((quote @ (b'"' | b'\''), rest)) => rest.split(|byte| byte == quote).next(),
             _ => rest.split(|byte| *byte == b';' || byte.is_ascii_whitespace()).next(),
-        };
-        label.map(Self::of)
+        }
     }
 
     /// What the very first bytes of a page give away, whatever else is said of it.

@@ -7,29 +7,45 @@
 /// The most pixels that one page gets.
 pub const MAX_PIXELS: usize = 64;
 
+/// What a network learns of where a pixel was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referrer {
+    /// The page. It is said so because a site's own policy may hide it, and networks check it.
+    Page,
+    /// The site alone: the page's address is nobody's business.
+    Site,
+}
+
 /// Writes one invisible image per address, in their order, at most [`MAX_PIXELS`].
-///
-/// The referrer policy is set because a site's own policy may hide the page from the networks, which
-/// check where a pixel was shown.
 #[must_use]
-pub fn pixel_markup<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<u8> {
+pub fn pixel_markup<'a>(urls: impl Iterator<Item = &'a str>, referrer: Referrer) -> Vec<u8> {
     let mut markup = Vec::with_capacity(PIXEL_BYTES);
+    let policy: &[u8] = match referrer {
+        Referrer::Page => b"no-referrer-when-downgrade",
+        Referrer::Site => b"strict-origin",
+    };
     for url in urls.take(MAX_PIXELS) {
         markup.extend_from_slice(b"<img src=\"");
-        let mut rest = url.as_bytes();
-        // Whole runs are copied; an address has few bytes that must be escaped.
-        while let Some((run, odd)) =
-            rest.iter().position(|byte| !is_plain(*byte)).and_then(|at| rest.split_at_checked(at))
-        {
-            markup.extend_from_slice(run);
-            let Some((byte, after)) = odd.split_first() else { break };
-            push_escaped(&mut markup, *byte);
-            rest = after;
-        }
-        markup.extend_from_slice(rest);
+        push_address(&mut markup, url);
         markup.extend_from_slice(ATTRIBUTES);
+        markup.extend_from_slice(policy);
+        markup.extend_from_slice(b"\" />");
     }
     markup
+}
+
+/// Writes an address as it may stand in an attribute's quotes.
+pub(super) fn push_address(markup: &mut Vec<u8>, url: &str) {
+    let mut rest = url.as_bytes();
+    // Whole runs are copied; an address has few bytes that must be escaped.
+    while let Some((run, odd)) = rest.iter().position(|byte| !is_plain(*byte)).and_then(|at| rest.split_at_checked(at))
+    {
+        markup.extend_from_slice(run);
+        let Some((byte, after)) = odd.split_first() else { break };
+        push_escaped(markup, *byte);
+        rest = after;
+    }
+    markup.extend_from_slice(rest);
 }
 
 const fn is_plain(byte: u8) -> bool {
@@ -48,8 +64,7 @@ fn push_escaped(markup: &mut Vec<u8>, byte: u8) {
     }
 }
 
-const ATTRIBUTES: &[u8] =
-    b"\" width=\"1\" height=\"1\" alt=\"\" hidden=\"\" referrerpolicy=\"no-referrer-when-downgrade\" />";
+const ATTRIBUTES: &[u8] = b"\" width=\"1\" height=\"1\" alt=\"\" hidden=\"\" referrerpolicy=\"";
 /// Room for a dozen usual pixels.
 const PIXEL_BYTES: usize = 3072;
 
@@ -62,7 +77,7 @@ mod tests {
     use super::*;
 
     fn markup(urls: &[&str]) -> String {
-        String::from_utf8(pixel_markup(urls.iter().copied())).unwrap()
+        String::from_utf8(pixel_markup(urls.iter().copied(), Referrer::Page)).unwrap()
     }
 
     #[test]

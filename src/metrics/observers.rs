@@ -17,6 +17,10 @@ impl StoreObserver for Metrics {
     fn failed(&self, kind: ErrorKind) {
         self.store_errors_total.with_label_values(&[kind.as_str()]).inc();
     }
+
+    fn withdrawn(&self, site: &str, network: &str) {
+        self.postbacks_total.with_label_values(&[site, network, Verdict::Withdrawn.as_str()]).inc();
+    }
 }
 
 impl DeliveryObserver for Metrics {

@@ -10,7 +10,15 @@ use prometheus::{Histogram, IntCounter};
 use super::Metrics;
 use crate::{
     html::page::Untouchable,
-    tracking::{click::ClickResult, conversion::Outcome, network::Mode, site::SiteRules, verdict::Verdict},
+    tracking::{
+        click::ClickResult,
+        consent::{Decision, Requirement},
+        conversion::{FieldResult, Outcome},
+        network::Mode,
+        site::SiteRules,
+        verdict::Verdict,
+        visit::CaptureResult,
+    },
 };
 
 /// Counters of one site.
@@ -28,6 +36,8 @@ pub struct SiteMetrics {
     clicks: Vec<HashMap<ClickResult, IntCounter>>,
     injections: Vec<HashMap<Injection, IntCounter>>,
     conversions: Vec<ConversionMetrics>,
+    captures: Vec<HashMap<CaptureResult, IntCounter>>,
+    consent: HashMap<Decision, IntCounter>,
 }
 
 #[derive(Debug)]
@@ -37,6 +47,8 @@ struct ConversionMetrics {
     undeduplicated: IntCounter,
     /// By place under `send`.
     outcomes: Vec<HashMap<Outcome, IntCounter>>,
+    /// By place under the conversion's fields.
+    fields: Vec<HashMap<FieldResult, IntCounter>>,
 }
 
 /// What became of the pixels of one network for one page.
@@ -44,6 +56,8 @@ struct ConversionMetrics {
 pub enum Injection {
     /// They are in the page.
     Injected,
+    /// They were shown after the page, when the verdict on its click ID was known.
+    Late,
     /// The conversion had been reported already.
     Duplicate,
     /// The store did not say in time whether it had.
@@ -52,6 +66,8 @@ pub enum Injection {
     Interrupted,
     /// The page's Content-Security-Policy forbids them.
     Csp,
+    /// The page did not show its proof.
+    Unproven,
     /// The page could not carry them.
     Untouchable(Untouchable),
 }
@@ -60,7 +76,9 @@ impl Injection {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         let by_page = Untouchable::ALL.into_iter().map(Self::Untouchable);
-        [Self::Injected, Self::Duplicate, Self::Unanswered, Self::Interrupted, Self::Csp].into_iter().chain(by_page)
+        [Self::Injected, Self::Late, Self::Duplicate, Self::Unanswered, Self::Interrupted, Self::Csp, Self::Unproven]
+            .into_iter()
+            .chain(by_page)
     }
 
     /// The metric label.
@@ -68,10 +86,12 @@ impl Injection {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Injected => "injected",
+            Self::Late => "late",
             Self::Duplicate => "duplicate",
             Self::Unanswered => "unanswered",
             Self::Interrupted => "interrupted",
             Self::Csp => "csp",
+            Self::Unproven => "unproven",
             Self::Untouchable(reason) => reason.as_str(),
         }
     }
@@ -109,6 +129,8 @@ impl SiteMetrics {
             clicks: clicks.collect(),
             injections: injections.collect(),
             conversions: site.conversions.iter().map(|rule| ConversionMetrics::new(metrics, site, rule)).collect(),
+            captures: site.captures.iter().map(|rule| captures(metrics, name, &rule.name)).collect(),
+            consent: consent(metrics, site),
         }
     }
 
@@ -147,6 +169,22 @@ impl SiteMetrics {
         count(self.conversions.get(conversion).map(|conversion| &conversion.undeduplicated));
     }
 
+    /// Counts a capture.
+    pub fn capture(&self, capture: usize, result: CaptureResult) {
+        count(self.captures.get(capture).and_then(|results| results.get(&result)));
+    }
+
+    /// Counts a decision about consent.
+    pub fn consent(&self, decision: Decision) {
+        count(self.consent.get(&decision));
+    }
+
+    /// Counts what became of a field, by its place.
+    pub fn field(&self, conversion: usize, field: usize, result: FieldResult) {
+        let fields = self.conversions.get(conversion).and_then(|conversion| conversion.fields.get(field));
+        count(fields.and_then(|results| results.get(&result)));
+    }
+
     /// Counts the outcome of a hit for one network.
     pub fn outcome(&self, conversion: usize, send: usize, outcome: Outcome) {
         let outcomes = self.conversions.get(conversion).and_then(|conversion| conversion.outcomes.get(send));
@@ -164,13 +202,32 @@ impl ConversionMetrics {
             };
             Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect()
         });
+        let fields = rule.fields.iter().map(|(field, _)| {
+            let count = |result: FieldResult| {
+                metrics.fields_total.with_label_values(&[&*site.name, &*rule.name, field, result.as_str()])
+            };
+            FieldResult::ALL.into_iter().map(|result| (result, count(result))).collect()
+        });
         Self {
             hits: metrics.conversion_hits_total.with_label_values(&labels),
             unanswered: metrics.unanswered_total.with_label_values(&labels),
             undeduplicated: metrics.undeduplicated_total.with_label_values(&labels),
             outcomes: outcomes.collect(),
+            fields: fields.collect(),
         }
     }
+}
+
+fn captures(metrics: &Metrics, site: &str, capture: &str) -> HashMap<CaptureResult, IntCounter> {
+    let count = |result: CaptureResult| metrics.captures_total.with_label_values(&[site, capture, result.as_str()]);
+    CaptureResult::ALL.into_iter().map(|result| (result, count(result))).collect()
+}
+
+/// Nothing where nobody is asked.
+fn consent(metrics: &Metrics, site: &SiteRules) -> HashMap<Decision, IntCounter> {
+    let asks = site.consent.require != Requirement::None || site.networks.iter().any(|it| it.consent.is_some());
+    let count = |decision: Decision| metrics.consent_total.with_label_values(&[&*site.name, decision.as_str()]);
+    Decision::ALL.into_iter().filter(|_| asks).map(|decision| (decision, count(decision))).collect()
 }
 
 fn count(counter: Option<&IntCounter>) {

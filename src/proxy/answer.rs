@@ -1,11 +1,11 @@
-//! Answers of our own: errors, refusals, redirects, probes.
+//! Answers of our own: errors, refusals, redirects, probes, the pages of our endpoint.
 //!
 //! They are plain and say nothing about who gives them or about tracking.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::{Result, http::ResponseHeader};
 use pingora_proxy::Session;
 
@@ -15,7 +15,7 @@ pub struct Answer {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
-    location: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
@@ -27,7 +27,19 @@ impl Answer {
             let title = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or("Error"));
             format!("<!doctype html>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<h1>{title}</h1>\n").into()
         });
-        Self { status, content_type: "text/html; charset=utf-8", body, location: None }
+        Self { status, content_type: HTML, body, headers: Vec::new() }
+    }
+
+    /// A page of ours, in HTML.
+    #[must_use]
+    pub fn page(html: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, content_type: HTML, body: html.into(), headers: Vec::new() }
+    }
+
+    /// Says that all is done, and nothing to be shown.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { status: StatusCode::NO_CONTENT, content_type: HTML, body: Bytes::new(), headers: Vec::new() }
     }
 
     /// Says that we are well.
@@ -37,7 +49,7 @@ impl Answer {
             status: StatusCode::OK,
             content_type: "text/plain; charset=utf-8",
             body: Bytes::from_static(b"ok\n"),
-            location: None,
+            headers: Vec::new(),
         }
     }
 
@@ -47,7 +59,15 @@ impl Answer {
         // The old code for what a browser does with links: it is known to every client.
         let is_safe = method == Method::GET || method == Method::HEAD;
         let status = if is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };
-        Self { status, content_type: "text/plain; charset=utf-8", body: Bytes::new(), location: Some(location) }
+        let headers = vec![(header::LOCATION, location)];
+        Self { status, content_type: "text/plain; charset=utf-8", body: Bytes::new(), headers }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Sends it, unless something has been sent already.
@@ -64,11 +84,14 @@ impl Answer {
             return Ok(());
         }
         let mut head = ResponseHeader::build(self.status, Some(5))?;
-        head.insert_header(header::CONTENT_TYPE, self.content_type)?;
-        head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
+        // There is neither a type nor a length without a body (RFC 9110, section 8.6).
+        if self.status != StatusCode::NO_CONTENT {
+            head.insert_header(header::CONTENT_TYPE, self.content_type)?;
+            head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
+        }
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        if let Some(location) = self.location {
-            head.insert_header(header::LOCATION, location)?;
+        for (name, value) in self.headers {
+            head.append_header(name, value)?;
         }
         let is_head = session.req_header().method == Method::HEAD;
         let downstream = session.as_downstream_mut();
@@ -90,5 +113,6 @@ impl Answer {
     }
 }
 
+const HTML: &str = "text/html; charset=utf-8";
 /// How long the rest of a request may still come after it was answered.
 const LINGER: Duration = Duration::from_secs(1);

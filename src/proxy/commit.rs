@@ -13,21 +13,34 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
-use super::runtime::{TrackedSite, Tracker};
+use super::{
+    consequences::Committed,
+    runtime::{TrackedSite, Tracker},
+};
 use crate::{
     metrics::site::Injection,
-    store::{Accepted, Claim, NewRow},
+    store::{self, Accepted, Claim, NewRow},
     tracking::{
         conversion::Outcome,
+        event::EventId,
         timestamp::Timestamp,
-        visit::{PlannedClaim, PlannedRow},
+        visit::{Hold, PlannedClaim, PlannedRow},
     },
 };
 
 /// A commit under way.
-struct Commit(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+struct Commit(Option<Pin<Box<dyn Future<Output = Vec<EventId>> + Send>>>);
+
+/// What is known of a commit when its page must go on.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Over when the rows are on disk, or certainly will not be.
+    pub(super) committed: Committed,
+    /// The rows that were not taken: repeats, and what could not be stored.
+    pub(super) refused: Vec<EventId>,
+}
 
 impl Drop for Commit {
     fn drop(&mut self) {
@@ -37,49 +50,110 @@ impl Drop for Commit {
     }
 }
 
-/// Writes rows down; returns when they are on disk or `max_page_delay` has passed.
-pub(super) async fn commit(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, rows: Vec<PlannedRow>) {
+/// Writes rows down; returns when they are on disk or `delay` has passed.
+pub(super) async fn commit(
+    tracker: &Arc<Tracker>,
+    site: &Arc<TrackedSite>,
+    rows: Vec<PlannedRow>,
+    delay: Duration,
+) -> Written {
     if rows.is_empty() {
-        return;
+        return Written::default();
     }
-    let delay = tracker.max_page_delay;
     let late = Arc::new(AtomicBool::new(false));
+    let (done, committed) = oneshot::channel();
     let work = write(Arc::clone(tracker), Arc::clone(site), rows, Arc::clone(&late));
+    let work = async move {
+        let refused = work.await;
+        // Nobody waits for it unless there are candidates.
+        done.send(()).ok();
+        refused
+    };
     let mut commit = Commit(Some(Box::pin(work)));
-    let Some(work) = commit.0.as_mut() else { return };
-    if timeout(delay, work).await.is_ok() {
-        commit.0 = None;
-    } else {
-        late.store(true, Ordering::Relaxed);
+    let mut refused = Vec::new();
+    if let Some(work) = commit.0.as_mut() {
+        if let Ok(known) = timeout(delay, work).await {
+            commit.0 = None;
+            refused = known;
+        } else {
+            late.store(true, Ordering::Relaxed);
+        }
     }
+    Written { committed: Some(committed), refused }
 }
 
-async fn write(tracker: Arc<Tracker>, site: Arc<TrackedSite>, rows: Vec<PlannedRow>, late: Arc<AtomicBool>) {
-    let places: Vec<(usize, usize)> = rows.iter().map(|row| (row.conversion, row.send)).collect();
-    let rows = rows.into_iter().map(|row| NewRow { event: row.event, key: row.dedup }).collect();
-    let accepted = tracker.store.accept(rows).await.await;
-    for (index, (conversion, send)) in places.into_iter().enumerate() {
-        // No answer: the writer has ended, and what it had not taken was never written.
-        let accepted = accepted.as_ref().ok().and_then(|all| all.get(index)).copied();
-        let outcome = match accepted {
-            Some(Accepted::Queued) => Outcome::Queued,
-            Some(Accepted::Duplicate) => Outcome::Duplicate,
-            Some(Accepted::Unstored) | None => Outcome::Unstored,
+async fn write(
+    tracker: Arc<Tracker>,
+    site: Arc<TrackedSite>,
+    rows: Vec<PlannedRow>,
+    late: Arc<AtomicBool>,
+) -> Vec<EventId> {
+    let mut refused = Vec::new();
+    let mut places = Vec::with_capacity(rows.len());
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        let outcome = match &row.hold {
+            None => Some(Outcome::Queued),
+            Some(Hold::Incomplete { .. }) => Some(Outcome::Incomplete),
+            // Its outcome is known when its page has ended.
+            Some(Hold::Candidate { .. }) => None,
         };
-        if outcome == Outcome::Queued && late.load(Ordering::Relaxed) {
+        places.push((row.conversion, row.send, row.event.id, outcome));
+        stored.push(NewRow { event: row.event, key: row.dedup, hold: row.hold.map(stored_hold) });
+    }
+    let accepted = tracker.store.accept(stored).await.await.unwrap_or_default();
+    for (index, (conversion, send, event_id, outcome)) in places.into_iter().enumerate() {
+        let accepted = accepted.get(index).copied();
+        if accepted == Some(Accepted::Queued) && late.load(Ordering::Relaxed) {
             tracker.metrics.late_commits_total.inc();
         }
-        site.metrics.outcome(conversion, send, outcome);
+        refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
+        if let Some(outcome) = outcome {
+            site.metrics.outcome(conversion, send, outcome_of(accepted, outcome));
+        }
+    }
+    refused
+}
+
+/// The outcome of a row that the store has answered for; `stored` is what it is if it was stored.
+pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Outcome {
+    match accepted {
+        Some(Accepted::Queued) => stored,
+        Some(Accepted::Duplicate) => Outcome::Duplicate,
+        // No answer: the writer has ended, and what it had not taken was never written.
+        Some(Accepted::Unstored) | None => Outcome::Unstored,
     }
 }
 
-/// Takes dedup keys for counted pixels; returns those that may be shown, by network.
+/// The store's word for it.
+pub(super) fn stored_hold(hold: Hold) -> store::Hold {
+    match hold {
+        Hold::Candidate { needs_proof, key_is_open } => store::Hold::Candidate { needs_proof, key_is_open },
+        Hold::Incomplete { missing } => store::Hold::Incomplete { missing },
+    }
+}
+
+/// Pixels of one network that go into a page.
+#[derive(Debug)]
+pub(super) struct Pixels {
+    /// Whose they are.
+    pub(super) network: usize,
+    /// Their addresses.
+    pub(super) urls: Vec<String>,
+    /// The claim that waits for the page's proof, if one does.
+    pub(super) awaits: Option<EventId>,
+    /// What is counted when they are in the page.
+    pub(super) result: Injection,
+}
+
+/// Takes dedup keys for counted pixels; returns those that may be shown.
 pub(super) async fn claim(
     tracker: &Arc<Tracker>,
     site: &Arc<TrackedSite>,
     claims: Vec<PlannedClaim>,
     now: Timestamp,
-) -> Vec<(usize, Vec<String>)> {
+    delay: Duration,
+) -> Vec<Pixels> {
     if claims.is_empty() {
         return Vec::new();
     }
@@ -88,7 +162,7 @@ pub(super) async fn claim(
         .iter()
         .filter_map(|claim| Some(Claim { event_id: claim.event_id, dedup: claim.dedup?, time: now }))
         .collect();
-    let answers = answered_in_time(tracker, asked, tracker.max_page_delay).await;
+    let answers = answered_in_time(tracker, asked, delay).await;
     let mut shown = Vec::new();
     for (index, claim) in keyed.into_iter().enumerate() {
         let answer = answers.as_ref().and_then(|all| all.get(index)).copied();
@@ -98,18 +172,28 @@ pub(super) async fn claim(
             // The key was not taken, so a later visit of the page may still be counted.
             Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),
         };
-        site.metrics.outcome(claim.conversion, claim.send, outcome);
         match refused {
-            Some(reason) => site.metrics.injection(claim.network, reason),
-            None => shown.push((claim.network, claim.pixels)),
+            Some(reason) => {
+                site.metrics.outcome(claim.conversion, claim.send, outcome);
+                site.metrics.injection(claim.network, reason);
+            }
+            None => shown.push(show(site, claim)),
         }
     }
     for claim in unkeyed {
-        site.metrics.outcome(claim.conversion, claim.send, Outcome::NoClick);
         site.metrics.undeduplicated(claim.conversion);
-        shown.push((claim.network, claim.pixels));
+        shown.push(show(site, claim));
     }
     shown
+}
+
+/// Without proof to wait for, the outcome is known.
+fn show(site: &TrackedSite, claim: PlannedClaim) -> Pixels {
+    if !claim.needs_proof {
+        site.metrics.outcome(claim.conversion, claim.send, Outcome::NoClick);
+    }
+    let awaits = claim.needs_proof.then_some(claim.event_id);
+    Pixels { network: claim.network, urls: claim.pixels, awaits, result: Injection::Injected }
 }
 
 async fn answered_in_time(tracker: &Tracker, claims: Vec<Claim>, delay: Duration) -> Option<Vec<Accepted>> {

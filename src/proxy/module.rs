@@ -24,17 +24,22 @@ use pingora::{
 use uuid::Uuid;
 
 use super::{
-    commit,
+    commit::{self, Pixels, Written},
+    consequences,
     runtime::{TrackedSite, Tracker},
 };
 use crate::{
     html::{
         coding,
-        page::{self, Page, Untouchable},
+        page::{self, Page, Syntax, Untouchable},
     },
     metrics::site::Injection,
     store::clock,
-    tracking::visit::{Answered, Client, Request, Room, Visit},
+    tracking::{
+        body::BodyTee,
+        late::Awaited,
+        visit::{Answered, Client, Reply, Request, Room, Visit},
+    },
 };
 
 mod body;
@@ -42,11 +47,19 @@ mod breakage;
 mod edit;
 mod head;
 mod insertion;
-
-use insertion::Insertion;
+mod late;
+mod reading;
+mod recall;
+mod script;
 
 use breakage::{Breakage, Sent};
 use edit::{Edit, Onward};
+use insertion::Insertion;
+use late::{Found, Lookup};
+pub(crate) use reading::Body;
+use reading::Reading;
+use recall::{Recall, Recalled};
+use script::Script;
 
 pub use breakage::break_off;
 
@@ -68,6 +81,11 @@ impl HttpModuleBuilder for Builder {
             takes_plain: true,
             takes_gzip: false,
             waited: Duration::ZERO,
+            upload: None,
+            recall: None,
+            late: None,
+            endpoint: Endpoint::Unknown,
+            reading: None,
         })
     }
 }
@@ -81,6 +99,24 @@ pub struct Tracking {
     takes_plain: bool,
     takes_gzip: bool,
     waited: Duration,
+    /// The body of the request, where a rule reads it.
+    upload: Option<Box<BodyTee>>,
+    /// The visitor's journey, on its way from the store.
+    recall: Option<Recall>,
+    /// The verdicts on the visitor's earlier conversions, on their way from the store.
+    late: Option<Lookup>,
+    endpoint: Endpoint,
+    /// The body of the answer, where a rule reads it.
+    reading: Option<Box<Reading>>,
+}
+
+/// What the host does with requests for what is below our endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    /// Nothing that we know of: the site would be asked.
+    Unknown,
+    /// They are answered.
+    Answered,
 }
 
 /// How far a request has come.
@@ -103,6 +139,13 @@ impl Tracking {
     /// Makes this request tracked as one of `site`'s.
     pub fn arm(&mut self, site: &Arc<TrackedSite>, client: Client) {
         self.stage = Stage::Armed(Arc::clone(site), client);
+    }
+
+    /// Lets pages have frames: the host answers what is below the site's endpoint.
+    ///
+    /// Without it, a verdict that comes late waits for the visitor's next page.
+    pub fn allow_frames(&mut self) {
+        self.endpoint = Endpoint::Answered;
     }
 
     /// Leaves this request alone, for answers of the host's own.
@@ -141,7 +184,17 @@ impl Tracking {
             if visit.has_click_parameter() {
                 head::spare_click_parameters(request, &site.rules);
             }
+            self.upload = visit.reads_request().then(|| BodyTee::for_request(&request.headers)).flatten().map(Box::new);
+            self.recall = Recall::start(&self.tracker, &visit);
+            self.late = Lookup::start(&self.tracker, &site, &visit, &request.headers);
             self.stage = Stage::Visiting(site, Box::new(visit));
+        }
+    }
+
+    /// Forgets what has been seen of the request's body: another attempt sends it again.
+    pub fn begin_again(&mut self) {
+        if let Some(upload) = &mut self.upload {
+            upload.reset();
         }
     }
 
@@ -150,7 +203,11 @@ impl Tracking {
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         let hits: Vec<usize> = visit.conversions().collect();
         let now = clock::now();
-        let page = self.editable(status, response, visit.has_body() && !ends);
+        if let Some(upload) = self.upload.take() {
+            guarded(|| visit.take_body(upload.finish()));
+        }
+        let has_body = visit.has_body() && !ends;
+        let page = self.editable(status, response, has_body);
         if !visit.has_body()
             && visit.may_edit_page()
             && let Ok(page) = self.editable(status, response, true)
@@ -159,39 +216,92 @@ impl Tracking {
             head::of_unknown_length(response, page, self.takes_gzip);
             head::keep_from_all_caches(response);
         }
+        let start = clock::instant();
+        let journey = Recall::finish(self.recall.take(), &self.tracker, &visit, &response.headers).await;
+        let reads = has_body && visit.may_read_answer();
+        let body = reads.then(|| guarded(|| Body::following(&response.headers, &site)).flatten()).flatten();
         let plan = {
             let restricted = insertion::restricted_page(&response.headers, &visit);
             let lets_load =
                 |url: &str| restricted.as_ref().is_none_or(|page| site.csp.lets_load(&response.headers, page, url));
             let room = if page.is_ok() { Room::For(&lets_load) } else { Room::Closed };
-            guarded(|| visit.answered(status, room, now, &mut Uuid::now_v7))
+            let reply = Reply { status, headers: &response.headers, may_have_body: body.is_some(), room, now };
+            guarded(|| match &journey {
+                Recalled::InTime(journey) => visit.answered(reply, journey.as_deref(), &mut Uuid::now_v7),
+                Recalled::Late(_) => visit.answered_too_soon(reply, &mut Uuid::now_v7),
+            })
         };
-        let Some(plan) = plan else {
+        let Some(mut plan) = plan else {
             return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
         };
-        hits.into_iter().for_each(|conversion| site.metrics.hit(conversion));
-        let Answered { set_cookies, clicks, decided, rows, claims, matches, unreached, undeduplicated } = plan;
-        head::set_cookies(response, &set_cookies);
-        clicks.into_iter().for_each(|(network, result)| site.metrics.click(network, result));
-        decided.into_iter().for_each(|it| site.metrics.outcome(it.conversion, it.send, it.outcome));
-        undeduplicated.into_iter().for_each(|conversion| site.metrics.undeduplicated(conversion));
+        hits.iter().for_each(|conversion| site.metrics.hit(*conversion));
+        head::set_cookies(response, &plan.set_cookies);
+        consequences::at_once(&self.tracker, &site, &mut plan);
+        let Answered { rows, claims, matches, unreached, set_cookies, .. } = plan;
         let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
         unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
-        let mut pixels = matches;
-        if !rows.is_empty() || !claims.is_empty() {
-            let start = clock::instant();
-            let (shown, ()) = tokio::join!(
-                commit::claim(&self.tracker, &site, claims, now),
-                commit::commit(&self.tracker, &site, rows)
-            );
-            pixels.extend(shown);
+        let matched = |(network, urls)| Pixels { network, urls, awaits: None, result: Injection::Injected };
+        let mut pixels: Vec<Pixels> = matches.into_iter().map(matched).collect();
+        let awaited: Vec<Awaited> =
+            rows.iter().filter(|row| row.awaits_verdict).map(|row| Awaited::of(&row.event)).collect();
+        let lookup = self.late.take();
+        let is_late = lookup.is_some();
+        // What the journey has taken of the page's time is gone.
+        let left = self.tracker.max_page_delay.saturating_sub(start.elapsed());
+        let (shown, Written { committed, refused }, mut late) = tokio::join!(
+            commit::claim(&self.tracker, &site, claims, now, left),
+            commit::commit(&self.tracker, &site, rows, left),
+            Found::of(lookup, &self.tracker, &site, &visit, page.is_ok().then_some(&response.headers), left)
+        );
+        pixels.extend(shown);
+        pixels.append(&mut late.pixels);
+        if !hits.is_empty() || is_late {
             self.waited = start.elapsed();
         }
-        if let Ok(page) = page
-            && !pixels.is_empty()
-        {
-            let insertion = Insertion::new(pixels, insertion::page(&visit), site.csp, response);
+        let awaited = awaited.into_iter().filter(|it| !refused.contains(&it.event_id)).collect();
+        let frame = late
+            .remember(awaited, &visit, &set_cookies, response)
+            .filter(|_| self.endpoint == Endpoint::Answered && page.is_ok())
+            .and_then(|late| visit.late_frame(&late))
+            .filter(|path| site.csp.lets_own_frame(&response.headers, &insertion::page(&visit), path));
+        // In XML its text would not be a script's.
+        let can_run = page.is_ok_and(|page| page.syntax == Syntax::Html)
+            && self.endpoint == Endpoint::Answered
+            && visit.is_bridged();
+        let prepared = can_run.then(|| guarded(|| Script::prepare(&site, &insertion::page(&visit), response)));
+        let script = prepared.flatten().flatten();
+        let is_edited = !pixels.is_empty() || frame.is_some() || script.is_some();
+        let insertion = page.ok().filter(|_| is_edited).map(|page| {
+            let insertion = Insertion::new(pixels, frame, insertion::page(&visit), site.csp, response);
+            (page, insertion.with_script(script))
+        });
+        if visit.awaits_body() {
+            let claims = insertion.as_ref().map(|(_, insertion)| insertion.awaited()).unwrap_or_default();
+            let awaited = reading::Awaited { journey, committed, claims };
+            let is_read = body.is_some();
+            let reading = Reading::new(&self.tracker, &site, visit, awaited, body);
+            if is_read {
+                self.reading = Some(Box::new(reading));
+            } else {
+                // Only a late journey is awaited.
+                drop(reading.finish());
+            }
+        }
+        if let Some((page, insertion)) = insertion {
             self.edit(site, insertion, page, response);
+        }
+    }
+
+    /// Lets rules look at the bytes of the answer, before anything is done with them.
+    fn read(&mut self, body: Option<&Bytes>, ends: bool) {
+        if let (Some(reading), Some(bytes)) = (&mut self.reading, body) {
+            reading.look_at(bytes);
+        }
+        if ends && let Some(reading) = self.reading.take() {
+            let ends = reading.finish();
+            if let Stage::Editing(edit) = &mut self.stage {
+                edit.heed(&ends);
+            }
         }
     }
 
@@ -207,7 +317,9 @@ impl Tracking {
     fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: Page, response: &mut ResponseHeader) {
         head::of_unknown_length(response, page, self.takes_gzip);
         head::in_chunks(response, self.is_http10);
-        head::keep_from_all_caches(response);
+        if !insertion.may_be_kept() {
+            head::keep_from_all_caches(response);
+        }
         let onward = page
             .coding
             .map(|_| if self.takes_gzip { Onward::Gzip(Box::default()) } else { Onward::Plain(Sent::new(response)) });
@@ -217,6 +329,10 @@ impl Tracking {
 
 impl Drop for Tracking {
     fn drop(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            // A page that was cut off still counts with what it has shown.
+            drop(reading.finish());
+        }
         match &self.stage {
             Stage::Visiting(site, visit) => {
                 visit.conversions().for_each(|conversion| site.metrics.unanswered(conversion));
@@ -252,15 +368,27 @@ impl HttpModule for Tracking {
         Ok(())
     }
 
+    async fn request_body_filter(&mut self, body: &mut Option<Bytes>, _ends: bool) -> Result<()> {
+        if let (Some(upload), Some(bytes)) = (&mut self.upload, body) {
+            upload.push(bytes);
+        }
+        Ok(())
+    }
+
     fn response_body_filter(&mut self, body: &mut Option<Bytes>, ends: bool) -> Result<()> {
+        if self.reading.is_some() {
+            self.read(body.as_ref(), ends);
+        }
         self.write(body, ends)
     }
 
     fn response_trailer_filter(&mut self, _trailers: &mut Option<Box<http::HeaderMap>>) -> Result<Option<Bytes>> {
+        self.read(None, true);
         self.finish_late()
     }
 
     fn response_done_filter(&mut self) -> Result<Option<Bytes>> {
+        self.read(None, true);
         self.finish_late()
     }
 

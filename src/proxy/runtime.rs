@@ -12,13 +12,17 @@ use http::{HeaderValue, header};
 use ipnet::IpNet;
 use pingora::{http::RequestHeader, server::configuration::ServerConf};
 
-use super::upstream::{self, InvalidUpstream, Upstream};
+use super::{
+    page::PagePlan,
+    upstream::{self, InvalidUpstream, Upstream},
+};
 use crate::{
-    config::{Config, HostPattern},
+    config::{Config, HostPattern, Site},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     store::Store,
     tracking::{
+        journey::JourneyKeys,
         site::{SiteRules, normal_host},
         visitor::Seal,
     },
@@ -44,8 +48,19 @@ pub struct TrackedSite {
     pub rules: Arc<SiteRules>,
     /// What is done about the policies of its pages.
     pub csp: CspMode,
+    /// What is read of its pages.
+    pub page: Option<PagePlan>,
     /// What is counted.
     pub metrics: SiteMetrics,
+}
+
+/// What the secret makes: visitors are recognised by it, and by nobody else.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Seals what browsers carry.
+    pub seal: Arc<Seal>,
+    /// Names journeys.
+    pub journeys: Arc<JourneyKeys>,
 }
 
 /// Sites by the host they answer for.
@@ -64,13 +79,9 @@ pub struct SiteTable {
 impl Tracker {
     /// Prepares tracking for all sites of a configuration.
     #[must_use]
-    pub fn new(config: &Config, seal: Option<&Arc<Seal>>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
-        let site = |site: &crate::config::Site| {
-            let rules = Arc::new(SiteRules { seal: seal.cloned(), ..site.rules.clone() });
-            Arc::new(TrackedSite { metrics: SiteMetrics::new(metrics, &rules), csp: site.csp, rules })
-        };
+    pub fn new(config: &Config, names: Option<&Names>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            sites: config.sites.iter().map(site).collect(),
+            sites: config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics))).collect(),
             store,
             max_page_delay: config.server.max_page_delay,
             metrics: Arc::clone(metrics),
@@ -84,6 +95,18 @@ impl Tracker {
     }
 }
 
+impl TrackedSite {
+    /// Prepares tracking for one site of a configuration.
+    #[must_use]
+    pub fn new(site: &Site, names: Option<&Names>, metrics: &Arc<Metrics>) -> Self {
+        let seal = names.map(|names| Arc::clone(&names.seal));
+        let journeys = names.filter(|_| site.rules.needs_journeys()).map(|names| Arc::clone(&names.journeys));
+        let rules = Arc::new(SiteRules { journeys, seal, ..site.rules.clone() });
+        let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
+        Self { rules, csp: site.csp, page, metrics }
+    }
+}
+
 impl SiteTable {
     /// Lays out the hosts of a configuration.
     ///
@@ -91,7 +114,7 @@ impl SiteTable {
     ///
     /// When a file that an upstream needs cannot be used.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, InvalidUpstream> {
-        let upstream = |site: &crate::config::Site| {
+        let upstream = |site: &Site| {
             let host = site.hosts.iter().find_map(|host| match host {
                 HostPattern::Exact(host) => Some(host.as_str()),
                 HostPattern::Below(_) => None,
@@ -135,7 +158,9 @@ impl SiteTable {
         self.find_host(host.or_else(|| request.uri.host().map(str::as_bytes)).unwrap_or_default())
     }
 
-    fn find_host(&self, host: &[u8]) -> Option<usize> {
+    /// Which site answers for a host, as it is asked for.
+    #[must_use]
+    pub fn find_host(&self, host: &[u8]) -> Option<usize> {
         let host = normal_host(std::str::from_utf8(host).ok()?);
         self.exact.get(&*host).copied().or_else(|| {
             let below = self.below.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     connection::WRITE_STALL_MS,
+    endpoint,
     forwarding::{Forwarding, Told},
     framing,
     module::{self, Tracking},
@@ -112,6 +113,7 @@ impl ProxyHttp for Proxy {
         let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
         if let (false, Some(tracking)) = (ctx.is_redirected(), session.downstream_modules_ctx.get_mut::<Tracking>()) {
             tracking.arm(site, client);
+            tracking.allow_frames();
         }
         ctx.site = Some((index, Arc::clone(site)));
         if !ends_with_head && session.is_upgrade_req() {
@@ -122,7 +124,16 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let Some(answer) = self.own_answer(session, ctx) else { return Ok(false) };
+        let answer = match self.own_answer(session, ctx) {
+            Some(answer) => answer,
+            None => match (&ctx.site, ctx.client) {
+                (Some((_, site)), Some(client)) if endpoint::is_ours(site, session.req_header()) => {
+                    // Boxed, so that other requests don't carry the room for its waiting.
+                    Box::pin(endpoint::answer(&self.tracker, site, session, client)).await
+                }
+                _ => return Ok(false),
+            },
+        };
         if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
             tracking.disarm();
         }
@@ -167,6 +178,9 @@ impl ProxyHttp for Proxy {
         let now = clock::instant();
         ctx.asked = Some(now);
         ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
+        if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
+            tracking.begin_again();
+        }
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);

@@ -1,11 +1,16 @@
 //! What the handles ask of the writer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{Accepted, Claim, LeasedRow, NewRow, Settlement};
-use crate::tracking::timestamp::Timestamp;
+use super::{Accepted, CandidateEnd, Claim, LeasedRow, NewRow, Settlement};
+use crate::tracking::{
+    event::DedupKey,
+    event::EventId,
+    journey::{Journey, JourneyKey},
+    timestamp::Timestamp,
+};
 
 /// One request to the writer.
 pub(super) enum Command {
@@ -13,10 +18,32 @@ pub(super) enum Command {
         rows: Vec<NewRow>,
         answer: oneshot::Sender<Vec<Accepted>>,
     },
+    End {
+        ends: Vec<CandidateEnd>,
+        answer: oneshot::Sender<Vec<Accepted>>,
+    },
+    GiveBack(Vec<(EventId, DedupKey)>),
     Claim {
         claims: Vec<Claim>,
         /// Gone once answered, which happens before the commit.
         answer: Option<oneshot::Sender<Vec<Accepted>>>,
+    },
+    Remember {
+        site: Arc<str>,
+        keys: Vec<JourneyKey>,
+        journey: Box<Journey>,
+        expires: Timestamp,
+        /// What is older is forgotten on this occasion.
+        kept: Duration,
+    },
+    Forget {
+        keys: Vec<JourneyKey>,
+        /// All keys under which these journeys were kept.
+        done: oneshot::Sender<Vec<JourneyKey>>,
+    },
+    Withdraw {
+        ids: Vec<EventId>,
+        done: oneshot::Sender<()>,
     },
     Lease {
         site: Arc<str>,
@@ -39,17 +66,21 @@ pub(super) enum Command {
 impl Command {
     /// Answers at once that nothing was stored; only for commands that were never tried.
     ///
-    /// A settlement or release is lost here: the row stays leased until this process ends.
+    /// A settlement or release is lost here: the row stays leased until this process ends. So is what a
+    /// visit brought.
     pub(super) fn refuse(self) {
         // Nobody waiting for the answer is fine everywhere.
         match self {
             Self::Accept { rows, answer } => drop(answer.send(vec![Accepted::Unstored; rows.len()])),
+            Self::End { ends, answer } => drop(answer.send(vec![Accepted::Unstored; ends.len()])),
             Self::Claim { claims, answer } => {
                 drop(answer.map(|answer| answer.send(vec![Accepted::Unstored; claims.len()])));
             }
             Self::Lease { answer, .. } => drop(answer.send(Vec::new())),
-            Self::Close(done) => drop(done.send(())),
-            Self::Settle(_) | Self::Release { .. } => {}
+            // Their end is the answer.
+            Self::Close(done) | Self::Withdraw { done, .. } => drop(done),
+            Self::Forget { done, .. } => drop(done),
+            Self::Settle(_) | Self::Release { .. } | Self::Remember { .. } | Self::GiveBack(_) => {}
             #[cfg(test)]
             Self::Test(_) => {}
         }

@@ -80,6 +80,16 @@ impl Database {
         }
     }
 
+    /// A second connection to a store that exists, for the commands of an operator.
+    pub(super) fn attach(folder: &Path) -> Result<Connection, OpenError> {
+        let path = folder.join(FILE);
+        // SQLite would only say that it can't open it.
+        fs::metadata(&path).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        let mut connection = Self::connect(&path)?;
+        schema::migrate(&mut connection)?;
+        Ok(connection)
+    }
+
     /// Whether the path still leads to the file that is open.
     pub(super) fn is_in_place(&self) -> bool {
         identity(&self.path) == self.identity
@@ -96,8 +106,25 @@ impl Database {
         let folder_error = |source| OpenError::Folder { path: path.to_owned(), source };
         create_file(path).map_err(folder_error)?;
         let size = fs::metadata(path).map_err(folder_error)?.len();
+        let mut connection = Self::connect(path)?;
+        if size <= QUICK_CHECK_LIMIT {
+            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if found != "ok" {
+                return Err(OpenError::Damaged(found));
+            }
+        }
+        schema::migrate(&mut connection)?;
+        if let Some(folder) = path.parent() {
+            // SQLite made the log and its index; their names must survive a power cut, too.
+            sync_folder(folder).map_err(folder_error)?;
+        }
+        Ok(Self { connection, path: path.to_owned(), identity: identity(path), set_aside: None })
+    }
+
+    /// Opens the file with the settings that make a commit durable.
+    fn connect(path: &Path) -> Result<Connection, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         // Before the first table, or it has no effect.
@@ -113,18 +140,7 @@ impl Database {
         // These two answer with a row.
         connection.query_row("PRAGMA wal_autocheckpoint = 1000", [], |_| Ok(()))?;
         connection.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?;
-        if size <= QUICK_CHECK_LIMIT {
-            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            if found != "ok" {
-                return Err(OpenError::Damaged(found));
-            }
-        }
-        schema::migrate(&mut connection)?;
-        if let Some(folder) = path.parent() {
-            // SQLite made the log and its index; their names must survive a power cut, too.
-            sync_folder(folder).map_err(folder_error)?;
-        }
-        Ok(Self { connection, path: path.to_owned(), identity: identity(path), set_aside: None })
+        Ok(connection)
     }
 }
 

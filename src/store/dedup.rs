@@ -36,6 +36,14 @@ pub(super) fn take(connection: &Connection, id: EventId, dedup: Dedup, time: Tim
     Ok(if holder(connection, dedup.key)? == Some(id) { Taken::Before } else { Taken::Elsewhere })
 }
 
+/// Gives a key back, if it is still this event's.
+pub(super) fn release(connection: &Connection, id: EventId, key: DedupKey) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM dedup WHERE key = ?1 AND event_id = ?2")?
+        .execute((key.as_bytes(), id.as_bytes()))
+        .map(drop)
+}
+
 /// Gives a key back that [`take`] has just taken.
 pub(super) fn give_back(connection: &Connection, key: DedupKey) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([key.as_bytes()]).map(drop)

@@ -4,19 +4,21 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::Retention;
 use crate::tracking::timestamp::Timestamp;
 
 /// When the next slice is due, and where the walk through the keys stands.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     due: Instant,
+    retention: Retention,
     /// The last key that was looked at; empty at the beginning of a round.
     key: Vec<u8>,
 }
 
 impl Housekeeping {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { due: now, key: Vec::new() }
+    pub(super) const fn new(now: Instant, retention: Retention) -> Self {
+        Self { due: now, retention, key: Vec::new() }
     }
 
     /// Works on one slice of everything when it is time to.
@@ -24,11 +26,17 @@ impl Housekeeping {
         if instant < self.due {
             return Ok(());
         }
-        let kept_from = now.as_millis().saturating_sub(RETENTION_MS);
-        let keys = self.expire_keys(connection, now.as_millis())?;
-        let history = expire_history(connection, kept_from)?;
-        let dead = expire_dead(connection, kept_from)?;
-        let pause = if keys || history || dead { PAUSE_IN_BACKLOG } else { PAUSE };
+        let since =
+            |kept: Duration| now.as_millis().saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+        let has_more = [
+            self.expire_keys(connection, now.as_millis())?,
+            expire_history(connection, since(self.retention.history))?,
+            expire_dead(connection, since(self.retention.dead_letters))?,
+            expire_incomplete(connection, since(self.retention.dead_letters))?,
+            expire_journeys(connection, now.as_millis())?,
+        ];
+        expire_erased(connection, since(ERASED_KEPT))?;
+        let pause = if has_more.contains(&true) { PAUSE_IN_BACKLOG } else { PAUSE };
         self.due = instant + pause;
         shrink(connection)
     }
@@ -86,13 +94,48 @@ fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool
     Ok(deleted == 500)
 }
 
+/// Like the history: held rows stand in the order of their pages, and candidates do not stay.
+fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+    let oldest = "SELECT event_ms FROM held ORDER BY rowid LIMIT 1";
+    let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
+    if is_old.transpose()?.is_none_or(|event| event >= kept_from) {
+        return Ok(false);
+    }
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM held WHERE rowid IN (SELECT rowid FROM held ORDER BY rowid LIMIT 500)
+             AND state = 'incomplete' AND event_ms < ?1",
+        )?
+        .execute([kept_from])?;
+    Ok(deleted == 500)
+}
+
+fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<bool> {
+    let old = "SELECT key FROM journeys WHERE expires_ms <= ?1 LIMIT 500";
+    if !connection.prepare_cached(old)?.exists([now_ms])? {
+        return Ok(false);
+    }
+    let deleted =
+        connection.prepare_cached(&format!("DELETE FROM journeys WHERE key IN ({old})"))?.execute([now_ms])?;
+    Ok(deleted == 500)
+}
+
+/// What every living process has long forgotten.
+fn expire_erased(connection: &Connection, kept_from: i64) -> rusqlite::Result<()> {
+    let old = "SELECT id FROM erased WHERE at_ms < ?1 LIMIT 500";
+    if connection.prepare_cached(old)?.exists([kept_from])? {
+        connection.prepare_cached(&format!("DELETE FROM erased WHERE id IN ({old})"))?.execute([kept_from])?;
+    }
+    Ok(())
+}
+
 /// Gives pages back to the disk once many are free; a few are kept for the next conversions.
 fn shrink(connection: &Connection) -> rusqlite::Result<()> {
     let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
     if free > 4096 { connection.execute_batch("PRAGMA incremental_vacuum(512)") } else { Ok(()) }
 }
 
-/// How long history and dead letters are kept.
-const RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
+const ERASED_KEPT: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_IN_BACKLOG: Duration = Duration::from_secs(1);

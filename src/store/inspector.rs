@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, Row, params_from_iter, types::Value};
 use serde::Serialize;
 
-use super::{database::FILE, row::StoredAnswer};
+use super::{database::FILE, row::StoredAnswer, schema};
 use crate::tracking::{
     event::{EventId, Payload},
     timestamp::Timestamp,
 };
+
+mod person;
+
+pub use person::{Known, KnownJourney, Person};
 
 /// Reads the store; each call opens it anew and sees the newest commit.
 #[derive(Clone, Debug)]
@@ -58,6 +62,24 @@ pub enum RowState {
     Dead,
     /// Over, and in the history.
     Settled,
+    /// Its page has not ended yet.
+    Candidate,
+    /// Something is missing that a person may add.
+    Incomplete,
+}
+
+impl RowState {
+    /// The word that operators see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Dead => "dead",
+            Self::Settled => "settled",
+            Self::Candidate => "candidate",
+            Self::Incomplete => "incomplete",
+        }
+    }
 }
 
 /// A row without personal values.
@@ -87,6 +109,8 @@ pub struct RowSummary {
     pub reason: Option<String>,
     /// When the verdict fell.
     pub settled: Option<Timestamp>,
+    /// The names without a value, of an incomplete row.
+    pub missing: Vec<String>,
 }
 
 /// A row with everything that is stored of it.
@@ -146,9 +170,11 @@ impl Inspector {
             }
         }
         match filter.state {
-            Some(RowState::Pending) => conditions.push("settled_ms IS NULL".into()),
+            Some(RowState::Pending) => conditions.push("settled_ms IS NULL AND held IS NULL".into()),
             Some(RowState::Dead) => conditions.push("dead = 1".into()),
             Some(RowState::Settled) => conditions.push("dead = 0 AND settled_ms IS NOT NULL".into()),
+            Some(RowState::Candidate) => conditions.push("held = 'candidate'".into()),
+            Some(RowState::Incomplete) => conditions.push("held = 'incomplete'".into()),
             None => {}
         }
         let limit = if filter.limit == 0 { 100 } else { filter.limit };
@@ -208,19 +234,17 @@ impl Inspector {
 
     fn select(&self, conditions: &str, values: Vec<Value>, limit: usize) -> Result<Vec<RowDetail>, InspectError> {
         let conditions = if conditions.is_empty() { "1" } else { conditions };
-        let sql = format!(
-            "SELECT * FROM (
-                 SELECT event_id, site, conversion, network, event_ms, attempts, next_ms, lease IS NOT NULL AS leased,
-                        verdict, reason, settled_ms, payload, last_answer, verdict IS NOT NULL AS dead FROM outbox
-                 UNION ALL
-                 SELECT event_id, site, conversion, network, event_ms, attempts, NULL, 0,
-                        verdict, reason, settled_ms, payload, last_answer, 0 FROM history
-             ) WHERE {conditions} ORDER BY event_ms DESC LIMIT {limit}"
-        );
-        self.read(|connection| connection.prepare(&sql)?.query_map(params_from_iter(values), detail)?.collect())
+        self.read(|connection| {
+            // A process of the version before may have made the file.
+            let held = if schema::is_current(connection)? { HELD } else { "" };
+            let sql = format!(
+                "SELECT * FROM ({OPEN_AND_OVER}{held}) WHERE {conditions} ORDER BY event_ms DESC LIMIT {limit}"
+            );
+            connection.prepare(&sql)?.query_map(params_from_iter(values), detail)?.collect()
+        })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, InspectError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, InspectError> {
         let connection = self.connect()?;
         read(&connection).map_err(|source| InspectError::Unreadable { path: self.path.clone(), source })
     }
@@ -247,11 +271,14 @@ fn count(rows: i64) -> u64 {
 fn detail(row: &Row<'_>) -> rusqlite::Result<RowDetail> {
     let time = |column| row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis));
     let settled = time("settled_ms")?;
-    let state = match (row.get("dead")?, settled) {
-        (true, _) => RowState::Dead,
-        (false, Some(_)) => RowState::Settled,
-        (false, None) => RowState::Pending,
+    let state = match (row.get::<_, Option<String>>("held")?.as_deref(), row.get("dead")?, settled) {
+        (Some("candidate"), ..) => RowState::Candidate,
+        (Some(_), ..) => RowState::Incomplete,
+        (None, true, _) => RowState::Dead,
+        (None, false, Some(_)) => RowState::Settled,
+        (None, false, None) => RowState::Pending,
     };
+    let missing: String = row.get("missing")?;
     let answer: Option<String> = row.get("last_answer")?;
     Ok(RowDetail {
         summary: RowSummary {
@@ -267,8 +294,25 @@ fn detail(row: &Row<'_>) -> rusqlite::Result<RowDetail> {
             verdict: row.get("verdict")?,
             reason: row.get("reason")?,
             settled,
+            missing: names(&missing),
         },
         payload: serde_json::from_str(&row.get::<_, String>("payload")?).unwrap_or_default(),
         last_answer: answer.and_then(|answer| serde_json::from_str(&answer).ok()),
     })
 }
+
+/// The names of a list as it is stored.
+pub(super) fn names(list: &str) -> Vec<String> {
+    list.split(',').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+const OPEN_AND_OVER: &str =
+    "SELECT event_id, site, conversion, network, event_ms, attempts, next_ms, lease IS NOT NULL AS leased,
+            verdict, reason, settled_ms, payload, last_answer, verdict IS NOT NULL AS dead, NULL AS held, '' AS missing
+     FROM outbox
+     UNION ALL
+     SELECT event_id, site, conversion, network, event_ms, attempts, NULL, 0,
+            verdict, reason, settled_ms, payload, last_answer, 0, NULL, '' FROM history";
+const HELD: &str = " UNION ALL
+     SELECT event_id, site, conversion, network, event_ms, 0, NULL, 0,
+            NULL, NULL, NULL, payload, NULL, 0, state, missing FROM held";

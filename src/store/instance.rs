@@ -15,8 +15,18 @@ use std::{
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::database::create_folder;
+use super::{
+    database::create_folder,
+    held::{self, Resolved},
+};
 use crate::tracking::timestamp::Timestamp;
+
+/// What processes that ended had left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TakenOver {
+    rows: usize,
+    candidates: Resolved,
+}
 
 /// This process as the owner of leases.
 #[derive(Debug)]
@@ -59,30 +69,31 @@ impl Instance {
             .map(drop)
     }
 
-    /// Clears the leases of all dead processes and says how many rows came back.
-    pub(super) fn take_over(&self, connection: &Connection) -> rusqlite::Result<usize> {
+    /// Clears the leases of all dead processes, decides about their candidates and says what came back.
+    pub(super) fn take_over(&self, connection: &Connection) -> rusqlite::Result<TakenOver> {
         let others: Vec<String> = connection
             .prepare_cached("SELECT id FROM instance WHERE id <> ?1")?
             .query_map([&*self.id], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        let mut rows = 0;
+        let mut all = TakenOver::default();
         for other in others {
             // Holding the lock while we clear keeps a third process from doing the same.
             if let Some(_lock) = self.inherit(&other) {
-                rows += forget(connection, &other)?;
+                all.add(forget(connection, &other)?);
                 // It stays behind at worst: without its id in the table nobody looks at it.
                 drop(fs::remove_file(self.path_of(&other)));
             }
         }
-        Ok(rows)
+        Ok(all)
     }
 
     /// Gives everything back at an orderly end.
     pub(super) fn leave(&mut self, connection: Option<&Connection>) {
-        if let Some(connection) = connection
-            && let Err(error) = forget(connection, &self.id)
-        {
-            tracing::debug!(%error, "leases stay until another process takes them over");
+        match connection.map(|connection| forget(connection, &self.id)) {
+            // Leases that are given back are nothing to speak of.
+            Some(Ok(left)) => TakenOver { rows: 0, ..left }.log(),
+            Some(Err(error)) => tracing::debug!(%error, "leases stay until another process takes them over"),
+            None => {}
         }
         if self.lock.take().is_some() {
             drop(fs::remove_file(self.path_of(&self.id)));
@@ -108,13 +119,41 @@ impl Instance {
     }
 }
 
-/// Clears the leases of one owner, then the owner, in one transaction.
+impl TakenOver {
+    /// Says it, if there was anything.
+    pub(super) fn log(&self) {
+        let Self { rows, candidates: Resolved { accepted, duplicates, incomplete } } = *self;
+        if rows > 0 {
+            tracing::info!(rows, "took over what a process that ended had not sent");
+        }
+        if accepted + duplicates + incomplete > 0 {
+            tracing::info!(
+                accepted,
+                duplicates,
+                incomplete,
+                "decided about conversions whose pages were not finished when their process ended; \
+                 `throughline outbox list --state incomplete` shows those that wait for a person"
+            );
+        }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.candidates.accepted += other.candidates.accepted;
+        self.candidates.duplicates += other.candidates.duplicates;
+        self.candidates.incomplete += other.candidates.incomplete;
+    }
+}
+
+/// Clears the leases of one owner, decides about its candidates, then removes the owner, in one transaction.
 ///
-/// There is no index on `lease`: it would cost every conversion, and this scan happens once per process.
-fn forget(connection: &Connection, id: &str) -> rusqlite::Result<usize> {
+/// There is no index on `lease` or `owner`: it would cost every conversion, and this scan happens once
+/// per process.
+fn forget(connection: &Connection, id: &str) -> rusqlite::Result<TakenOver> {
     let transaction = connection.unchecked_transaction()?;
     let rows = transaction.execute("UPDATE outbox SET lease = NULL WHERE lease = ?1", [id])?;
+    let candidates = held::resolve(&transaction, id)?;
     transaction.execute("DELETE FROM instance WHERE id = ?1", [id])?;
     transaction.commit()?;
-    Ok(rows)
+    Ok(TakenOver { rows, candidates })
 }

@@ -10,6 +10,8 @@ pub trait StoreObserver: Send + Sync {
     fn committed(&self, took: Duration, rows: usize);
     /// Something could not be opened or written.
     fn failed(&self, kind: ErrorKind);
+    /// A postback ended before it was sent, because consent to it was withdrawn.
+    fn withdrawn(&self, site: &str, network: &str);
 }
 
 /// What went wrong, as a metric label.
@@ -27,13 +29,15 @@ pub enum ErrorKind {
     Corrupt,
     /// The folder or the file can't be opened.
     Open,
+    /// What a visit brought was not written: too much was waiting.
+    Queue,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds as metric labels, so that counters exist from the start.
-    pub const LABELS: [&'static str; 7] = ["full", "readonly", "io", "busy", "corrupt", "open", "other"];
+    pub const LABELS: [&'static str; 8] = ["full", "readonly", "io", "busy", "corrupt", "open", "queue", "other"];
 
     /// The metric label.
     #[must_use]
@@ -45,6 +49,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::Corrupt => "corrupt",
             Self::Open => "open",
+            Self::Queue => "queue",
             Self::Other => "other",
         }
     }

@@ -36,6 +36,18 @@ pub(super) fn find(connection: &Connection, id: EventId) -> rusqlite::Result<Opt
         .optional()
 }
 
+/// Whether this event is in the history.
+pub(super) fn is_over(connection: &Connection, id: EventId) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM history WHERE event_id = ?1")?.exists([id.as_bytes()])
+}
+
+/// Whether this event ended because consent was withdrawn.
+pub(super) fn is_withdrawn(connection: &Connection, id: EventId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM history WHERE event_id = ?1 AND verdict = 'withdrawn'")?
+        .exists([id.as_bytes()])
+}
+
 /// Leases the rows of one destination that are due, the longest due first.
 pub(super) fn lease(
     connection: &Connection,
@@ -218,6 +230,6 @@ fn leased(row: &Row<'_>) -> rusqlite::Result<Option<LeasedRow>> {
     Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, id: row.get("id")? }))
 }
 
-fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

@@ -4,13 +4,13 @@
 //! itself failed, only a look through a new handle tells what is on disk, so its rows are answered
 //! after that look and not before. A damaged file is set aside; a full one is read but not written.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::atomic::Ordering, time::Duration};
 
 use super::{
-    ErrorKind, NewRow, clock,
+    CandidateEnd, End, ErrorKind, NewRow, clock,
     command::Command,
     database::{Database, OpenError},
-    dedup, outbox,
+    dedup, held, outbox,
     transaction::{Applied, Failure, Placed},
     writer::{Leased, Writer},
 };
@@ -20,7 +20,7 @@ impl Writer {
     pub(super) fn recover_from(&mut self, batch: Vec<Command>, failure: &Failure) {
         self.fail(&failure.error);
         let (rows, others): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|command| matches!(command, Command::Accept { .. }));
+            batch.into_iter().partition(|command| matches!(command, Command::Accept { .. } | Command::End { .. }));
         self.refuse(others);
         if failure.is_doubtful {
             self.doubtful.extend(rows);
@@ -48,6 +48,7 @@ impl Writer {
         match self.open() {
             Ok(database) => {
                 self.database = Some(database);
+                self.shared.openings.fetch_add(1, Ordering::Release);
                 self.look_up();
                 if self.shared.recover() {
                     tracing::info!("the store is written again");
@@ -104,16 +105,23 @@ impl Writer {
         };
         let Some(database) = self.database.as_ref().or(opened.as_ref()) else { return };
         let mut still = Vec::new();
-        let mut found = Vec::new();
+        let (mut found, mut undone) = (Vec::new(), Vec::new());
         for command in mem::take(&mut self.doubtful) {
-            let Command::Accept { rows, .. } = &command else { continue };
-            let placed = rows.iter().map(|row| left_of(&database.connection, row)).collect::<Result<Vec<_>, _>>();
-            match placed {
-                Ok(placed) => found.push((command, placed)),
+            let left = if let Command::Accept { rows, .. } = &command {
+                rows.iter().map(|row| left_of(&database.connection, row)).collect::<Result<_, _>>().map(Some)
+            } else if let Command::End { ends, .. } = &command {
+                left_of_ends(&database.connection, ends)
+            } else {
+                continue;
+            };
+            match left {
+                Ok(Some(placed)) => found.push((command, placed)),
+                Ok(None) => undone.push(command),
                 Err(_) => still.push(command),
             }
         }
         self.doubtful = still;
+        self.deferred.extend(undone);
         for (command, placed) in found {
             self.answer(command, Applied::Rows(placed), Leased::ByUs);
         }
@@ -125,10 +133,27 @@ fn left_of(connection: &rusqlite::Connection, row: &NewRow) -> rusqlite::Result<
     if let Some(id) = outbox::find(connection, row.event.id)? {
         return Ok(Placed::At(id));
     }
+    if held::is_known(connection, row.event.id)? {
+        return Ok(Placed::Held);
+    }
     let key = row.key.map(|dedup| dedup.key);
     let is_duplicate =
         key.map_or(Ok(false), |key| dedup::is_elsewhere(connection, row.event.id, key, row.event.time))?;
     Ok(if is_duplicate { Placed::Duplicate } else { Placed::Refused })
+}
+
+/// The same for the ends of candidates; `None` when they still are candidates, so that nothing was done.
+fn left_of_ends(connection: &rusqlite::Connection, ends: &[CandidateEnd]) -> rusqlite::Result<Option<Vec<Placed>>> {
+    for end in ends {
+        if held::is_candidate(connection, end.event_id)? {
+            return Ok(None);
+        }
+    }
+    let placed = ends.iter().map(|end| match &end.end {
+        End::Accept(row) => left_of(connection, row),
+        End::Unproven | End::Dropped => Ok(Placed::Dropped),
+    });
+    placed.collect::<Result<_, _>>().map(Some)
 }
 
 /// What an operator can do.
@@ -140,7 +165,8 @@ const fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::Busy => "another program holds the store's lock; end it",
         ErrorKind::Corrupt => "the damaged file can't be set aside; move it yourself",
         ErrorKind::Open => "check `state.path`, its owner and its permissions",
-        ErrorKind::Other => "see the error",
+        // Nothing to do: it never ends a transaction.
+        ErrorKind::Queue | ErrorKind::Other => "see the error",
     }
 }
 

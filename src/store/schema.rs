@@ -46,54 +46,99 @@ const fn current() -> i32 {
     }
 }
 
+/// Whether a file has all tables that this version reads; one of an older process may not have them yet.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    version(connection).map(|version| version >= current())
+}
+
 /// Each step with the version it leads to.
 ///
-/// Every index is paid for by every conversion it holds, so there are three:
+/// Every index is paid for by every conversion it holds, so there are few:
 /// - `event_id` (unique) makes a repeated insert harmless and finds a row after a doubtful commit;
 /// - `outbox_due` leads to the due rows of one destination, and gauges read nothing else. Rows that
 ///   are leased are not in it, so a conversion that is delivered at once never touches it;
-/// - `outbox_dead` holds dead letters only, for their gauge and their expiry.
+/// - `outbox_dead` holds dead letters only, for their gauge and their expiry;
+/// - `history_event` answers the pages that wait for a verdict. Event ids begin with their time, so a
+///   new one goes to the end of the last page that is in memory anyway;
+/// - `journeys_expiry` finds what is to be forgotten: personal values must not outlive their time by
+///   however long a walk through the table takes. No conversion pays for it, only a capture.
 ///
-/// `history` and `dedup` expire along their own keys and need none. Columns that scans read stand
-/// before `payload`, so that scans never follow overflow pages.
-const MIGRATIONS: &[(i32, &str)] = &[(
-    100,
-    "CREATE TABLE dedup (
-        key BLOB PRIMARY KEY NOT NULL,
-        event_id BLOB NOT NULL,
-        accepted_ms INTEGER NOT NULL,
-        expires_ms INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY,
-        event_id BLOB NOT NULL UNIQUE,
-        site TEXT NOT NULL,
-        conversion TEXT NOT NULL,
-        network TEXT NOT NULL,
-        event_ms INTEGER NOT NULL,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        next_ms INTEGER NOT NULL,
-        lease TEXT,
-        verdict TEXT,
-        reason TEXT,
-        settled_ms INTEGER,
-        payload TEXT NOT NULL,
-        last_answer TEXT
-    );
-    CREATE INDEX outbox_due ON outbox (site, network, next_ms, event_ms) WHERE lease IS NULL AND verdict IS NULL;
-    CREATE INDEX outbox_dead ON outbox (site, network, settled_ms) WHERE verdict IS NOT NULL;
-    CREATE TABLE history (
-        event_id BLOB NOT NULL,
-        site TEXT NOT NULL,
-        conversion TEXT NOT NULL,
-        network TEXT NOT NULL,
-        event_ms INTEGER NOT NULL,
-        settled_ms INTEGER NOT NULL,
-        attempts INTEGER NOT NULL,
-        verdict TEXT NOT NULL,
-        reason TEXT,
-        payload TEXT NOT NULL,
-        last_answer TEXT
-    );
-    CREATE TABLE instance (id TEXT PRIMARY KEY NOT NULL, started_ms INTEGER NOT NULL) WITHOUT ROWID;",
-)];
+/// `history`, `held` and `dedup` expire along their own keys and need none. Columns that scans read
+/// stand before `payload`, so that scans never follow overflow pages.
+const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (101, JOURNEYS)];
+
+const FIRST: &str = "CREATE TABLE dedup (
+    key BLOB PRIMARY KEY NOT NULL,
+    event_id BLOB NOT NULL,
+    accepted_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    event_id BLOB NOT NULL UNIQUE,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    event_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_ms INTEGER NOT NULL,
+    lease TEXT,
+    verdict TEXT,
+    reason TEXT,
+    settled_ms INTEGER,
+    payload TEXT NOT NULL,
+    last_answer TEXT
+);
+CREATE INDEX outbox_due ON outbox (site, network, next_ms, event_ms) WHERE lease IS NULL AND verdict IS NULL;
+CREATE INDEX outbox_dead ON outbox (site, network, settled_ms) WHERE verdict IS NOT NULL;
+CREATE TABLE history (
+    event_id BLOB NOT NULL,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    event_ms INTEGER NOT NULL,
+    settled_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT,
+    payload TEXT NOT NULL,
+    last_answer TEXT
+);
+CREATE TABLE instance (id TEXT PRIMARY KEY NOT NULL, started_ms INTEGER NOT NULL) WITHOUT ROWID;";
+
+/// `held` keeps what is not to be sent yet. `dedup_key` is a key that is still to be taken; `owner` is
+/// the process whose page a candidate waits for.
+///
+/// `erased` tells the processes of this folder what they must forget; `is_counted` says that another
+/// process has counted the verdict.
+const JOURNEYS: &str = "CREATE TABLE held (
+    event_id BLOB PRIMARY KEY NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    event_ms INTEGER NOT NULL,
+    key_taken INTEGER NOT NULL,
+    dedup_key BLOB,
+    dedup_window_ms INTEGER,
+    needs_proof INTEGER NOT NULL DEFAULT 0,
+    key_is_open INTEGER NOT NULL DEFAULT 0,
+    missing TEXT NOT NULL DEFAULT '',
+    payload TEXT NOT NULL
+);
+CREATE TABLE journeys (
+    key BLOB PRIMARY KEY NOT NULL,
+    site TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE INDEX journeys_expiry ON journeys (expires_ms);
+CREATE TABLE erased (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    is_counted INTEGER NOT NULL DEFAULT 0,
+    event_id BLOB,
+    journey BLOB
+);
+CREATE INDEX history_event ON history (event_id);";

@@ -14,11 +14,19 @@ use crate::tracking::{
     verdict::{RetryReason, Verdict},
 };
 
+mod erasure;
+mod held;
+mod journeys;
+mod withdrawal;
+
 #[derive(Default)]
-struct Noted(Mutex<Vec<ErrorKind>>);
+struct Noted(Mutex<Vec<ErrorKind>>, Mutex<Vec<String>>);
 
 impl StoreObserver for Noted {
     fn committed(&self, _: Duration, _: usize) {}
+    fn withdrawn(&self, site: &str, network: &str) {
+        self.1.lock().unwrap().push(format!("{site} {network}"));
+    }
     fn failed(&self, kind: ErrorKind) {
         self.0.lock().unwrap().push(kind);
     }
@@ -26,7 +34,7 @@ impl StoreObserver for Noted {
 
 fn start(folder: &Path) -> (Store, UnboundedReceiver<LeasedRow>, Arc<Noted>) {
     let noted = Arc::new(Noted::default());
-    let (store, fresh) = Store::start(folder, Arc::clone(&noted) as Arc<dyn StoreObserver>);
+    let (store, fresh) = Store::start(folder, Retention::default(), Arc::clone(&noted) as Arc<dyn StoreObserver>);
     (store, fresh, noted)
 }
 
@@ -49,7 +57,7 @@ fn dedup(order: &str) -> Dedup {
 }
 
 fn row(order: &str) -> NewRow {
-    NewRow { event: event(), key: Some(dedup(order)) }
+    NewRow { event: event(), key: Some(dedup(order)), hold: None }
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -166,6 +174,32 @@ async fn a_retry_comes_back_when_it_is_due_and_a_dead_letter_never() {
     store.settle(Settlement { outcome: Settled::Final(Verdict::Unclear), ..delivered(again) }).await;
     assert!(store.lease("shop", "exoclick", 10, at.plus(DAY)).await.is_empty());
     assert_eq!(store.inspect().counts(NOW).unwrap()[0].dead, 1);
+}
+
+#[tokio::test]
+async fn the_fate_of_a_postback_can_be_asked_for_at_any_time() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut fresh, _) = start(folder.path());
+    let (open, over, dead) = (row("1"), row("2"), row("3"));
+    let events = [open.event.clone(), over.event.clone(), dead.event.clone()];
+    let ids: Vec<EventId> = events.iter().map(|event| event.id).chain([event().id]).collect();
+    assert_eq!(within(store.fates(ids.clone())).await, [None, None, None, None], "nothing is there yet");
+    for row in [open, over, dead] {
+        accept(&store, row).await;
+    }
+    let _open = within(fresh.recv()).await.unwrap();
+    for verdict in [Verdict::InvalidClick, Verdict::Unclear] {
+        let row = within(fresh.recv()).await.unwrap();
+        store.settle(Settlement { outcome: Settled::Final(verdict), ..delivered(row) }).await;
+    }
+    eventually("the verdicts are on disk", || async {
+        let fates = store.fates(ids.clone()).await;
+        let words = [None, Some("invalid_click"), Some("unclear")].map(|word| word.map(ToOwned::to_owned));
+        let expected = events.iter().zip(words);
+        let expected = expected.map(|(event, verdict)| Some(Fate { event: event.clone(), verdict })).chain([None]);
+        (fates == expected.collect::<Vec<_>>()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -393,7 +427,7 @@ async fn old_keys_history_and_dead_letters_are_forgotten() {
     accept(&store, row("3")).await;
     store.close().await;
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
-    let mut housekeeping = housekeeping::Housekeeping::new(clock::instant());
+    let mut housekeeping = housekeeping::Housekeeping::new(clock::instant(), Retention::default());
     housekeeping.tick(&connection, clock::instant(), NOW.plus(31 * DAY)).unwrap();
     let count = |table: &str| {
         connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
@@ -471,7 +505,7 @@ async fn the_connection_is_set_up_to_survive_a_power_cut() {
         })
         .await;
     let found = found.recv_timeout(Duration::from_secs(5)).unwrap();
-    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 100].map(rusqlite::types::Value::Integer);
+    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 101].map(rusqlite::types::Value::Integer);
     assert_eq!(found[0], rusqlite::types::Value::Text("wal".into()));
     assert_eq!(found[1..], numbers);
 }

@@ -3,19 +3,27 @@
 //! Commands are only borrowed while the transaction runs, so that after a failure everything is
 //! still there to be looked up or repeated.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 
 use super::{
-    Accepted, Claim, ErrorKind, LeasedRow, NewRow,
+    Accepted, CandidateEnd, Claim, End, ErrorKind, Hold, LeasedRow, NewRow, clock,
     command::Command,
     dedup::{self, Taken},
+    held,
+    journeys::{self, Addition},
     outbox,
+    withdrawal::{self, Announcement, Ended},
 };
+use crate::tracking::journey::JourneyKey;
 
 /// What a command did, until the commit makes it true.
 pub(super) enum Applied {
     Rows(Vec<Placed>),
     Leased(Vec<LeasedRow>),
+    Withdrawn(Vec<Ended>),
+    Forgotten(BTreeSet<JourneyKey>),
     Nothing,
 }
 
@@ -26,6 +34,12 @@ pub(super) enum Placed {
     At(i64),
     /// It was stored before.
     Known,
+    /// Stored, but not to be sent yet.
+    Held,
+    /// A candidate that is a conversion, but was withdrawn before its page ended.
+    Withdrawn,
+    /// A candidate that is no conversion.
+    Dropped,
     Duplicate,
     /// This row alone can't be stored.
     Refused,
@@ -41,9 +55,9 @@ pub(super) struct Failure {
 impl Placed {
     pub(super) const fn accepted(self) -> Accepted {
         match self {
-            Self::At(_) | Self::Known => Accepted::Queued,
+            Self::At(_) | Self::Known | Self::Held | Self::Withdrawn => Accepted::Queued,
             Self::Duplicate => Accepted::Duplicate,
-            Self::Refused => Accepted::Unstored,
+            Self::Refused | Self::Dropped => Accepted::Unstored,
         }
     }
 }
@@ -86,7 +100,13 @@ fn apply(
 ) -> rusqlite::Result<Applied> {
     match command {
         Command::Accept { rows, .. } => {
-            rows.iter().map(|row| place(connection, row, lease)).collect::<Result<_, _>>().map(Applied::Rows)
+            rows.iter().map(|row| place(connection, row, owner, lease)).collect::<Result<_, _>>().map(Applied::Rows)
+        }
+        Command::End { ends, .. } => {
+            ends.iter().map(|end| settle(connection, end, owner, lease)).collect::<Result<_, _>>().map(Applied::Rows)
+        }
+        Command::GiveBack(claims) => {
+            claims.iter().try_for_each(|(id, key)| dedup::release(connection, *id, *key)).map(|()| Applied::Nothing)
         }
         Command::Claim { claims, answer } => {
             if let Some(answer) = answer.take().filter(|answer| !answer.is_closed()) {
@@ -100,6 +120,25 @@ fn apply(
             }
             Ok(Applied::Nothing)
         }
+        Command::Remember { site, keys, journey, expires, kept } => {
+            let addition = Addition { site, journey, now: clock::now(), expires: *expires, kept: *kept };
+            keys.iter().try_for_each(|key| addition.write(connection, *key))?;
+            Ok(Applied::Nothing)
+        }
+        Command::Forget { keys, .. } => {
+            let now = clock::now();
+            let all = journeys::with_other_keys(connection, keys)?;
+            all.iter().try_for_each(|key| {
+                journeys::forget(connection, *key)?;
+                Announcement::Journey(*key).write(connection, now)
+            })?;
+            Ok(Applied::Forgotten(all))
+        }
+        Command::Withdraw { ids, .. } => {
+            let now = clock::now();
+            let ended = ids.iter().map(|id| withdrawal::end(connection, *id, owner, now));
+            Ok(Applied::Withdrawn(ended.filter_map(Result::transpose).collect::<Result<_, _>>()?))
+        }
         Command::Lease { site, network, room, now, .. } => {
             outbox::lease(connection, (site, network), *room, *now, owner).map(Applied::Leased)
         }
@@ -111,22 +150,37 @@ fn apply(
     }
 }
 
+/// Ends a candidate. One whose page was answered while nothing could be written is still welcome.
+fn settle(connection: &Connection, end: &CandidateEnd, owner: &str, lease: Option<&str>) -> rusqlite::Result<Placed> {
+    let was_held = held::take_candidate(connection, end.event_id)?;
+    match &end.end {
+        End::Unproven | End::Dropped => Ok(Placed::Dropped),
+        End::Accept(_) if !was_held && outbox::is_withdrawn(connection, end.event_id)? => Ok(Placed::Withdrawn),
+        End::Accept(_) if !was_held && held::is_known(connection, end.event_id)? => Ok(Placed::Known),
+        End::Accept(row) => place(connection, row, owner, lease),
+    }
+}
+
 /// Takes the key and stores the row, or does neither.
-fn place(connection: &Connection, row: &NewRow, lease: Option<&str>) -> rusqlite::Result<Placed> {
-    if let Some(dedup) = row.key {
+fn place(connection: &Connection, row: &NewRow, owner: &str, lease: Option<&str>) -> rusqlite::Result<Placed> {
+    let is_candidate = matches!(row.hold, Some(Hold::Candidate { .. }));
+    if let Some(dedup) = row.key.filter(|_| !is_candidate) {
         match dedup::take(connection, row.event.id, dedup, row.event.time)? {
             Taken::Now => {}
             Taken::Before => return Ok(Placed::Known),
             Taken::Elsewhere => return Ok(Placed::Duplicate),
         }
     }
-    match outbox::insert(connection, &row.event, lease) {
-        Ok(Some(id)) => Ok(Placed::At(id)),
-        Ok(None) => Ok(Placed::Known),
+    let stored = match &row.hold {
+        None => outbox::insert(connection, &row.event, lease).map(|id| id.map_or(Placed::Known, Placed::At)),
+        Some(hold) => held::insert(connection, row, hold, owner).map(|_| Placed::Held),
+    };
+    match stored {
+        Ok(placed) => Ok(placed),
         // SQLite has undone this statement alone (the row is too big, say): its neighbours go on.
         Err(error) if ErrorKind::of(&error) == ErrorKind::Other => {
             tracing::error!(%error, event = %row.event.id, "a conversion can't be stored");
-            row.key.map_or(Ok(()), |dedup| dedup::give_back(connection, dedup.key))?;
+            row.key.filter(|_| !is_candidate).map_or(Ok(()), |dedup| dedup::give_back(connection, dedup.key))?;
             Ok(Placed::Refused)
         }
         Err(error) => Err(error),

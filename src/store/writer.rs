@@ -8,7 +8,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     thread,
     time::{Duration, Instant},
@@ -17,15 +17,17 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    ErrorKind, LeasedRow, NewRow, Settled, Shared, StoreObserver, clock,
+    End, ErrorKind, LeasedRow, NewRow, Retention, Settled, StoreObserver, clock,
     command::Command,
     database::Database,
     filesystem,
     housekeeping::Housekeeping,
-    instance::Instance,
+    instance::{Instance, TakenOver},
     outbox,
+    shared::Shared,
     transaction::{self, Applied, Placed},
     unpark::Unpark,
+    withdrawal::News,
 };
 use crate::tracking::timestamp::Timestamp;
 
@@ -40,8 +42,10 @@ pub(super) struct Writer {
     pub(super) retry_at: Instant,
     pub(super) next_tick: Instant,
     housekeeping: Housekeeping,
-    /// Settlements and releases that could not be written yet, oldest first.
-    deferred: VecDeque<Command>,
+    /// The last announcement of another process that we know.
+    heard: Option<i64>,
+    /// Settlements, releases and ends of candidates that could not be written yet, oldest first.
+    pub(super) deferred: VecDeque<Command>,
     /// Conversions whose commit failed and could not be looked up since.
     pub(super) doubtful: Vec<Command>,
 }
@@ -51,6 +55,7 @@ impl Writer {
     pub(super) fn new(
         receiver: mpsc::Receiver<Command>,
         fresh: mpsc::UnboundedSender<LeasedRow>,
+        retention: Retention,
         observer: Arc<dyn StoreObserver>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -64,7 +69,8 @@ impl Writer {
             database: None,
             retry_at: now,
             next_tick: now,
-            housekeeping: Housekeeping::new(now),
+            housekeeping: Housekeeping::new(now, retention),
+            heard: None,
             deferred: VecDeque::new(),
             doubtful: Vec::new(),
         };
@@ -130,7 +136,7 @@ impl Writer {
                 let is_row = |placed: &&Placed| matches!(placed, Placed::At(_));
                 let rows = applied.iter().map(|applied| match applied {
                     Applied::Rows(placed) => placed.iter().filter(is_row).count(),
-                    Applied::Leased(_) | Applied::Nothing => 0,
+                    Applied::Leased(_) | Applied::Withdrawn(_) | Applied::Forgotten(_) | Applied::Nothing => 0,
                 });
                 self.observer.committed(took, rows.sum());
                 for (command, applied) in batch.into_iter().zip(applied) {
@@ -145,18 +151,21 @@ impl Writer {
     pub(super) fn answer(&mut self, command: Command, applied: Applied, leased: Leased) {
         match (command, applied) {
             (Command::Accept { rows, answer }, Applied::Rows(placed)) => {
+                let accepted = placed.iter().map(|placed| placed.accepted()).collect();
+                for (row, placed) in rows.into_iter().zip(placed) {
+                    self.distribute(row, placed, leased);
+                }
                 // Nobody waiting for it is fine: the row is stored.
-                drop(answer.send(placed.iter().map(|placed| placed.accepted()).collect()));
-                for (NewRow { event, .. }, placed) in rows.into_iter().zip(placed) {
-                    if let Placed::At(id) = placed {
-                        match leased {
-                            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, id }),
-                            Leased::ByNobody => {
-                                self.shared.due.at(&event.site, &event.network, event.time.as_millis());
-                            }
-                        }
+                drop(answer.send(accepted));
+            }
+            (Command::End { ends, answer }, Applied::Rows(placed)) => {
+                let accepted = placed.iter().map(|placed| placed.accepted()).collect();
+                for (end, placed) in ends.into_iter().zip(placed) {
+                    if let End::Accept(row) = end.end {
+                        self.distribute(row, placed, leased);
                     }
                 }
+                drop(answer.send(accepted));
             }
             (Command::Lease { site, network, answer, .. }, Applied::Leased(rows)) => {
                 let next = self.database.as_ref().map(|it| outbox::next_due(&it.connection, &site, &network));
@@ -178,7 +187,30 @@ impl Writer {
                 let at = at.map_or(0, Timestamp::as_millis);
                 self.shared.due.at(&row.event.site, &row.event.network, at);
             }
+            (Command::Withdraw { done, .. }, Applied::Withdrawn(ended)) => {
+                ended.iter().for_each(|ended| self.observer.withdrawn(&ended.site, &ended.network));
+                drop(done);
+            }
+            (Command::Forget { keys, done }, Applied::Forgotten(all)) => {
+                self.shared.journeys.drop_erased(&all);
+                self.shared.journeys.written(&keys);
+                drop(done.send(all.into_iter().collect()));
+            }
+            (Command::Remember { keys, .. }, _) => self.shared.journeys.written(&keys),
             (command, _) => command.refuse(),
+        }
+    }
+
+    /// Tells the worker of a row that has come into the outbox.
+    fn distribute(&mut self, row: NewRow, placed: Placed, leased: Leased) {
+        let event = row.event;
+        if placed == Placed::Withdrawn {
+            self.observer.withdrawn(&event.site, &event.network);
+        }
+        let Placed::At(id) = placed else { return };
+        match leased {
+            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, id }),
+            Leased::ByNobody => self.shared.due.at(&event.site, &event.network, event.time.as_millis()),
         }
     }
 
@@ -191,12 +223,16 @@ impl Writer {
     /// Answers without writing; what the worker says is kept for later.
     pub(super) fn refuse(&mut self, batch: Vec<Command>) {
         for command in batch {
-            if !matches!(command, Command::Settle(_) | Command::Release { .. }) {
+            if let Command::Remember { keys, .. } = &command {
+                // It stays in memory, as far as there is room.
+                self.shared.journeys.written(keys);
+            }
+            if !is_deferred(&command) {
                 command.refuse();
             } else if self.deferred.len() < DEFERRED {
                 self.deferred.push_back(command);
             }
-            // Beyond that the row stays leased by us: it is sent again only after a restart.
+            // Beyond that the row stays leased by us, or a candidate: the next process decides about it.
         }
     }
 
@@ -215,6 +251,9 @@ impl Writer {
             return;
         }
         self.next_tick = instant + TICK;
+        for _ in 0..self.shared.lost.swap(0, Ordering::Relaxed) {
+            self.observer.failed(ErrorKind::Queue);
+        }
         if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
             tracing::error!("the file of the store was moved or deleted; opening it anew");
             self.database = None;
@@ -229,8 +268,10 @@ impl Writer {
         let kept = self
             .instance
             .take_over(&database.connection)
-            .inspect(|rows| log_take_over(*rows))
-            .and_then(|_| self.housekeeping.tick(&database.connection, instant, clock::now()))
+            .inspect(TakenOver::log)
+            .and_then(|_| News::since(&database.connection, self.heard))
+            .map(|news| self.heard = Some(hear(&self.shared, &*self.observer, news)))
+            .and_then(|()| self.housekeeping.tick(&database.connection, instant, clock::now()))
             .and_then(|()| outbox::all_due(&database.connection));
         match kept {
             Ok(due) => self.shared.due.replace(due),
@@ -288,14 +329,28 @@ pub(super) enum Leased {
     ByNobody,
 }
 
-fn take_closing(batch: &mut Vec<Command>) -> Vec<Command> {
-    batch.extract_if(.., |command| matches!(command, Command::Close(_))).collect()
+/// Follows what others erased; returns how far they were heard.
+fn hear(shared: &Shared, observer: &dyn StoreObserver, news: News) -> i64 {
+    shared.withdrawn.insert(news.events);
+    shared.journeys.drop_erased(&news.journeys);
+    news.uncounted.iter().for_each(|ended| observer.withdrawn(&ended.site, &ended.network));
+    news.last
 }
 
-fn log_take_over(rows: usize) {
-    if rows > 0 {
-        tracing::info!(rows, "took over what a process that ended had not sent");
-    }
+/// Whether a command waits until it can be written: it concerns what is on disk already.
+const fn is_deferred(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Settle(_)
+            | Command::Release { .. }
+            | Command::End { .. }
+            | Command::Forget { .. }
+            | Command::Withdraw { .. }
+    )
+}
+
+fn take_closing(batch: &mut Vec<Command>) -> Vec<Command> {
+    batch.extract_if(.., |command| matches!(command, Command::Close(_))).collect()
 }
 
 /// Commands in one transaction, at most.

@@ -70,13 +70,23 @@ pub enum ClickResult {
     Oversized,
     /// A prefetch or a request for something other than a page.
     NotVisited,
+    /// A program followed the link.
+    Bot,
     /// The connection changed its protocol: nothing that follows is a page.
     Unset,
+    /// The visitor has not agreed.
+    Refused,
+    /// The visitor has not chosen yet; a later request may still bring it.
+    Pending,
+    /// The visitor has not chosen yet; a sealed cookie holds it.
+    Held,
+    /// The visitor has not chosen yet, and it is lost.
+    Dropped,
 }
 
 impl ClickResult {
     /// All results, so that counters exist from the start.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Kept,
         Self::Invalid(InvalidClickId::Duplicated),
@@ -88,7 +98,12 @@ impl ClickResult {
         Self::NotModified,
         Self::Oversized,
         Self::NotVisited,
+        Self::Bot,
         Self::Unset,
+        Self::Refused,
+        Self::Pending,
+        Self::Held,
+        Self::Dropped,
     ];
 
     /// The metric label.
@@ -106,7 +121,12 @@ impl ClickResult {
             Self::NotModified => "not_modified",
             Self::Oversized => "oversized",
             Self::NotVisited => "not_visited",
+            Self::Bot => "bot",
             Self::Unset => "unset",
+            Self::Refused => "no_consent",
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -64,7 +64,7 @@ impl Default for CookieRule {
 #[derive(Clone, Debug)]
 pub struct SetCookie {
     name: String,
-    domain: Domain,
+    rule: CookieRule,
     /// The attributes for pages that were reached without and with TLS.
     attributes: [String; 2],
 }
@@ -73,8 +73,8 @@ impl SetCookie {
     /// Prepares a cookie.
     #[must_use]
     pub fn new(name: &str, rule: &CookieRule, ttl: Duration) -> Self {
-        let attributes = [false, true].map(|over_tls| rule.attributes(ttl, over_tls));
-        Self { name: name.to_owned(), domain: rule.domain.clone(), attributes }
+        let attributes = [false, true].map(|over_tls| rule.attributes(Some(ttl), over_tls));
+        Self { name: name.to_owned(), rule: rule.clone(), attributes }
     }
 
     /// The cookie's name.
@@ -89,12 +89,27 @@ impl SetCookie {
     #[must_use]
     pub fn line(&self, value: &str, host: &str, over_tls: bool) -> String {
         let [plain, secure] = &self.attributes;
-        let domain = match &self.domain {
+        self.with(value, if over_tls { secure } else { plain }, host)
+    }
+
+    /// The value of a `Set-Cookie` header that lasts as long as the browser runs.
+    #[must_use]
+    pub fn session_line(&self, value: &str, host: &str, over_tls: bool) -> String {
+        self.with(value, &self.rule.attributes(None, over_tls), host)
+    }
+
+    /// The value of a `Set-Cookie` header that deletes the cookie: browsers want to see the same attributes.
+    #[must_use]
+    pub fn erasing_line(&self, host: &str, over_tls: bool) -> String {
+        self.with("", &self.rule.attributes(Some(Duration::ZERO), over_tls), host)
+    }
+
+    fn with(&self, value: &str, attributes: &str, host: &str) -> String {
+        let domain = match &self.rule.domain {
             Domain::Auto => registrable_domain(host),
             Domain::HostOnly => None,
             Domain::Fixed(domain) => Some(domain.as_str()),
         };
-        let attributes = if over_tls { secure } else { plain };
         let (mark, domain) = domain.map_or(("", ""), |domain| ("; Domain=", domain));
         [self.name.as_str(), "=", value, attributes, mark, domain].concat()
     }
@@ -102,7 +117,7 @@ impl SetCookie {
 
 impl CookieRule {
     /// `; HttpOnly; SameSite=Lax; …`, without the domain.
-    fn attributes(&self, ttl: Duration, over_tls: bool) -> String {
+    fn attributes(&self, ttl: Option<Duration>, over_tls: bool) -> String {
         let secure = match self.secure {
             Secure::Auto => over_tls,
             Secure::Always => true,
@@ -114,12 +129,13 @@ impl CookieRule {
             // Browsers drop `SameSite=None` without `Secure` (draft-ietf-httpbis-rfc6265bis section 5.7).
             Site::Lax | Site::None => SameSite::Lax,
         };
-        let cookie = Cookie::build(("", ""))
-            .path(&self.path)
-            .max_age(::cookie::time::Duration::seconds(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)))
-            .same_site(same_site)
-            .secure(secure)
-            .http_only(self.http_only);
+        let cookie =
+            Cookie::build(("", "")).path(&self.path).same_site(same_site).secure(secure).http_only(self.http_only);
+        let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+        let cookie = match ttl {
+            Some(ttl) => cookie.max_age(::cookie::time::Duration::seconds(seconds(ttl))),
+            None => cookie,
+        };
         cookie.build().to_string().split_off("=".len())
     }
 }
@@ -136,6 +152,23 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .flat_map(|line| line.split(';'))
         .find_map(|pair| pair.trim_start().strip_prefix(name)?.strip_prefix('='))
         .map(str::trim_end)
+}
+
+/// The raw values of all cookies with this name, in the order in which they were sent.
+pub fn find_all<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pairs(headers).filter_map(move |(found, value)| (found == name.as_bytes()).then_some(value))
+}
+
+/// All cookies of a request by name, raw, in the order in which they were sent.
+///
+/// A value may hold anything but a `;`: consent banners write spaces, quotes, braces and commas, and
+/// one cookie that is not text must not hide its neighbours.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+        let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;
+        Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+    })
 }
 
 /// Appends a text as it may stand in a cookie: everything but RFC 6265's cookie-octets, and `%` and
@@ -193,5 +226,17 @@ mod tests {
         assert_eq!(find(&headers, "a"), Some("1"));
         assert_eq!(find(&headers, "b"), Some("{\"x\":1}"));
         assert_eq!(find(&headers, "c"), None);
+    }
+
+    #[test]
+    fn all_cookies_of_a_name_are_found_beside_one_that_is_no_text() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", HeaderValue::from_bytes(b"x=\xff; a=1;a = 2 ;nothing; aa=3").unwrap());
+        headers.append("cookie", HeaderValue::from_static("a={'b': 'c=d'}"));
+        let found = |name| find_all(&headers, name).collect::<Vec<_>>();
+        assert_eq!(found("a"), [b"1".as_slice(), b"2", b"{'b': 'c=d'}"]);
+        assert_eq!(found("x"), [b"\xff"]);
+        assert!(found("nothing").is_empty());
+        assert_eq!(pairs(&headers).count(), 5);
     }
 }

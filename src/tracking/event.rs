@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::timestamp::Timestamp;
+use super::{journey::JourneyKey, timestamp::Timestamp};
 
 /// Identifies one postback on every attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub struct Payload {
     /// secrets are not here: they come from the configuration when the request is rendered.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Datum>,
+    /// The keys of the visitor's journey, so that a withdrawal finds what is still to be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub visitor: Vec<JourneyKey>,
 }
 
 /// What a name stands for in a template: one text, or several.
@@ -121,6 +124,18 @@ impl DedupKey {
             *to = from;
         }
         Self(key)
+    }
+
+    /// The key of a conversion that an order id or the like tells apart.
+    #[must_use]
+    pub fn once(site: &str, conversion: &str, network: &str, value: &str) -> Self {
+        Self::new(&[site, conversion, network, "once", value])
+    }
+
+    /// Reads the 16 bytes as they are stored.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
     }
 
     /// The bytes as they are stored.

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::bot::is_bot;
+
 /// Why a request is served but never counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAVisit {
@@ -9,6 +11,8 @@ pub enum NotAVisit {
     Prefetch,
     /// A HEAD request, or something other than a page: an image, a script, a fragment.
     NotDocument,
+    /// A program looks at the page.
+    Bot,
 }
 
 /// Tells pages from everything else, by what browsers and the scripts in them say of themselves.
@@ -34,7 +38,10 @@ pub fn not_a_visit(method: &Method, headers: &HeaderMap) -> Option<NotAVisit> {
         Some(b"empty") => is_whole_page(headers),
         Some(_) => false,
     };
-    (method == Method::HEAD || !is_page).then_some(NotAVisit::NotDocument)
+    if method == Method::HEAD || !is_page {
+        return Some(NotAVisit::NotDocument);
+    }
+    is_bot(headers).then_some(NotAVisit::Bot)
 }
 
 /// Whether a script asks, and not the browser.
@@ -108,6 +115,16 @@ mod tests {
         }
         let hovered = [("x-turbo-request-id", "7"), ("x-sec-purpose", "prefetch"), empty];
         assert_eq!(asked(&Method::GET, &hovered), Some(NotAVisit::Prefetch));
+    }
+
+    #[test]
+    fn a_bot_that_asks_for_a_page_is_no_visit() {
+        let bot = ("user-agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)");
+        assert_eq!(asked(&Method::GET, &[bot]), Some(NotAVisit::Bot));
+        assert_eq!(asked(&Method::HEAD, &[bot]), Some(NotAVisit::NotDocument));
+        assert_eq!(asked(&Method::GET, &[bot, ("purpose", "prefetch")]), Some(NotAVisit::Prefetch));
+        let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0");
+        assert_eq!(asked(&Method::GET, &[browser]), None);
     }
 
     #[test]

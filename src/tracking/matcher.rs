@@ -1,9 +1,11 @@
 //! Which requests a conversion's rule speaks of: paths with named segments, and conditions.
 
+use std::fmt;
+
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 
-use super::value::{RequestView, Source};
+use super::value::{Source, View};
 
 /// A pattern for the path of a request.
 #[derive(Clone, Debug)]
@@ -97,6 +99,34 @@ impl PathPattern {
     }
 }
 
+impl fmt::Display for PathPattern {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (segments, rest) = match &self.kind {
+            PatternKind::Segments { segments, rest } => (segments, *rest),
+            PatternKind::Regex(regex) => {
+                let whole = regex.as_str();
+                let inner = whole.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$"));
+                return write!(f, "regex {}", inner.unwrap_or(whole));
+            }
+        };
+        for segment in segments {
+            match segment {
+                Segment::Literal(text) => write!(f, "/{text}")?,
+                Segment::Any => f.write_str("/*")?,
+                Segment::Named { prefix, name, suffix } => write!(f, "/{prefix}{{{name}}}{suffix}")?,
+            }
+        }
+        f.write_str(if rest {
+            "/**"
+        } else if segments.is_empty() {
+            "/"
+        } else {
+            ""
+        })
+    }
+}
+
 fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Vec<(String, String)>> {
     let path = raw_path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -150,7 +180,7 @@ impl Segment {
     }
 }
 
-/// A condition on the visitor's request.
+/// A condition on the visitor's request, or on the answer to it.
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// What is looked at.
@@ -169,13 +199,21 @@ pub enum Test {
 }
 
 impl Condition {
-    /// Whether the request fulfils it; an absent value fulfils nothing.
+    /// Whether what is known fulfils it; an absent value fulfils nothing.
     #[must_use]
-    pub fn holds(&self, request: RequestView<'_>) -> bool {
-        self.source.read(request).is_some_and(|found| match &self.test {
-            Test::OneOf(texts) => texts.contains(&found),
-            Test::Regex(regex) => regex.is_match(&found),
-        })
+    pub fn holds<'a>(&self, view: impl Into<View<'a>>) -> bool {
+        self.source.read_text(view.into()).is_some_and(|found| self.test.passes(&found))
+    }
+}
+
+impl Test {
+    /// Whether a value is what is asked for.
+    #[must_use]
+    pub fn passes(&self, found: &str) -> bool {
+        match self {
+            Self::OneOf(texts) => texts.iter().any(|text| text == found),
+            Self::Regex(regex) => regex.is_match(found),
+        }
     }
 }
 
@@ -189,6 +227,15 @@ mod tests {
 
     fn order(id: &str) -> Vec<(String, String)> {
         vec![("id".to_owned(), id.to_owned())]
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_is_written() {
+        for text in ["/", "/thank-you", "/o/order-{id}.html", "/a/*/b", "/shop/**", "/**"] {
+            let shown = PathPattern::parse(text).expect("a pattern").to_string();
+            assert_eq!(shown, text);
+        }
+        assert_eq!(PathPattern::regex("/o/[0-9]+").expect("a pattern").to_string(), "regex /o/[0-9]+");
     }
 
     #[test]

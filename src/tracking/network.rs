@@ -1,9 +1,10 @@
 //! One ad network as one site uses it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     click::ClickRule,
+    consent::Requirement,
     cookie::SetCookie,
     postback::{UrlRule, render_pairs},
     template::{Scope, Template},
@@ -40,12 +41,18 @@ pub struct NetworkRules {
     pub key: Arc<str>,
     /// Whether it acts.
     pub mode: Mode,
+    /// What it needs the visitor's consent for, if not what the site needs it for.
+    pub consent: Option<Requirement>,
     /// Where its click IDs come from.
     pub click: ClickRule,
     /// The cookie that keeps them.
     pub cookie: SetCookie,
+    /// How long a click counts.
+    pub click_ttl: Duration,
     /// The pixels by which browsers may report in our place.
     pub sync: Option<SyncRule>,
+    /// Whether every click ID is taken for a good one, so that nobody waits to learn that it is not.
+    pub optimistic: bool,
 }
 
 /// A network's sync pixels.
@@ -70,6 +77,14 @@ pub enum SyncPages {
         /// Remembers, for as long as it lives, that a visitor had them.
         marker: SetCookie,
     },
+}
+
+impl NetworkRules {
+    /// The pixels that the network counts as a conversion, if it has any.
+    #[must_use]
+    pub fn counted_pixels(&self) -> Option<&SyncRule> {
+        self.sync.as_ref().filter(|sync| matches!(sync.pages, SyncPages::Conversion))
+    }
 }
 
 impl SyncRule {

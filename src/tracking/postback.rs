@@ -15,7 +15,7 @@ use super::{
 
 mod names;
 
-pub use names::{BUILT_INS, ConfiguredNames, EventNames, Identity, REQUEST_BUILT_INS};
+pub use names::{BUILT_INS, ConfiguredNames, EventNames, ITEM_BUILT_INS, Identity, REQUEST_BUILT_INS};
 
 /// How one conversion is reported to one network: its rules with this site's settings.
 #[derive(Clone, Debug)]

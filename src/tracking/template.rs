@@ -4,12 +4,15 @@
 //! worse than none. What a name stands for is the caller's affair ([`Scope`]); how a value is
 //! escaped for its place is decided by whoever renders ([`Encoding`]).
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sha2::{Digest, Sha256};
 
-use super::event::Datum;
+use super::{
+    amount::Amount,
+    event::Datum,
+    personal::{Hash, sha256_hex},
+};
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,9 +246,7 @@ impl Filter {
             Self::WhenZero(name) => datum.filter(|_| scope.lookup(name).is_none_or(|other| is_zero(&other))),
             Self::Sha256 => each(datum, |text| Some(sha256(text))),
             Self::Cents => each(datum, cents),
-            Self::Negate => {
-                each(datum, |text| Some(text.strip_prefix('-').map_or_else(|| format!("-{text}"), ToOwned::to_owned)))
-            }
+            Self::Negate => each(datum, |text| Some(Amount::plain(text)?.negated().text())),
             Self::Lower => each(datum, |text| Some(text.to_lowercase())),
             Self::Upper => each(datum, |text| Some(text.to_uppercase())),
         }
@@ -264,35 +265,21 @@ fn each(datum: Option<Datum>, change: impl Fn(&str) -> Option<String>) -> Option
 /// Rokt asks for this form of an e-mail address (docs.rokt.com, Event API, 2026-11).
 #[must_use]
 pub fn sha256(text: &str) -> String {
-    let text = text.trim().to_lowercase();
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return text;
+    match Hash::of(text) {
+        Some(Hash::Sha256(hash)) => hash,
+        // Not every text that looks like MD5 is one: shops number orders with 32 hex digits.
+        Some(Hash::Other) | None => sha256_hex(text.trim().to_lowercase().as_bytes()),
     }
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _infallible = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// `49.9` → `4990`; nothing where that would not be exact.
 fn cents(text: &str) -> Option<String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    let fraction = fraction.trim_end_matches('0');
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits.is_empty() || !plain(digits) || !plain(fraction) || fraction.len() > 2 {
-        return None;
-    }
-    let joined = format!("{digits}{fraction:0<2}");
-    let trimmed = joined.trim_start_matches('0');
-    let sign = if whole.starts_with('-') && !trimmed.is_empty() { "-" } else { "" };
-    Some(if trimmed.is_empty() { "0".into() } else { format!("{sign}{trimmed}") })
+    Some(Amount::plain(text)?.to_units(2)?.text())
 }
 
 fn is_zero(datum: &Datum) -> bool {
     match datum {
-        Datum::One(text) => text.trim().parse::<f64>().is_ok_and(|number| number == 0.0) || text.is_empty(),
+        Datum::One(text) => text.is_empty() || Amount::plain(text.trim()).is_some_and(|amount| amount.is_zero()),
         Datum::Many(texts) => texts.is_empty(),
     }
 }

@@ -1,15 +1,21 @@
 //! Values: where a field of a conversion is read, and what it is when it stands in the configuration.
 
-use std::borrow::Cow;
-
-use http::{HeaderMap, HeaderName};
-use percent_encoding::percent_decode_str;
 use regex::Regex;
+use serde_json::Value as Json;
 
 use super::{
-    cookie,
+    amount::{Amount, DecimalMark, DoubtfulAmount},
     template::{Encoding, Scope, Template},
 };
+
+mod query;
+mod source;
+mod view;
+
+pub use query::QueryPairs;
+pub(super) use query::is_name;
+pub use source::{PageSource, Source};
+pub use view::{PageValues, RequestView, View};
 
 /// A configured value.
 #[derive(Clone, Debug)]
@@ -18,166 +24,149 @@ pub enum Value {
     Literal(String),
     /// A text with slots.
     Template(Template),
-    /// Read from the visitor's request.
+    /// Read from what passes.
     Source(Source, Option<Regex>),
     /// The first that yields.
     FirstOf(Vec<Self>),
+    /// An amount that is calculated.
+    Amount(Box<AmountValue>),
 }
 
-/// A place in the visitor's request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A query parameter.
-    Query(String),
-    /// A named segment of the path.
-    Path(String),
-    /// A request header.
-    Header(HeaderName),
-    /// A cookie.
-    Cookie(String),
+/// `{ from: …, minus: …, minor: … }`.
+#[derive(Clone, Debug)]
+pub struct AmountValue {
+    /// The amount to begin with.
+    pub from: Value,
+    /// What is taken off: tax, shipping.
+    pub minus: Option<Value>,
+    /// Whether both are whole numbers of the currency's smallest unit.
+    pub is_minor: bool,
 }
 
-/// The visitor's request, as far as sources can see it.
+/// What has to be known to read an amount.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestView<'a> {
-    /// The query without its `?`, empty when there is none.
-    pub query: &'a str,
-    /// Named segments of the path that matched.
-    pub path: &'a [(String, String)],
-    /// All headers.
-    pub headers: &'a HeaderMap,
-}
-
-impl Source {
-    /// The kinds a source can begin with, as they are written.
-    pub const KINDS: [&'static str; 4] = ["query", "path", "header", "cookie"];
-
-    /// Reads `KIND.NAME`; `None` when it does not begin with a kind.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Result<Self, String>> {
-        let (kind, name) = text.split_once('.')?;
-        let source = match kind {
-            "query" => Self::Query(name.to_owned()),
-            "path" => Self::Path(name.to_owned()),
-            "cookie" => Self::Cookie(name.to_owned()),
-            "header" => match HeaderName::try_from(name) {
-                Ok(name) => Self::Header(name),
-                Err(_) => return Some(Err(format!("`{name}` is not the name of a header"))),
-            },
-            _ => return None,
-        };
-        Some(if name.is_empty() { Err(format!("a name is missing after `{kind}.`")) } else { Ok(source) })
-    }
-
-    /// What stands there, decoded; `None` when it is absent, empty, oversized or not clean text.
-    #[must_use]
-    pub fn read(&self, request: RequestView<'_>) -> Option<String> {
-        let found: Cow<'_, str> = match self {
-            Self::Query(name) => decode_form(QueryPairs::new(request.query).named(name).next()?)?,
-            Self::Path(name) => request.path.iter().find(|(path, _)| path == name)?.1.as_str().into(),
-            Self::Header(name) => request.headers.get(name)?.to_str().ok()?.into(),
-            Self::Cookie(name) => percent_decode_str(cookie::find(request.headers, name)?).decode_utf8().ok()?,
-        };
-        let text = found.trim();
-        let clean = !text.is_empty() && text.len() <= MAX_FIELD && !text.chars().any(char::is_control);
-        clean.then(|| text.to_owned())
-    }
+pub struct Money<'a> {
+    /// Which character stands before the fraction, where a text could be read both ways.
+    pub mark: DecimalMark,
+    /// The currency, for smallest units.
+    pub currency: Option<&'a str>,
 }
 
 impl Value {
-    /// The value for this request; names in templates come from `scope`.
+    /// The value as a text; names in templates come from `scope`.
     #[must_use]
-    pub fn read(&self, request: RequestView<'_>, scope: &dyn Scope) -> Option<String> {
-        match self {
-            Self::Literal(text) => Some(text.clone()),
-            Self::Template(template) => template.render(scope, Encoding::Raw),
-            Self::Source(source, None) => source.read(request),
-            Self::Source(source, Some(regex)) => {
-                let text = source.read(request)?;
-                let found = regex.captures(&text)?;
-                found
-                    .get(1)
-                    .or_else(|| found.get(0))
-                    .map(|part| part.as_str().to_owned())
-                    .filter(|part| !part.is_empty())
-            }
-            Self::FirstOf(values) => values.iter().find_map(|value| value.read(request, scope)),
+    pub fn read<'a>(&self, view: impl Into<View<'a>>, scope: &dyn Scope) -> Option<String> {
+        match self.read_json(view.into(), scope)? {
+            Json::String(text) => Some(text),
+            Json::Number(number) => Some(number.to_string()),
+            Json::Bool(truth) => Some(truth.to_string()),
+            Json::Null | Json::Array(_) | Json::Object(_) => None,
         }
     }
 
-    /// Whether the visitor's request is needed to know it.
+    /// The value as it stands there, lists and objects included.
+    #[must_use]
+    pub fn read_json(&self, view: View<'_>, scope: &dyn Scope) -> Option<Json> {
+        match self {
+            Self::Literal(text) => Some(Json::String(text.clone())),
+            Self::Template(template) => template.render(scope, Encoding::Raw).map(Json::String),
+            Self::Source(source, None) => source.read(view),
+            Self::Source(source, Some(regex)) => {
+                let text = source.read_text(view)?;
+                let found = regex.captures(&text)?;
+                let part = found.get(1).or_else(|| found.get(0))?.as_str();
+                (!part.is_empty()).then(|| Json::String(part.to_owned()))
+            }
+            Self::FirstOf(values) => values.iter().find_map(|value| value.read_json(view, scope)),
+            Self::Amount(amount) => {
+                let money = Money { mark: DecimalMark::Unknown, currency: None };
+                let amount = amount.read(view, scope, money)?.ok()?;
+                Some(Json::String(amount.text()))
+            }
+        }
+    }
+
+    /// The value as an amount: `None` when there is nothing, an error when it could be misread.
+    pub fn read_amount(
+        &self,
+        view: View<'_>,
+        scope: &dyn Scope,
+        money: Money<'_>,
+    ) -> Option<Result<Amount, DoubtfulAmount>> {
+        match self {
+            Self::FirstOf(values) => values.iter().find_map(|value| value.read_amount(view, scope, money)),
+            Self::Amount(amount) => amount.read(view, scope, money),
+            Self::Literal(_) | Self::Template(_) | Self::Source(..) => {
+                let found = self.read_json(view, scope)?;
+                Some(Amount::from_json(&found, money.mark))
+            }
+        }
+    }
+
+    /// Whether the visitor's request, or the answer to it, is needed to know it.
     #[must_use]
     pub fn is_captured(&self) -> bool {
+        !self.sources().is_empty()
+    }
+
+    /// Whether it may have to be read in the body of the answer.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
+        self.sources().into_iter().any(Source::is_in_body)
+    }
+
+    /// The fields whose names its templates use.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
         match self {
-            Self::Source(..) => true,
-            Self::Literal(_) | Self::Template(_) => false,
-            Self::FirstOf(values) => values.iter().any(Self::is_captured),
+            Self::Template(template) => template.slots().map(|slot| slot.name.as_str()).collect(),
+            Self::Literal(_) | Self::Source(..) => Vec::new(),
+            Self::FirstOf(values) => values.iter().flat_map(Self::names).collect(),
+            Self::Amount(amount) => {
+                amount.from.names().into_iter().chain(amount.minus.iter().flat_map(Self::names)).collect()
+            }
+        }
+    }
+
+    /// All places that it may be read from.
+    #[must_use]
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            Self::Source(source, _) => vec![source],
+            Self::Literal(_) | Self::Template(_) => Vec::new(),
+            Self::FirstOf(values) => values.iter().flat_map(Self::sources).collect(),
+            Self::Amount(amount) => {
+                let minus = amount.minus.iter().flat_map(Self::sources);
+                amount.from.sources().into_iter().chain(minus).collect()
+            }
         }
     }
 }
 
-/// The pairs of a raw query.
-#[derive(Clone, Debug)]
-pub struct QueryPairs<'a> {
-    rest: Option<&'a str>,
-}
-
-impl<'a> QueryPairs<'a> {
-    /// Walks over a query without its `?`.
-    #[must_use]
-    pub const fn new(query: &'a str) -> Self {
-        Self { rest: Some(query) }
-    }
-
-    /// The raw values of all pairs with this (decoded) name.
-    pub fn named(self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.filter_map(move |(raw_name, value)| is_name(raw_name, name).then_some(value))
-    }
-}
-
-/// Whether a raw name in a query is this one.
-pub(super) fn is_name(raw: &str, name: &str) -> bool {
-    if memchr::memchr2(b'%', b'+', raw.as_bytes()).is_some() {
-        decode_form(raw).is_some_and(|decoded| decoded == name)
-    } else {
-        raw == name
-    }
-}
-
-impl<'a> Iterator for QueryPairs<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest?;
-        let pair = match memchr::memchr(b'&', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
-            Some((pair, after)) => {
-                self.rest = after.get(1..);
-                pair
-            }
-            None => {
-                self.rest = None;
-                rest
-            }
+impl AmountValue {
+    fn read(&self, view: View<'_>, scope: &dyn Scope, money: Money<'_>) -> Option<Result<Amount, DoubtfulAmount>> {
+        let read = |value: &Value| {
+            let amount = value.read_amount(view, scope, money)?;
+            Some(if self.is_minor {
+                amount.and_then(|units| Amount::from_minor(&units, money.currency.unwrap_or_default()))
+            } else {
+                amount
+            })
         };
-        Some(pair.split_once('=').unwrap_or((pair, "")))
+        let from = read(&self.from)?;
+        // Without what is to be taken off, the rest would be too much.
+        let minus = match &self.minus {
+            None => return Some(from),
+            Some(minus) => read(minus)?,
+        };
+        Some(from.and_then(|from| minus.and_then(|minus| from.minus(&minus))))
     }
 }
-
-/// Decodes as forms are encoded: `+` is a space.
-fn decode_form(raw: &str) -> Option<Cow<'_, str>> {
-    if raw.contains('+') {
-        let spaced = raw.replace('+', " ");
-        percent_decode_str(&spaced).decode_utf8().ok().map(|text| Cow::Owned(text.into_owned()))
-    } else {
-        percent_decode_str(raw).decode_utf8().ok()
-    }
-}
-
-/// Longest field in bytes; a longer one is left out.
-const MAX_FIELD: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn read(source: &str, query: &str, headers: &[(&'static str, &'static str)]) -> Option<String> {
@@ -186,11 +175,11 @@ mod tests {
             map.append(*name, http::HeaderValue::from_static(value));
         }
         let path = [("order_id".to_owned(), "A 7".to_owned())];
-        Source::parse(source).expect("a kind").expect("a source").read(RequestView {
+        Source::parse(source).expect("a kind").expect("a source").read_text(View::from(RequestView {
             query,
             path: &path,
             headers: &map,
-        })
+        }))
     }
 
     #[test]

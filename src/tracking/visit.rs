@@ -1,55 +1,49 @@
 //! One request, decided: what it brings is read when it arrives, what follows is planned when the
-//! site has answered.
+//! site has answered, and the rest when the body of the answer has passed.
 //!
 //! A visit does nothing itself. It returns plans, and whoever holds it carries them out; so it needs
 //! no clock, no randomness and no store, and every decision can be tested as a function.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use uuid::Uuid;
 
 use super::{
-    click::{self, ClickId, ClickResult, InvalidClickId},
-    cookie::{self, SetCookie},
-    human::{NotAVisit, not_a_visit},
-    network::{Mode, NetworkRules, SyncPages},
-    site::{MAX_COOKIES, SiteRules, normal_host},
+    body::RequestBody,
+    conversion::ConversionRule,
+    human::NotAVisit,
+    journey::{Journey, JourneyKey},
+    site::SiteRules,
     timestamp::Timestamp,
-    value::RequestView,
-    visitor::VISITOR_COOKIE,
+    value::Source,
 };
 
+mod answering;
+mod arrival;
+mod consents;
+mod facts;
+mod forgetting;
 mod hit;
+mod late;
+mod naming;
+mod opening;
+mod plan;
+mod remembrance;
+mod request;
 
-pub use hit::{Decided, PlannedClaim, PlannedRow};
-use hit::{Facts, Hit};
+pub use consents::Consents;
+pub use facts::AnswerBody;
+pub use forgetting::HOLD_COOKIE;
+pub use plan::{Answered, ClaimEnd, Decided, Hold, PlannedClaim, PlannedRow, Withdrawal};
+pub use remembrance::{CaptureResult, Remembrance};
+pub use request::{Client, Request};
 
-/// A request as it arrived.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The raw path.
-    pub path: &'a str,
-    /// The raw query without its `?`, empty when there is none.
-    pub query: &'a str,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The host of an absolute address or of HTTP/2's `:authority`; without one, `Host` says it.
-    pub authority: Option<&'a str>,
-    /// Who sent it, and how.
-    pub client: Client,
-}
-
-/// Who sent a request, as far as it can be trusted.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    /// The visitor's address.
-    pub address: IpAddr,
-    /// Whether the visitor's browser speaks TLS with us, or with a trusted proxy before us.
-    pub over_tls: bool,
-}
+use arrival::{FoundClick, HeldClick};
+use hit::Hit;
+use late::LateMark;
+use remembrance::Passing;
+use request::Record;
 
 /// Which pixels a page can carry.
 #[derive(Clone, Copy)]
@@ -75,7 +69,23 @@ impl Room<'_> {
     }
 }
 
+/// The head of the site's final answer.
+#[derive(Clone, Copy)]
+pub struct Reply<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Whether a body follows that can be read.
+    pub may_have_body: bool,
+    /// Which pixels can go into the page.
+    pub room: Room<'a>,
+    /// When it came.
+    pub now: Timestamp,
+}
+
 /// One request that tracking has something to say about.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the request by itself")]
 #[derive(Debug)]
 pub struct Visit {
     site: Arc<SiteRules>,
@@ -85,78 +95,57 @@ pub struct Visit {
     /// Whether it can be answered with a page at all: GET or POST, no HEAD.
     has_body: bool,
     disregard: Option<NotAVisit>,
+    consents: Consents,
     clicks: Vec<FoundClick>,
+    /// Click IDs that were found good, by network.
+    landed: Vec<(usize, Vec<String>)>,
+    /// Clicks that were held until now.
+    held: Option<Vec<HeldClick>>,
+    /// Clicks that must wait on.
+    held_on: Vec<HeldClick>,
+    /// The paid channel that brought the visitor.
+    channel: Option<String>,
     hits: Vec<Hit>,
+    captures: Vec<Passing>,
+    /// There whenever a hit or a capture is.
+    record: Option<Box<Record>>,
+    body: RequestBody,
+    /// The head of the answer, while its body is awaited.
+    answer: Option<(u16, HeaderMap)>,
     sync_everywhere: Vec<usize>,
-    known_visitor: Option<Uuid>,
+    /// Whether the script that tells us the visitor's choice goes into the page.
+    is_bridged: bool,
+    visitor: Option<Uuid>,
+    /// Under which the journey is found without our cookie.
+    sessions: Vec<JourneyKey>,
+    /// Whether another site has sent the visitor's browser here, which so brought no cookies.
+    is_sent_back: bool,
+    withdrawal: Option<Withdrawal>,
+    /// What the cookie that names open verdicts means.
+    late: LateMark,
     cookie_bytes: usize,
 }
 
-#[derive(Debug)]
-struct FoundClick {
-    network: usize,
-    result: Result<Vec<ClickId>, InvalidClickId>,
-    changes_cookie: bool,
-}
-
-/// What follows from the site's answer.
-#[derive(Debug, Default)]
-pub struct Answered {
-    /// `Set-Cookie` headers.
-    pub set_cookies: Vec<String>,
-    /// What became of click parameters, by network.
-    pub clicks: Vec<(usize, ClickResult)>,
-    /// Outcomes that need no store.
-    pub decided: Vec<Decided>,
-    /// Conversions to be written down.
-    pub rows: Vec<PlannedRow>,
-    /// Dedup keys to be taken before counted pixels are shown.
-    pub claims: Vec<PlannedClaim>,
-    /// Pixels of pure cookie matches, by network, with the cookie that remembers them.
-    pub matches: Vec<(usize, Vec<String>)>,
-    /// Networks whose pixels the page could not carry.
-    pub unreached: Vec<usize>,
-    /// Conversions that nothing tells apart from their repeats.
-    pub undeduplicated: Vec<usize>,
+/// What the store has said of the journey when the page must go on.
+enum Recalled<'a> {
+    /// All that is known.
+    InTime(Option<&'a Journey>),
+    /// Nothing yet.
+    Late,
 }
 
 impl Visit {
-    /// Reads a request; `None` when tracking has nothing to say about it.
+    /// Whether the script that tells us the visitor's choice goes into the page, if it can be edited.
     #[must_use]
-    pub fn begin(site: &Arc<SiteRules>, request: &Request<'_>) -> Option<Self> {
-        let clicks = find_clicks(site, request);
-        let mut hits = Vec::new();
-        for (index, rule) in site.conversions.iter().enumerate() {
-            if let Some(path) = rule.matches(request.method, request.path) {
-                hits.push(Hit::read(site, index, rule, request, &path));
-            }
-        }
-        let sync_everywhere = find_matches(site, request);
-        if clicks.is_empty() && hits.is_empty() && sync_everywhere.is_empty() {
-            return None;
-        }
-        let cookie_bytes = our_cookies(site, request.headers, &clicks);
-        let visitor = site.seal.as_ref().filter(|_| !hits.is_empty()).and_then(|seal| seal.open(request.headers));
-        Some(Self {
-            site: Arc::clone(site),
-            host: normal_host(request.host()).into_owned(),
-            port: port(request.host()),
-            over_tls: request.client.over_tls,
-            has_body: request.method != Method::HEAD,
-            disregard: not_a_visit(request.method, request.headers),
-            clicks,
-            hits,
-            sync_everywhere,
-            known_visitor: visitor,
-            cookie_bytes,
-        })
+    pub const fn is_bridged(&self) -> bool {
+        self.is_bridged
     }
 
     /// Whether a click parameter arrived: a 304 could not carry its cookie, so the site must not be
     /// asked conditionally.
     #[must_use]
     pub fn has_click_parameter(&self) -> bool {
-        !self.clicks.is_empty()
+        self.clicks.iter().any(|click| click.is_landing)
     }
 
     /// Where the page stands for the visitor's browser: scheme, host and port.
@@ -165,14 +154,37 @@ impl Visit {
         (if self.over_tls { "https" } else { "http" }, &self.host, self.port)
     }
 
-    /// Whether pixels may have to go into the page, so that the site must be asked for all of it, plain.
+    /// Whether something may have to go into the page, so that the site must be asked for all of it, plain.
     ///
     /// For HEAD: whether they may have to with GET, so that both get the same head.
     #[must_use]
     pub fn may_edit_page(&self) -> bool {
         let counts = self.disregard.is_none() || !self.has_body;
-        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site));
-        counts && (!self.sync_everywhere.is_empty() || shows())
+        let carries = |network: usize| {
+            let rules = self.site.networks.get(network);
+            let headers = self.record.as_ref().map(|record| record.request().headers);
+            let carried = rules.zip(headers).is_some_and(|(rules, headers)| !rules.click.carried(headers).is_empty());
+            carried || self.clicks.iter().any(|click| click.network == network && click.arrived.is_ok())
+        };
+        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site, &carries));
+        self.is_bridged || counts && (!self.sync_everywhere.is_empty() || self.may_show_late() || shows())
+    }
+
+    /// Whether the body of the answer may have to be read, so that all of it is needed.
+    #[must_use]
+    pub fn may_read_answer(&self) -> bool {
+        self.reads(Source::is_in_body) || self.hit_rules().any(|rule| !rule.proof.is_empty())
+    }
+
+    /// Whether the body of the request has to be read.
+    #[must_use]
+    pub fn reads_request(&self) -> bool {
+        self.reads(Source::is_in_request_body)
+    }
+
+    /// Takes the body of the request, before the answer.
+    pub fn take_body(&mut self, body: RequestBody) {
+        self.body = body;
     }
 
     /// The conversions that this request matches.
@@ -186,197 +198,77 @@ impl Visit {
         self.has_body
     }
 
-    /// Plans what follows from the site's final answer.
+    /// Plans what follows from the head of the site's final answer.
     ///
-    /// `room` says which pixels can go into this page; `uuid` makes fresh identifiers.
+    /// `uuid` makes fresh identifiers. What waits for the body of the answer follows with
+    /// [`finished`](Self::finished).
     pub fn answered(
         &mut self,
-        status: u16,
-        room: Room<'_>,
+        reply: Reply<'_>,
+        journey: Option<&Journey>,
+        uuid: &mut dyn FnMut() -> Uuid,
+    ) -> Answered {
+        self.plan_head(reply, &Recalled::InTime(journey), uuid)
+    }
+
+    /// The same while the journey is still awaited: conversions are left to [`finished`](Self::finished).
+    pub fn answered_too_soon(&mut self, reply: Reply<'_>, uuid: &mut dyn FnMut() -> Uuid) -> Answered {
+        self.plan_head(reply, &Recalled::Late, uuid)
+    }
+
+    fn plan_head(&mut self, reply: Reply<'_>, journey: &Recalled<'_>, uuid: &mut dyn FnMut() -> Uuid) -> Answered {
+        let mut plan = Answered { withdrawal: self.withdrawal.take(), ..Answered::default() };
+        plan.consent = self.consents.counted();
+        self.plan_forgetting(reply.now, &mut plan);
+        self.plan_clicks(reply.status, reply.now, &mut plan);
+        let had_visitor = self.visitor.is_some();
+        self.plan_remembrance(reply, &mut plan, uuid);
+        if let Recalled::InTime(journey) = *journey {
+            self.plan_hits(reply, None, journey, &mut plan, uuid);
+        }
+        self.plan_captures(reply, None, &mut plan, uuid);
+        if let (false, Some(visitor), Some(seal)) = (had_visitor, self.visitor, &self.site.seal) {
+            let sealed = seal.seal(visitor);
+            self.set_cookie(&self.site.visitor_cookie, &sealed, &mut plan);
+        }
+        self.plan_matches(reply.status, reply.room, &mut plan);
+        if self.awaits_body() {
+            self.answer = Some((reply.status, reply.headers.clone()));
+        }
+        plan
+    }
+
+    /// Whether something waits for the body of the answer.
+    #[must_use]
+    pub fn awaits_body(&self) -> bool {
+        !self.hits.is_empty() || !self.captures.is_empty()
+    }
+
+    /// Plans what had to wait for the body of the answer.
+    pub fn finished(
+        &mut self,
+        body: &AnswerBody,
+        journey: Option<&Journey>,
         now: Timestamp,
         uuid: &mut dyn FnMut() -> Uuid,
     ) -> Answered {
         let mut plan = Answered::default();
-        self.plan_clicks(status, &mut plan);
-        let mut fresh_visitor = None;
-        for hit in std::mem::take(&mut self.hits) {
-            let mut visitor = || match (self.known_visitor, &self.site.seal) {
-                (Some(known), _) => Some(known),
-                (None, Some(_)) => Some(*fresh_visitor.get_or_insert_with(&mut *uuid)),
-                (None, None) => None,
-            };
-            let facts = Facts { disregard: self.disregard, status, room, now };
-            hit.plan(&self.site, facts, &mut visitor, &mut plan);
-        }
-        if let (Some(visitor), Some(seal)) = (fresh_visitor, &self.site.seal) {
-            let sealed = seal.seal(visitor);
-            self.set_cookie(&self.site.visitor_cookie, &sealed, &mut plan);
-        }
-        for row in &mut plan.rows {
-            row.event_id_from(uuid);
-        }
-        for claim in &mut plan.claims {
-            claim.event_id_from(uuid);
-        }
-        self.plan_matches(status, room, &mut plan);
+        let Some((status, headers)) = self.answer.take() else { return plan };
+        let reply = Reply { status, headers: &headers, may_have_body: false, room: Room::Closed, now };
+        self.plan_hits(reply, Some(body), journey, &mut plan, uuid);
+        self.plan_captures(reply, Some(body), &mut plan, uuid);
         plan
     }
 
-    fn plan_clicks(&mut self, status: u16, plan: &mut Answered) {
-        let site = Arc::clone(&self.site);
-        for found in std::mem::take(&mut self.clicks) {
-            let Some(network) = site.networks.get(found.network) else { continue };
-            let result = match found.result {
-                Err(reason) => ClickResult::Invalid(reason),
-                Ok(_) if self.disregard.is_some() => ClickResult::NotVisited,
-                Ok(_) if status == 101 => ClickResult::Unset,
-                Ok(_) if status == 304 => ClickResult::NotModified,
-                Ok(_) if !found.changes_cookie => ClickResult::Kept,
-                Ok(ids) => {
-                    let value = click::cookie_value(&ids);
-                    if self.set_cookie(&network.cookie, &value, plan) {
-                        ClickResult::Accepted
-                    } else {
-                        ClickResult::Oversized
-                    }
-                }
-            };
-            plan.clicks.push((found.network, result));
-        }
+    fn hit_rules(&self) -> impl Iterator<Item = &ConversionRule> {
+        self.hits.iter().filter_map(|hit| self.site.conversions.get(hit.conversion))
     }
 
-    fn plan_matches(&mut self, status: u16, room: Room<'_>, plan: &mut Answered) {
-        let site = Arc::clone(&self.site);
-        for index in std::mem::take(&mut self.sync_everywhere) {
-            let Some(network) = site.networks.get(index) else { continue };
-            let Some(sync) = &network.sync else { continue };
-            let SyncPages::All { marker } = &sync.pages else { continue };
-            if status != 200 || !room.is_open() || self.disregard.is_some() {
-                continue;
-            }
-            match room.hold(|| sync.urls(&NoNames)) {
-                // Most pages that can't be edited want no pixels; one whose policy forbids them does.
-                None => plan.unreached.push(index),
-                Some(urls) if self.set_cookie(marker, "1", plan) => plan.matches.push((index, urls)),
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Plans a cookie, unless all of ours together would grow over their limit.
-    fn set_cookie(&self, cookie: &SetCookie, value: &str, plan: &mut Answered) -> bool {
-        let planned: usize = plan.set_cookies.iter().map(|line| line.split(';').next().map_or(0, str::len)).sum();
-        let fits = self.cookie_bytes + planned + cookie.name().len() + 1 + value.len() <= MAX_COOKIES;
-        if fits {
-            plan.set_cookies.push(cookie.line(value, &self.host, self.over_tls));
-        }
-        fits
-    }
-}
-
-fn find_clicks(site: &SiteRules, request: &Request<'_>) -> Vec<FoundClick> {
-    if request.query.is_empty() {
-        return Vec::new();
-    }
-    let mut found: Vec<FoundClick> = Vec::new();
-    for (index, network) in site.networks.iter().enumerate() {
-        let rule = &network.click;
-        if site.mode_of(network) != Mode::On || is_repeated(site, index, network) {
-            continue;
-        }
-        let Some(result) = rule.find(request.query) else { continue };
-        found.push(match result {
-            Err(reason) => FoundClick { network: index, result: Err(reason), changes_cookie: false },
-            Ok(arrived) => {
-                let known = rule.carried(request.headers);
-                let kept = rule.combine(known.clone(), arrived);
-                // Last click: the cookie is set again even when it says the same, to renew its life.
-                let changes_cookie = rule.keep != click::Keep::First || known.is_empty();
-                FoundClick { network: index, result: Ok(kept), changes_cookie }
-            }
-        });
-    }
-    found
-}
-
-/// The port that stands in a `Host`.
-fn port(host: &str) -> Option<u16> {
-    let (_, port) = host.rsplit_once(':')?;
-    port.parse().ok()
-}
-
-/// Whether an earlier network shares this one's cookie and parameter, and so speaks for both.
-fn is_repeated(site: &SiteRules, index: usize, network: &NetworkRules) -> bool {
-    site.networks
-        .iter()
-        .take(index)
-        .any(|earlier| earlier.click.cookie == network.click.cookie && site.mode_of(earlier) == Mode::On)
-}
-
-/// Networks whose cookies are matched on every page and whose marker this visitor does not carry.
-fn find_matches(site: &SiteRules, request: &Request<'_>) -> Vec<usize> {
-    let unmarked = |network: &NetworkRules| match network.sync.as_ref().map(|sync| &sync.pages) {
-        Some(SyncPages::All { marker }) => {
-            request.method == Method::GET
-                && site.mode_of(network) == Mode::On
-                && accepts_html(request.headers)
-                && cookie::find(request.headers, marker.name()).is_none()
-        }
-        Some(SyncPages::Conversion) | None => false,
-    };
-    let networks = site.networks.iter().enumerate();
-    networks.filter(|(_, network)| unmarked(network)).map(|(index, _)| index).collect()
-}
-
-fn accepts_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(http::header::ACCEPT)
-        .iter()
-        .any(|value| memchr::memmem::find(value.as_bytes(), b"text/html").is_some())
-}
-
-/// How many bytes our cookies take in this request, those about to be replaced left out.
-fn our_cookies(site: &SiteRules, headers: &HeaderMap, replaced: &[FoundClick]) -> usize {
-    if !headers.contains_key(http::header::COOKIE) {
-        return 0;
-    }
-    let mut names: Vec<&str> = site.networks.iter().map(|network| network.click.cookie.as_str()).collect();
-    names.push(VISITOR_COOKIE);
-    names.sort_unstable();
-    names.dedup();
-    let is_replaced = |name: &str| {
-        replaced
-            .iter()
-            .any(|found| site.networks.get(found.network).is_some_and(|network| network.click.cookie == name))
-    };
-    names
-        .into_iter()
-        .filter(|name| !is_replaced(name))
-        .filter_map(|name| Some(name.len() + 1 + cookie::find(headers, name)?.len()))
-        .sum()
-}
-
-impl<'a> Request<'a> {
-    /// The host it was sent to, as it was sent.
-    fn host(&self) -> &str {
-        let host = self.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        host.or(self.authority).unwrap_or_default()
-    }
-
-    fn view<'b>(&'b self, path: &'b [(String, String)]) -> RequestView<'b>
-    where
-        'a: 'b,
-    {
-        RequestView { query: self.query, path, headers: self.headers }
-    }
-}
-
-/// Pixels of a pure cookie match know no conversion.
-struct NoNames;
-
-impl super::template::Scope for NoNames {
-    fn lookup(&self, _: &str) -> Option<super::event::Datum> {
-        None
+    /// Whether a hit or a capture reads something of this kind.
+    fn reads(&self, is_meant: impl Fn(&Source) -> bool) -> bool {
+        let captures = self.captures.iter().filter_map(|passing| self.site.captures.get(passing.capture));
+        self.hit_rules().any(|rule| rule.sources().iter().any(|source| is_meant(source)))
+            || captures.into_iter().any(|rule| rule.sources().iter().any(|source| is_meant(source)))
     }
 }
 

@@ -17,13 +17,13 @@ use throughline::{
     metrics::Metrics,
     proxy::{
         module::{self, Tracking},
-        runtime::Tracker,
+        runtime::{Names, Tracker},
     },
     store::{
-        Store,
+        Retention, Store,
         inspector::{Filter, RowState},
     },
-    tracking::visit::Client,
+    tracking::{journey::JourneyKeys, visit::Client, visitor::Seal},
 };
 use tokio::sync::watch;
 
@@ -89,10 +89,13 @@ impl Embedded {
         let (origin, network, state) = (Origin::start(), AdNetwork::answering(["OK"]), TempDir::new().unwrap());
         let config = Config::parse(Path::new("shop.yaml"), &shop(&origin, &network), Environment::Process).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let (store, fresh) = Store::start(state.path(), metrics.clone());
+        let (store, fresh) = Store::start(state.path(), Retention::default(), metrics.clone());
         let destinations = Arc::new(config.destinations());
         let delivery = Delivery::start(store.clone(), fresh, destinations, metrics.clone()).unwrap();
-        let tracker = Tracker::new(&config, None, store.clone(), &metrics);
+        let secret = ["a secret of more than thirty-two characters"];
+        let (seal, journeys) = (Seal::new(secret).unwrap(), JourneyKeys::new(secret).unwrap());
+        let names = Names { seal: Arc::new(seal), journeys: Arc::new(journeys) };
+        let tracker = Tracker::new(&config, Some(&names), store.clone(), &metrics);
         let (address, (running, stopped)) = (nobody(), watch::channel(()));
         let foreign = Foreign { origin: origin.address(), tracker };
         thread::spawn(move || serve(foreign, address, stopped));
@@ -142,13 +145,16 @@ fn a_foreign_proxy_keeps_clicks_and_reports_conversions() {
     let landed = visitor.lands("/?exotracker=abc");
     assert_eq!((landed.status, landed.text().as_str()), (200, PAGE));
     assert_eq!(visitor.cookie("_exoclick_cid").as_deref(), Some("abc"));
+    // It does not answer our endpoint: no frame, but the next page looks for the verdict.
     assert_eq!(visitor.get(THANKS).text(), PAGE);
+    assert!(visitor.cookie("_tl_sync").is_some());
     assert_eq!(embedded.network.await_received(1)[0].parameter("tag"), Some("abc"));
     let settled = Filter { state: Some(RowState::Settled), ..Filter::default() };
     let rows = || Some(embedded.store.inspect().list(&settled).unwrap()).filter(|rows| !rows.is_empty());
     let rows = await_fact(rows, || "a settled row".into());
     assert_eq!((&*rows[0].conversion, &*rows[0].network, rows[0].attempts), ("purchase", "exoclick", 1));
     assert!(embedded.metrics.render().contains("throughline_conversions_total"));
+    assert_eq!((visitor.get("/").text().as_str(), visitor.cookie("_tl_sync")), (PAGE, None));
 }
 
 #[test]

@@ -92,7 +92,9 @@ fn what_a_trusted_proxy_says_is_kept_and_continued() {
 fn the_postback_and_the_cookie_follow_what_a_trusted_proxy_says() {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
     let shop = shop(&origin, &network).replace("/tag.php\" }", "/tag.php\", query: { ip: \"{client_ip}\" } }");
-    let proxy = Proxy::with(&format!("trusted_proxies: [{BALANCER}, 10.0.0.0/8]\n{shop}")).start();
+    let proxy =
+        Proxy::with(&format!("privacy: {{ client_ip: full }}\ntrusted_proxies: [{BALANCER}, 10.0.0.0/8]\n{shop}"))
+            .start();
     let says = [("X-Forwarded-For", "203.0.113.9, 198.51.100.7, 10.1.1.1"), ("X-Forwarded-Proto", "https")];
     for (number, source, address, is_secure) in
         [(0, BALANCER, "198.51.100.7", true), (1, "127.0.0.3", "127.0.0.3", false)]

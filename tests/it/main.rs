@@ -13,22 +13,27 @@
     reason = "a story that cannot go on should panic, and it lives among real clocks and files"
 )]
 
+mod attribution;
 mod browser;
 mod caches;
 mod certificates;
 mod commands;
+mod consent;
 mod csp;
 mod delivery;
 mod demo;
 mod differential;
 mod embed;
 mod errors;
+mod explain;
 mod faults;
 mod forwarding;
 mod grpc;
+mod journeys;
 mod kill;
 mod landing;
 mod large;
+mod late;
 mod limits;
 mod listeners;
 mod modes;
@@ -36,8 +41,11 @@ mod multiplexed;
 mod networks;
 mod operator;
 mod pages;
+mod payments;
 mod pixels;
 mod preambles;
+mod proof;
+mod shops;
 mod slow_clients;
 mod smuggling;
 mod storm;

@@ -58,7 +58,7 @@ fn a_second_account_of_a_network_has_its_own_click_goal_and_answer() {
     let mut visitor = proxy.visitor();
     visitor.lands("/?exotracker=one");
     visitor.lands("/?exode=two");
-    assert_eq!(visitor.get(THANKS).text(), PAGE);
+    assert_eq!(visitor.get(THANKS).text_without_frame(), PAGE);
     assert_eq!(first.await_received(1)[0].target, format!("/tag.php?goal={GOAL}&value=49.90&tag=one"));
     assert_eq!(second.await_received(1)[0].target, format!("/tag.php?goal={other}&value=49.90&tag=two"));
     proxy.await_metric("throughline_postbacks_total", &[("network", "exoclick"), ("verdict", "delivered")], 1);

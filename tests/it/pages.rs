@@ -172,10 +172,8 @@ fn what_need_not_change_stays_compressed() {
     let (origin, proxy) = start(encoded("gzip", &body));
     origin.change("/", encoded("gzip", &body));
     let visitor = || proxy.visitor().sending("Accept-Encoding", "gzip");
-    let mut with_click = visitor();
-    with_click.lands("/?exotracker=abc");
     let answers = [
-        with_click.get(THANKS),
+        visitor().lands("/?exotracker=abc"),
         visitor().get("/"),
         visitor().sending("Sec-Purpose", "prefetch").get(THANKS),
         visitor().sending("X-Requested-With", "XMLHttpRequest").get(THANKS),

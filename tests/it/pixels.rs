@@ -94,7 +94,9 @@ fn a_visitor_with_a_click_id_gets_none() {
     let (_origin, proxy) = start(Response::html(PAGE));
     let mut visitor = proxy.visitor();
     visitor.lands("/?exotracker=abc");
-    assert_eq!(visitor.get(THANKS).text(), PAGE);
+    let page = visitor.get(THANKS);
+    assert!(page.frame().is_some(), "only what awaits the verdict: {}", page.text());
+    assert_eq!(page.text_without_frame(), PAGE);
 }
 
 #[test]

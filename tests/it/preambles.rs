@@ -16,7 +16,8 @@ const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 fn behind_a_balancer(origin: &Origin, network: &AdNetwork) -> Proxy {
     let keys = format!(
-        "trusted_proxies: [{BALANCER}]
+        "privacy: {{ client_ip: full }}
+trusted_proxies: [{BALANCER}]
 listen: {{ address: 127.0.0.1:0, proxy_protocol: true, probe: /healthz }}
 limits: {{ header_timeout: 500ms, max_connections_per_address: 2 }}\n"
     );

@@ -114,6 +114,11 @@ fn what_no_person_looks_at_is_no_purchase() {
     outcome(&proxy, "not_document", 2);
     visitor.request("GET", "/thank-you/3", &[("Sec-Purpose", "prefetch")], "");
     outcome(&proxy, "prefetch", 1);
+    let mut preview = proxy.visitor().sending("User-Agent", "facebookexternalhit/1.1");
+    let answer = preview.get("/thank-you/4?exotracker=abc");
+    assert_eq!((answer.status, answer.headers.get("set-cookie")), (200, None));
+    outcome(&proxy, "bot", 1);
+    proxy.await_metric("throughline_clicks_total", &[("result", "bot")], 1);
     assert_accounts(&proxy);
     assert!(network.received().is_empty());
 }

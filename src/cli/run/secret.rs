@@ -11,12 +11,23 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
-use crate::{config::Server, tracking::visitor::Seal};
+use crate::{
+    config::Server,
+    proxy::runtime::Names,
+    tracking::{journey::JourneyKeys, visitor::Seal},
+};
 
-/// The seal of this process.
-pub(super) fn seal(server: &Server) -> Option<Arc<Seal>> {
+/// What the secret of this process makes.
+pub(super) fn names(server: &Server) -> Option<Names> {
     let secrets = if server.secrets.is_empty() { vec![kept_secret(&server.state)] } else { server.secrets.clone() };
-    Seal::new(secrets.iter().map(String::as_str)).ok().map(Arc::new)
+    let seal = Seal::new(secrets.iter().map(String::as_str)).ok()?;
+    let journeys = JourneyKeys::new(secrets.iter().map(String::as_str)).ok()?;
+    Some(Names { seal: Arc::new(seal), journeys: Arc::new(journeys) })
+}
+
+/// The secrets in use; unlike [`seal`], it makes none.
+pub(in crate::cli) fn known(server: &Server) -> io::Result<Vec<String>> {
+    if server.secrets.is_empty() { read(&server.state).map(|secret| vec![secret]) } else { Ok(server.secrets.clone()) }
 }
 
 fn kept_secret(folder: &Path) -> String {

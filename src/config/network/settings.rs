@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use regex::Regex;
 
-use super::{entry, whole_pattern, written_pattern};
+use super::{whole_pattern, written_pattern};
 use crate::config::{
     decode::Field,
     tree::{Kind, Node, Origin, Scalar},
@@ -29,7 +29,7 @@ impl Setting {
 
 /// The names that a network's file declares.
 pub(super) fn setting_names(base: &Node) -> Vec<String> {
-    match entry(base, "settings").map(|settings| &settings.kind) {
+    match base.entry("settings").map(|settings| &settings.kind) {
         Some(Kind::Map(entries)) => entries.iter().map(|entry| entry.key.clone()).collect(),
         Some(Kind::Scalar(_) | Kind::List(_)) | None => Vec::new(),
     }

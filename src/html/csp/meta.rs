@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{
     policy::{self, Kind},
+    script,
     source::Page,
 };
 
@@ -60,11 +61,34 @@ impl MetaPolicies {
     /// Whether all of them let a pixel load.
     #[must_use]
     pub fn let_load(&self, page: &Page, url: &str) -> bool {
+        self.allow(Kind::Image, page, || Url::parse(url).ok())
+    }
+
+    /// Whether all of them let a frame of the page's own origin load.
+    #[must_use]
+    pub fn let_own_frame(&self, page: &Page, path: &str) -> bool {
+        self.allow(Kind::Frame, page, || page.url(path))
+    }
+
+    /// Whether all of them let a script of ours with this nonce run and send to a path of the page's own origin.
+    #[must_use]
+    pub fn let_run(&self, page: &Page, path: &str, nonce: Option<&str>) -> bool {
+        self.allow(Kind::Connection, page, || page.url(path))
+            && self.policies.iter().all(|policy| script::allows(policy, nonce))
+    }
+
+    /// A nonce by which one of them lets scripts run.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        self.policies.iter().find_map(|policy| script::nonce(policy))
+    }
+
+    fn allow(&self, kind: Kind, page: &Page, url: impl FnOnce() -> Option<Url>) -> bool {
         if self.is_unreadable || self.tag.as_ref().is_some_and(|tag| names_policy(&tag.text)) {
             return false;
         }
-        let allow = |url: &Url| self.policies.iter().all(|it| policy::allows(it, Kind::Image, url, page));
-        self.policies.is_empty() || Url::parse(url).is_ok_and(|url| allow(&url))
+        let allow = |url: &Url| self.policies.iter().all(|it| policy::allows(it, kind, url, page));
+        self.policies.is_empty() || url().is_some_and(|url| allow(&url))
     }
 
     /// Scans until an element has ended in which another one may hide: yields what must be scanned

@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Image,
     /// A hidden frame.
     Frame,
+    /// What a script sends.
+    Connection,
 }
 
 /// An address that must be allowed, and the expression that is added where it is not.
@@ -25,11 +27,11 @@ pub(super) struct Needed {
 
 /// A directive with its place in the policy.
 #[derive(Clone, Copy, Debug)]
-struct Directive<'a> {
-    name: &'a str,
-    sources: &'a str,
+pub(super) struct Directive<'a> {
+    pub(super) name: &'a str,
+    pub(super) sources: &'a str,
     /// Behind its last character.
-    end: usize,
+    pub(super) end: usize,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Image => &["img-src", "default-src"],
             Self::Frame => &["frame-src", "child-src", "default-src"],
+            Self::Connection => &["connect-src", "default-src"],
         }
     }
 
@@ -46,10 +49,7 @@ impl Kind {
     }
 
     fn governing(self, policy: &[u8]) -> Option<Directive<'_>> {
-        // Of several directives of one name the first counts (CSP3, 2.2.1).
-        self.directives()
-            .iter()
-            .find_map(|name| directives(policy).find(|directive| directive.name.eq_ignore_ascii_case(name)))
+        first_of(self.directives(), policy)
     }
 }
 
@@ -57,6 +57,12 @@ impl Directive<'_> {
     fn allows(&self, url: &Url, page: &Page) -> bool {
         self.sources.split_ascii_whitespace().any(|source| matches(source, url, page))
     }
+}
+
+/// The first of these directives that a policy has.
+pub(super) fn first_of<'a>(names: &[&str], policy: &'a [u8]) -> Option<Directive<'a>> {
+    // Of several directives of one name the first counts (CSP3, 2.2.1).
+    names.iter().find_map(|name| directives(policy).find(|directive| directive.name.eq_ignore_ascii_case(name)))
 }
 
 /// Whether one policy lets this address load.
@@ -71,13 +77,18 @@ pub(super) fn allows_all(line: &[u8], kind: Kind, url: &Url, page: &Page) -> boo
 
 /// A header line whose policies allow all that is needed; `None` when they do already.
 pub(super) fn amend_all(line: &[u8], kind: Kind, needed: &[Needed], page: &Page) -> Option<Vec<u8>> {
+    amend_each(line, |policy| amend(policy, kind, needed, page))
+}
+
+/// A header line with some of its policies changed; `None` when none is.
+pub(super) fn amend_each(line: &[u8], amend: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut amended = Vec::new();
     let mut is_changed = false;
     for (index, policy) in line.split(|byte| *byte == b',').enumerate() {
         if index > 0 {
             amended.push(b',');
         }
-        match amend(policy, kind, needed, page) {
+        match amend(policy) {
             Some(changed) => {
                 is_changed = true;
                 amended.extend(changed);

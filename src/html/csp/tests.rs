@@ -37,6 +37,23 @@ fn framed(policy: &str) -> Option<String> {
 }
 
 #[test]
+fn a_frame_of_our_own_is_let_load_by_what_governs_frames() {
+    for (policy, lets) in [
+        ("img-src 'none'", true),
+        ("default-src 'none'", false),
+        ("default-src 'self'", true),
+        ("default-src *; frame-src https://other.example", false),
+        ("frame-src 'self', child-src 'none'", false),
+    ] {
+        let headers = headers(&[(ENFORCED, policy)]);
+        let lets_frame = |mode: CspMode| mode.lets_own_frame(&headers, &page(), "/.throughline/frame/x");
+        assert_eq!(lets_frame(CspMode::Respect), lets, "{policy}");
+        assert!(lets_frame(CspMode::Amend), "what is missing is added");
+    }
+    assert!(CspMode::Respect.lets_own_frame(&HeaderMap::new(), &page(), "/x"));
+}
+
+#[test]
 fn sources_match_as_in_browsers() {
     for (source, url, matches) in [
         ("*", "https://a.example/", true),

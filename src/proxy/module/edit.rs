@@ -17,6 +17,7 @@ use crate::{
         page::{Page, Untouchable},
     },
     metrics::site::Injection,
+    tracking::visit::ClaimEnd,
 };
 
 /// A page that is edited.
@@ -111,8 +112,14 @@ impl Edit {
             return injector.finish(&[]);
         };
         forbidden.into_iter().for_each(|network| self.site.metrics.injection(network, Injection::Csp));
-        self.count(Injection::Injected);
+        self.insertion.results().for_each(|(network, result)| self.site.metrics.injection(network, result));
         injector.finish(&self.insertion.markup())
+    }
+
+    /// Drops the pixels that waited for a proof that the page does not show.
+    pub(super) fn heed(&mut self, ends: &[ClaimEnd]) {
+        let unproven = self.insertion.drop_unproven(ends);
+        unproven.into_iter().for_each(|network| self.site.metrics.injection(network, Injection::Unproven));
     }
 
     /// The page was given up before its end.
@@ -154,7 +161,7 @@ impl Edit {
     }
 
     fn count(&self, result: Injection) {
-        self.insertion.networks().for_each(|network| self.site.metrics.injection(network, result));
+        self.insertion.results().for_each(|(network, _)| self.site.metrics.injection(network, result));
     }
 }
 

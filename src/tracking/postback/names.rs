@@ -101,4 +101,7 @@ pub const BUILT_INS: [&str; 7] =
     ["click_id", "click_ids", "event_id", "event_time", "event_ms", "event_day", "conversion"];
 
 /// Built-in names that are read from the visitor's request, and only where a template asks for them.
-pub const REQUEST_BUILT_INS: [&str; 4] = ["client_ip", "user_agent", "device_type", "page_url"];
+pub const REQUEST_BUILT_INS: [&str; 6] = ["client_ip", "user_agent", "device_type", "page_url", "gdpr", "tcf"];
+
+/// Built-in names that stand for the items of an order: one value for each, and their count.
+pub const ITEM_BUILT_INS: [&str; 5] = ["items.id", "items.name", "items.price", "items.quantity", "items.count"];

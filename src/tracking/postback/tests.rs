@@ -23,6 +23,7 @@ fn event(fields: &[(&str, &str)]) -> Event {
             clicks: vec!["a/b".into(), "c".into()],
             fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             parameters: BTreeMap::new(),
+            visitor: Vec::new(),
         },
     }
 }

@@ -38,12 +38,22 @@ fn filters_do_what_the_manual_says() {
         ("{x|cents}", "-1", Some("-100")),
         ("{x|cents}", "1.005", None),
         ("{x|cents}", "12,50", None),
+        ("{x|cents}", "-0.00", Some("0")),
+        ("{x|cents}", "1.000", Some("100")),
+        ("{x|cents}", "1e3", None),
         ("{x|negate}", "-3", Some("3")),
         ("{x|negate}", "3", Some("-3")),
+        ("{x|negate}", "49.90", Some("-49.90")),
+        ("{x|negate}", "0.00", Some("0.00")),
+        ("{x|negate}", "n/a", None),
         ("{y|or:\"0\"}", "", Some("0")),
         ("{x|sha256}", " Jane@Example.COM ", Some("8c87b489ce35cf2e2f39f80e282cb2e804932a56a213983eeeb428407d43b52d")),
         ("{x|when_zero:y}", "5", Some("5")),
         ("{x|when_zero:x}", "5", None),
+        ("{x|when_zero:x}", "0.00", Some("0.00")),
+        ("{x|when_zero:x}", "-0", Some("-0")),
+        ("{x|when_zero:x}", "1e-400", None),
+        ("{x|when_zero:x}", "n/a", None),
     ] {
         assert_eq!(rendered(template, &[("x", value)]).as_deref(), expected, "{template}");
     }
@@ -53,6 +63,15 @@ fn filters_do_what_the_manual_says() {
 fn a_hash_is_not_hashed_again() {
     let hash = sha256("jane@example.com");
     assert_eq!(sha256(&hash.to_uppercase()), hash);
+    assert_eq!(rendered("{x|sha256}", &[("x", &format!(" {} ", hash.to_uppercase()))]), Some(hash.clone()));
+    assert_eq!(rendered("{x|sha256|sha256}", &[("x", "jane@example.com")]), Some(hash));
+}
+
+#[test]
+fn a_text_with_the_length_of_another_digest_is_hashed_like_any_other() {
+    let order = "0192f0c1a2b37c4d8e5f60718293a4b5";
+    assert_ne!(sha256(order), order);
+    assert_eq!(sha256(order).len(), 64);
 }
 
 #[test]
@@ -61,6 +80,11 @@ fn several_values_join_with_the_given_separator() {
     let render = |text| Template::parse(text).expect("a template").render(&names, Encoding::Component);
     assert_eq!(render("{ids|join:\",\"}").as_deref(), Some("a%2Cb"));
     assert_eq!(render("{ids|join:\"|\"}").as_deref(), Some("a%7Cb"));
+    let names =
+        Names(BTreeMap::from([("items.id".to_owned(), Datum::Many(vec!["a".into(), String::new(), "c".into()]))]));
+    let dotted = Template::parse("{items.id|join:\",\"}").expect("a template");
+    assert_eq!(dotted.slots().next().map(|slot| slot.name.as_str()), Some("items.id"));
+    assert_eq!(dotted.render(&names, Encoding::Component).as_deref(), Some("a%2C%2Cc"), "gaps keep their place");
     assert_eq!(render("{ids|join:\"}\"}").as_deref(), Some("a%7Db"), "quotes hide braces");
 }
 

@@ -1,190 +1,328 @@
-//! A conversion's trigger that a request matched: what was read, and what is to be done about it.
+//! A conversion's trigger that a request matched: what is read for it, and what is to be done about it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Answered, Request, Room};
+use super::{
+    consents::{self, is_yes},
+    facts::{Facts, Stage},
+    plan::{Answered, ClaimEnd, Decided, Hold, PlannedClaim, PlannedRow},
+};
 use crate::tracking::{
-    click::ClickId,
-    conversion::{ConversionRule, FieldNames, Outcome, SendRule},
-    device::device_type,
+    consent::Decision,
+    conversion::{ConversionRule, Outcome, SendRule},
     event::{Dedup, DedupKey, Event, EventId, Payload},
     human::NotAVisit,
-    network::{Mode, NetworkRules, SyncPages, SyncRule},
+    journey::Journey,
+    late,
+    network::{Mode, NetworkRules},
     postback::{EventNames, Identity},
     site::{SHORT_WINDOW, SiteRules},
     timestamp::Timestamp,
-    value::Value,
+    trigger::TriggerRule,
+    value::View,
 };
-
-/// An outcome that needs no store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decided {
-    /// Which conversion of the site.
-    pub conversion: usize,
-    /// Which of its networks, by its place under `send`.
-    pub send: usize,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// A conversion to be written down.
-#[derive(Debug)]
-pub struct PlannedRow {
-    /// Which conversion of the site.
-    pub conversion: usize,
-    /// Which of its networks, by its place under `send`.
-    pub send: usize,
-    /// The row.
-    pub event: Event,
-    /// How repeats are recognised.
-    pub dedup: Option<Dedup>,
-}
-
-/// A dedup key to be taken before counted pixels are shown.
-#[derive(Debug)]
-pub struct PlannedClaim {
-    /// Which conversion of the site.
-    pub conversion: usize,
-    /// Which of its networks, by its place under `send`.
-    pub send: usize,
-    /// Which network of the site.
-    pub network: usize,
-    /// Stands for the pixels where a row would have its event id.
-    pub event_id: EventId,
-    /// How repeats are recognised.
-    pub dedup: Option<Dedup>,
-    /// The addresses of the pixels.
-    pub pixels: Vec<String>,
-}
-
-/// What an answer says that concerns every hit.
-#[derive(Clone, Copy)]
-pub(super) struct Facts<'a> {
-    /// Why the request does not count.
-    pub(super) disregard: Option<NotAVisit>,
-    /// The final status.
-    pub(super) status: u16,
-    /// Which pixels can go into the page.
-    pub(super) room: Room<'a>,
-    /// The time of the answer.
-    pub(super) now: Timestamp,
-}
 
 /// A matched trigger.
 #[derive(Debug)]
 pub(super) struct Hit {
     pub(super) conversion: usize,
-    conditions_hold: bool,
-    once: Option<String>,
-    /// By place under `send`.
-    payloads: Vec<Payload>,
+    pub(super) trigger: usize,
+    pub(super) path: Vec<(String, String)>,
+    /// What waits for the body of the answer, by place under `send`.
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// What became of one network when the head of the answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// It was decided.
+    Decided,
+    /// Nothing is written down; the body may bring what is missing.
+    Open,
+    /// A candidate is written down.
+    Candidate(EventId),
+    /// Pixels may be shown, and a key is taken for them.
+    Claim(EventId, Option<Dedup>),
+}
+
+/// What a network makes of a hit.
+enum Step {
+    Decided(Outcome),
+    /// The body may change it.
+    Open,
+    Claim(Vec<String>),
+    Row(Option<Hold>),
 }
 
 impl Hit {
-    /// Reads everything that may be needed later: the request is gone when the site has answered.
-    pub(super) fn read(
-        site: &SiteRules,
+    /// Finds the first trigger of a conversion that a request matches.
+    pub(super) fn find(
         conversion: usize,
         rule: &ConversionRule,
-        request: &Request<'_>,
-        path: &[(String, String)],
-    ) -> Self {
-        let view = request.view(path);
-        let fields = rule.read_fields(view);
-        let context = |name: &str| read_context(name, request);
-        let payloads = rule.send.iter().map(|send| {
-            let clicks =
-                site.networks.get(send.network).map(|network| clicks_of(network, send, request, path, &fields));
-            send.payload(view, &fields, &context, clicks.unwrap_or_default())
-        });
-        Self {
-            conversion,
-            conditions_hold: rule.when.iter().all(|condition| condition.holds(view)),
-            once: rule.read_once(view, &fields),
-            payloads: payloads.collect(),
-        }
+        method: &http::Method,
+        raw_path: &str,
+    ) -> Option<Self> {
+        let mut triggers = rule.triggers.iter().enumerate();
+        let (trigger, path) =
+            triggers.find_map(|(index, trigger)| Some((index, trigger.matches(method, raw_path)?)))?;
+        Some(Self { conversion, trigger, path, waiting: Vec::new() })
     }
 
-    /// Whether a network of this conversion may have to show pixels.
-    pub(super) fn may_show_pixels(&self, site: &SiteRules) -> bool {
-        let Some(rule) = site.conversions.get(self.conversion) else { return false };
-        self.conditions_hold
-            && rule.send.iter().zip(&self.payloads).any(|(send, payload)| {
-                site.networks.get(send.network).is_some_and(|network| {
-                    counted_pixels(network).is_some()
-                        && site.mode_of(network) == Mode::On
-                        && !send.is_attributable(&names(
-                            rule,
-                            send,
-                            payload,
-                            EventId::new(Uuid::nil()),
-                            Timestamp::default(),
-                        ))
-                })
+    /// Whether another server is expected to send it.
+    pub(super) fn is_from_server(&self, site: &SiteRules) -> bool {
+        self.rules(site).is_some_and(|(_, trigger)| trigger.caller.is_server())
+    }
+
+    /// Whether a network of this conversion may have to show pixels, as far as the request tells.
+    pub(super) fn may_show_pixels(&self, site: &SiteRules, has_click: &dyn Fn(usize) -> bool) -> bool {
+        let Some((rule, trigger)) = self.rules(site) else { return false };
+        let may = |send: &SendRule| {
+            site.networks.get(send.network).is_some_and(|network| {
+                let by_click = send.needs_click_only() && (has_click(send.network) || send.click_id.is_some());
+                // The verdict on a click may still ask for them.
+                let is_final = by_click && (!late::waits_for(network) || site.seal.is_none());
+                network.counted_pixels().is_some() && site.mode_of(network) == Mode::On && !is_final
             })
+        };
+        !trigger.caller.is_server() && rule.send.iter().any(may)
     }
 
-    /// Decides for every network; the first outcome that applies, in the order of [`Outcome::ALL`].
+    /// Decides for every network: the first outcome that applies, in the order of [`Outcome::ALL`].
+    ///
+    /// Says whether something waits for the body of the answer.
     pub(super) fn plan(
-        self,
+        &mut self,
         site: &SiteRules,
-        facts: Facts<'_>,
+        facts: &Facts<'_>,
         visitor: &mut dyn FnMut() -> Option<Uuid>,
+        uuid: &mut dyn FnMut() -> Uuid,
         plan: &mut Answered,
-    ) {
-        let Some(rule) = site.conversions.get(self.conversion) else { return };
-        let succeeded = self.conditions_hold && rule.succeeds(facts.status);
-        let conversion = self.conversion;
-        for (index, (send, payload)) in rule.send.iter().zip(self.payloads).enumerate() {
-            let Some(network) = site.networks.get(send.network) else { continue };
-            let event_id = EventId::new(Uuid::nil());
+    ) -> bool {
+        let Some((rule, trigger)) = self.rules(site) else { return false };
+        let mut nobody = || None;
+        let visitor = if trigger.caller.is_server() { &mut nobody } else { visitor };
+        let view = facts.view(&self.path);
+        let (fields, results) = rule.read_fields(view);
+        let once = rule.read_once(view, &fields);
+        let basket = rule.read_basket(view);
+        let key_is_open = once.is_none() && rule.key_is_in_body();
+        let general = self.general_outcome(rule, trigger, facts);
+        let waits = facts.stage == Stage::Head && general.is_none() && rule.reads_body() && facts.may_have_body;
+        let mut waiting = Vec::with_capacity(rule.send.len());
+        for (index, send) in rule.send.iter().enumerate() {
+            let before = self.waiting.get(index).copied();
+            let Some(network) = site.networks.get(send.network).filter(|_| before != Some(Waiting::Decided)) else {
+                waiting.push(Waiting::Decided);
+                continue;
+            };
+            let mut payload = payload_of(site, send, trigger, facts, view, &fields);
+            send.add_basket(&basket, &mut payload);
+            let event_id = match before {
+                Some(Waiting::Candidate(id) | Waiting::Claim(id, _)) => id,
+                Some(Waiting::Open | Waiting::Decided) | None => EventId::new(uuid()),
+            };
+            if let Some(Waiting::Claim(id, dedup)) = before {
+                plan.claim_ends.push(ClaimEnd {
+                    conversion: self.conversion,
+                    send: index,
+                    network: send.network,
+                    event_id: id,
+                    dedup,
+                    is_proven: facts.is_proven(&rule.proof),
+                });
+                waiting.push(Waiting::Decided);
+                continue;
+            }
             let scope = names(rule, send, &payload, event_id, facts.now);
-            let is_attributable = send.is_attributable(&scope);
-            let sync = counted_pixels(network).filter(|_| !is_attributable);
-            let mut pixels = None;
-            let outcome = if site.mode_of(network) != Mode::On {
-                Some(Outcome::Off)
-            } else if let Some(reason) = facts.disregard {
-                Some(reason.into())
-            } else if !succeeded {
-                Some(Outcome::NotSuccess)
-            } else {
-                pixels = sync.and_then(|sync| facts.room.hold(|| sync.urls(&scope)));
-                if pixels.is_some() {
-                    None
-                } else if !is_attributable {
-                    plan.unreached.extend(sync.map(|_| send.network));
-                    Some(Outcome::NoClick)
-                } else if !send.is_complete(&scope) {
-                    Some(Outcome::Incomplete)
-                } else {
-                    None
+            let step = match outcome_of(site, rule, send, network, facts, trigger, general) {
+                Some(outcome) => Step::Decided(outcome),
+                None => step(rule, send, network, facts, &scope, key_is_open, waits, plan),
+            };
+            let decided = |outcome| Decided { conversion: self.conversion, send: index, outcome };
+            waiting.push(match step {
+                Step::Decided(outcome) => {
+                    match before {
+                        Some(Waiting::Candidate(id)) => plan.dropped.push((decided(outcome), id)),
+                        Some(_) | None => plan.decided.push(decided(outcome)),
+                    }
+                    Waiting::Decided
                 }
-            };
-            if let Some(outcome) = outcome {
-                plan.decided.push(Decided { conversion, send: index, outcome });
-                continue;
-            }
-            let dedup = dedup_of(site, rule, network, self.once.as_deref(), &payload, visitor);
-            if let Some(pixels) = pixels {
-                let network = send.network;
-                plan.claims.push(PlannedClaim { conversion, send: index, network, event_id, dedup, pixels });
-                continue;
-            }
-            plan.undeduplicated.extend(dedup.is_none().then_some(conversion));
-            let event = Event {
-                id: event_id,
-                time: facts.now,
-                site: Arc::clone(&site.name),
-                conversion: Arc::clone(&rule.name),
-                network: Arc::clone(&network.key),
-                payload,
-            };
-            plan.rows.push(PlannedRow { conversion, send: index, event, dedup });
+                Step::Open => Waiting::Open,
+                Step::Claim(pixels) => {
+                    let dedup = dedup_of(site, rule, network, once.as_deref(), &payload, visitor);
+                    let needs_proof = !rule.proof.is_empty();
+                    let (conversion, network) = (self.conversion, send.network);
+                    plan.claims.push(PlannedClaim {
+                        conversion,
+                        send: index,
+                        network,
+                        event_id,
+                        dedup,
+                        pixels,
+                        needs_proof,
+                    });
+                    if needs_proof { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
+                }
+                Step::Row(hold) => {
+                    // Never under another key than the one that is to stand in the page.
+                    let dedup = if key_is_open {
+                        None
+                    } else {
+                        dedup_of(site, rule, network, once.as_deref(), &payload, visitor)
+                    };
+                    let is_candidate = matches!(hold, Some(Hold::Candidate { .. }));
+                    if !is_candidate {
+                        plan.undeduplicated.extend((dedup.is_none() && hold.is_none()).then_some(self.conversion));
+                    }
+                    let event = event(site, rule, network, event_id, facts.now, payload);
+                    let awaits_verdict = facts.stage == Stage::Head
+                        && !matches!(hold, Some(Hold::Incomplete { .. }))
+                        && !trigger.caller.is_server()
+                        && late::awaits(network, &event);
+                    let row =
+                        PlannedRow { conversion: self.conversion, send: index, event, dedup, hold, awaits_verdict };
+                    match before {
+                        Some(Waiting::Candidate(_)) => plan.settled.push(row),
+                        Some(_) | None => plan.rows.push(row),
+                    }
+                    if is_candidate { Waiting::Candidate(event_id) } else { Waiting::Decided }
+                }
+            });
         }
+        self.waiting = waiting;
+        let is_over = self.waiting.iter().all(|waiting| *waiting == Waiting::Decided);
+        if is_over && general.is_none() {
+            plan.fields.push((self.conversion, results));
+        }
+        !is_over
     }
+
+    fn rules<'a>(&self, site: &'a SiteRules) -> Option<(&'a ConversionRule, &'a TriggerRule)> {
+        let rule = site.conversions.get(self.conversion)?;
+        Some((rule, rule.triggers.get(self.trigger)?))
+    }
+
+    /// What holds for all networks alike, after `off` and before consent.
+    fn general_outcome(&self, rule: &ConversionRule, trigger: &TriggerRule, facts: &Facts<'_>) -> Option<Outcome> {
+        if let Some(reason) = facts.disregard.filter(|_| !trigger.caller.is_server()) {
+            return Some(reason.into());
+        }
+        let is_at = trigger.caller.may_be_at(facts.record.request().client.address);
+        if !is_at || !trigger.succeeds(facts.status) || !trigger.holds(facts.view(&self.path)) {
+            return Some(Outcome::NotSuccess);
+        }
+        let after = rule.after.as_ref()?;
+        let has_passed = facts.journey.is_some_and(|journey| {
+            after.captures.iter().any(|capture| journey.has_passed(capture, facts.now, after.within))
+        });
+        (!has_passed).then_some(Outcome::NotPreceded)
+    }
+}
+
+/// What a row of this network holds.
+fn payload_of(
+    site: &SiteRules,
+    send: &SendRule,
+    trigger: &TriggerRule,
+    facts: &Facts<'_>,
+    view: View<'_>,
+    fields: &BTreeMap<String, String>,
+) -> Payload {
+    let clicks = facts.clicks_of(site, send, view, fields);
+    let mut payload = send.payload(view, fields, &|name| facts.context(site, trigger, name), clicks);
+    payload.visitor = facts.keys.to_vec();
+    let by_order = trigger.caller.is_server() || facts.is_sent_back;
+    if let Some(journey) = facts.journey.filter(|_| by_order) {
+        // So that the visitor's withdrawal, or erasure, finds it.
+        payload.visitor.extend(journey.keys.keys().filter(|key| !facts.keys.contains(key)));
+    }
+    payload
+}
+
+/// What is to be done for a network that may hear of it.
+#[expect(clippy::too_many_arguments, reason = "everything that this last decision depends on")]
+fn step(
+    rule: &ConversionRule,
+    send: &SendRule,
+    network: &NetworkRules,
+    facts: &Facts<'_>,
+    scope: &EventNames<'_>,
+    key_is_open: bool,
+    waits: bool,
+    plan: &mut Answered,
+) -> Step {
+    if !send.is_attributable(scope) {
+        if waits && !send.needs_click_only() {
+            return Step::Open;
+        }
+        let Some(sync) = network.counted_pixels() else { return Step::Decided(Outcome::NoClick) };
+        // Pixels that the network counts must not be shown without the key that keeps them from being
+        // counted twice; and when the body has ended, there is no room left.
+        let can_be_shown = !key_is_open && facts.stage == Stage::Head && (waits || rule.proof.is_empty());
+        let pixels = facts.room.hold(|| sync.urls(scope)).filter(|_| can_be_shown);
+        return match pixels {
+            Some(pixels) => Step::Claim(pixels),
+            None => {
+                plan.unreached.push(send.network);
+                Step::Decided(Outcome::NoClick)
+            }
+        };
+    }
+    if waits {
+        return Step::Row(Some(Hold::Candidate { needs_proof: !rule.proof.is_empty(), key_is_open }));
+    }
+    let is_proven = facts.is_proven(&rule.proof);
+    let mut missing = send.missing(scope);
+    if !missing.is_empty() {
+        // Whoever completes it must say that it was one.
+        missing.extend((!is_proven).then(|| PROOF.to_owned()));
+        return Step::Row(Some(Hold::Incomplete { missing }));
+    }
+    if !is_proven {
+        return Step::Decided(Outcome::Unproven);
+    }
+    if key_is_open {
+        return Step::Row(Some(Hold::Incomplete { missing: vec!["order_id".to_owned()] }));
+    }
+    Step::Row(None)
+}
+
+/// What the visitor had chosen when the journey was last described.
+fn has_agreed(journey: &Journey, network: &NetworkRules) -> bool {
+    journey.consent.as_ref().is_some_and(|consent| consents::has_agreed(&consent.text, &network.key))
+}
+
+/// What is decided before it is known whether there is anything to report by.
+fn outcome_of(
+    site: &SiteRules,
+    rule: &ConversionRule,
+    send: &SendRule,
+    network: &NetworkRules,
+    facts: &Facts<'_>,
+    trigger: &TriggerRule,
+    general: Option<Outcome>,
+) -> Option<Outcome> {
+    if site.mode_of(network) != Mode::On {
+        return Some(Outcome::Off);
+    }
+    if general.is_some() {
+        return general;
+    }
+    let remembers = |journey| has_agreed(journey, network);
+    let has_agreed = if trigger.caller.is_server() {
+        // Another server brings no signals of the visitor's: what the journey knows decides.
+        facts.consents.of(send.network) == Decision::NotRequired || facts.journey.is_some_and(remembers)
+    } else {
+        let decision = facts.consents.of(send.network);
+        let cannot_tell = facts.is_sent_back && decision == Decision::Pending;
+        is_yes(decision) || (cannot_tell && facts.journey.is_some_and(remembers))
+    };
+    if !has_agreed {
+        return Some(Outcome::NoConsent);
+    }
+    (!facts.is_credited(site, send, rule)).then_some(Outcome::NotCredited)
 }
 
 impl From<NotAVisit> for Outcome {
@@ -192,25 +330,9 @@ impl From<NotAVisit> for Outcome {
         match reason {
             NotAVisit::Prefetch => Self::Prefetch,
             NotAVisit::NotDocument => Self::NotDocument,
+            NotAVisit::Bot => Self::Bot,
         }
     }
-}
-
-impl PlannedRow {
-    pub(super) fn event_id_from(&mut self, uuid: &mut dyn FnMut() -> Uuid) {
-        self.event.id = EventId::new(uuid());
-    }
-}
-
-impl PlannedClaim {
-    pub(super) fn event_id_from(&mut self, uuid: &mut dyn FnMut() -> Uuid) {
-        self.event_id = EventId::new(uuid());
-    }
-}
-
-/// Pixels that the network counts as a conversion.
-fn counted_pixels(network: &NetworkRules) -> Option<&SyncRule> {
-    network.sync.as_ref().filter(|sync| matches!(sync.pages, SyncPages::Conversion))
 }
 
 fn names<'a>(
@@ -223,35 +345,16 @@ fn names<'a>(
     EventNames::new(&send.postback.names, payload, Identity { id, time, conversion: &rule.name })
 }
 
-/// The configured click ID, else the one in this request's query, else those in the cookie.
-fn clicks_of(
+fn event(
+    site: &SiteRules,
+    rule: &ConversionRule,
     network: &NetworkRules,
-    send: &SendRule,
-    request: &Request<'_>,
-    path: &[(String, String)],
-    fields: &BTreeMap<String, String>,
-) -> Vec<String> {
-    let configured = send.click_id.as_ref().and_then(|value: &Value| read_value(value, request, path, fields));
-    if let Some(id) = configured.and_then(|text| ClickId::parse(&text).ok()) {
-        return vec![id.as_str().to_owned()];
-    }
-    let rule = &network.click;
-    let known = rule.carried(request.headers);
-    let arrived = rule.find(request.query).and_then(Result::ok);
-    let kept = match arrived {
-        Some(arrived) => rule.combine(known, arrived),
-        None => known,
-    };
-    kept.into_iter().map(|id| id.as_str().to_owned()).collect()
-}
-
-fn read_value(
-    value: &Value,
-    request: &Request<'_>,
-    path: &[(String, String)],
-    fields: &BTreeMap<String, String>,
-) -> Option<String> {
-    value.read(request.view(path), &FieldNames(fields))
+    id: EventId,
+    time: Timestamp,
+    payload: Payload,
+) -> Event {
+    let (site, conversion, network) = (site.name.clone(), rule.name.clone(), network.key.clone());
+    Event { id, time, site, conversion, network, payload }
 }
 
 /// What tells this conversion from a repeat: its order, else the click, else the visitor.
@@ -268,7 +371,10 @@ fn dedup_of(
 ) -> Option<Dedup> {
     let key = |kind: &str, value: &str| DedupKey::new(&[&site.name, &rule.name, &network.key, kind, value]);
     if let Some(once) = once {
-        return Some(Dedup { key: key("once", once), window: rule.dedup_window });
+        return Some(Dedup {
+            key: DedupKey::once(&site.name, &rule.name, &network.key, once),
+            window: rule.dedup_window,
+        });
     }
     if !payload.clicks.is_empty() {
         return Some(Dedup { key: key("click", &payload.clicks.join(",")), window: SHORT_WINDOW });
@@ -277,18 +383,5 @@ fn dedup_of(
     Some(Dedup { key: key("visitor", &visitor), window: SHORT_WINDOW })
 }
 
-/// Built-in names that are read from the request, only where a template asks for them.
-fn read_context(name: &str, request: &Request<'_>) -> Option<String> {
-    let header = |name: &http::HeaderName| request.headers.get(name)?.to_str().ok().map(ToOwned::to_owned);
-    match name {
-        "client_ip" => Some(request.client.address.to_canonical().to_string()),
-        "user_agent" => header(&http::header::USER_AGENT),
-        "device_type" => Some(device_type(request.headers).to_owned()),
-        "page_url" => {
-            let scheme = if request.client.over_tls { "https" } else { "http" };
-            let question = if request.query.is_empty() { "" } else { "?" };
-            Some(format!("{scheme}://{}{}{question}{}", request.host(), request.path, request.query))
-        }
-        _ => None,
-    }
-}
+/// The name under which a person vouches for a page that did not show what it must.
+const PROOF: &str = "proof";

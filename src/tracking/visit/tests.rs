@@ -1,20 +1,29 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::*;
 use crate::tracking::{
-    click::{ClickRule, Keep},
-    conversion::{ConversionRule, Outcome, SendRule, Wanted},
-    cookie::{CookieRule, Site},
+    amount::DecimalMark,
+    channel::Credit,
+    click::{ClickResult, ClickRule, Keep},
+    consent::BRIDGE_COOKIE,
+    conversion::{ConversionRule, Mark, Outcome, Proof, SendRule, Wanted},
+    cookie::{CookieRule, SetCookie, Site},
+    event::EventId,
+    late::{Awaited, LATE_COOKIE, LATE_TTL, LateSync},
     matcher::PathPattern,
-    network::SyncRule,
+    network::{Mode, NetworkRules, SyncPages, SyncRule},
     postback::{BodyRule, ConfiguredNames, ExtraPlace, PostbackRule, RequestRule, UrlRule},
+    site::StoredAddress,
     template::Template,
+    trigger::{Caller, TriggerRule},
     value::{Source, Value},
     verdict::StatusPattern,
-    visitor::Seal,
+    visitor::{Seal, VISITOR_COOKIE},
 };
+
+mod consent;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -24,9 +33,12 @@ fn network(key: &str, param: &str, sync: Option<SyncRule>) -> NetworkRules {
     NetworkRules {
         key: Arc::from(key),
         mode: Mode::On,
+        consent: None,
         cookie: SetCookie::new(&name, &rule, DAY),
         click: ClickRule { param: param.to_owned(), cookie: name, keep: Keep::Last, pattern: None },
+        click_ttl: DAY,
         sync,
+        optimistic: false,
     }
 }
 
@@ -60,6 +72,11 @@ fn send(network: usize, needs: &[&str]) -> SendRule {
     }
 }
 
+fn reply(status: u16, room: Room<'_>) -> Reply<'_> {
+    static NO_HEADERS: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+    Reply { status, headers: &NO_HEADERS, may_have_body: false, room, now: Timestamp::from_millis(1) }
+}
+
 /// Two networks, `clicky` with counted pixels and `always`, which hears of every conversion.
 fn shop() -> SiteRules {
     let order = Value::Source(Source::Query("order".into()), None);
@@ -67,18 +84,37 @@ fn shop() -> SiteRules {
         name: Arc::from("shop"),
         mode: Mode::On,
         visitor_cookie: SetCookie::new(VISITOR_COOKIE, &CookieRule::default(), DAY),
+        hold_cookie: SetCookie::new(HOLD_COOKIE, &CookieRule::default(), DAY),
+        consent_cookie: SetCookie::new(BRIDGE_COOKIE, &CookieRule::default(), DAY),
+        consent: Arc::default(),
+        journeys: None,
+        late_cookie: SetCookie::new(LATE_COOKIE, &CookieRule::default(), LATE_TTL),
+        endpoint: Arc::from("/.throughline"),
         networks: vec![network("clicky", "cid", Some(pixels(SyncPages::Conversion))), network("always", "aid", None)],
         conversions: vec![ConversionRule {
             name: Arc::from("purchase"),
-            paths: vec![PathPattern::parse("/thanks").expect("a path")],
-            methods: vec![Method::GET],
-            status: vec![StatusPattern::Class(2)],
-            when: vec![],
+            triggers: vec![TriggerRule {
+                paths: vec![PathPattern::parse("/thanks").expect("a path")],
+                methods: vec![Method::GET],
+                status: vec![StatusPattern::Class(2)],
+                when: vec![],
+                caller: Caller::Visitor,
+            }],
+            proof: Proof::default(),
+            after: None,
+            decimal_mark: DecimalMark::default(),
+            items: None,
+            credit: Credit::default(),
             fields: vec![("order_id".into(), order.clone())],
             once_per: Some(order),
             dedup_window: Duration::from_hours(90 * 24),
             send: vec![send(0, &["click_id"]), send(1, &[])],
         }],
+        captures: vec![],
+        recognise_by: vec![],
+        channels: vec![],
+        client_ip: StoredAddress::Truncated,
+        journey_ttl: 30 * DAY,
         strip_click_params: false,
         seal: Seal::new(["a secret of more than thirty-two characters"]).ok().map(Arc::new),
     }
@@ -103,7 +139,7 @@ fn answer(visit: Option<Visit>, status: u16) -> Answered {
         next += 1;
         Uuid::from_u128(next)
     };
-    visit.expect("something to say").answered(status, Room::For(&|_| true), Timestamp::from_millis(1), &mut uuid)
+    visit.expect("something to say").answered(reply(status, Room::For(&|_| true)), None, &mut uuid)
 }
 
 fn bought(headers: &[(&'static str, &str)], target: &str) -> Answered {
@@ -181,6 +217,7 @@ fn the_first_outcome_that_applies_is_the_outcome() {
     let prefetch = get("/thanks", &[("sec-purpose", "prefetch"), ("sec-fetch-dest", "image")]);
     assert_eq!(outcomes(&answer(prefetch, 500)), all(Outcome::Prefetch));
     assert_eq!(outcomes(&answer(begin(shop(), &Method::HEAD, "/thanks", &[]), 500)), all(Outcome::NotDocument));
+    assert_eq!(outcomes(&answer(get("/thanks", &[("user-agent", "Twitterbot/1.0")]), 404)), all(Outcome::Bot));
     assert_eq!(outcomes(&answer(get("/thanks", &[]), 404)), all(Outcome::NotSuccess));
     assert_eq!(outcomes(&answer(get("/thanks", &[]), 206)), all(Outcome::NotSuccess), "a part of a page");
     let mut plain = shop();
@@ -188,8 +225,16 @@ fn the_first_outcome_that_applies_is_the_outcome() {
     assert_eq!(outcomes(&answer(begin(plain, &Method::GET, "/thanks?order=1", &[]), 200)), [Outcome::NoClick]);
     let mut strict = shop();
     strict.conversions[0].send[1].required = vec!["goal".into()];
+    let mut unproven = strict.clone();
+    unproven.conversions[0].proof.success = vec![Mark::Text("Thank you".into())];
     let strict = answer(begin(strict, &Method::GET, "/thanks?order=1", &[]), 200);
-    assert_eq!(outcomes(&strict), [Outcome::Incomplete]);
+    let hold = strict.rows.iter().find_map(|row| row.hold.clone());
+    assert_eq!(hold, Some(Hold::Incomplete { missing: vec!["goal".into()] }), "kept for a person to complete");
+    let unproven = answer(begin(unproven, &Method::GET, "/thanks?order=1&cid=a", &[]), 200);
+    assert_eq!(outcomes(&unproven), [Outcome::Unproven], "what lacks nothing else");
+    let hold = unproven.rows.iter().find_map(|row| row.hold.clone());
+    let missing = vec!["goal".into(), "proof".into()];
+    assert_eq!(hold, Some(Hold::Incomplete { missing }), "a person must say that it was one");
 }
 
 #[test]
@@ -198,6 +243,16 @@ fn a_304_and_a_prefetch_carry_no_cookie() {
     assert_eq!((landed.clicks, landed.set_cookies.len()), (vec![(0, ClickResult::NotModified)], 0));
     let fetched = bought(&[("purpose", "prefetch")], "/?cid=a");
     assert_eq!((fetched.clicks, fetched.set_cookies.len()), (vec![(0, ClickResult::NotVisited)], 0));
+}
+
+#[test]
+fn a_bot_gets_neither_cookie_nor_row_nor_pixels() {
+    let bot = ("user-agent", "facebookexternalhit/1.1");
+    let landed = bought(&[bot], "/?cid=a");
+    assert_eq!((landed.clicks, landed.set_cookies.len()), (vec![(0, ClickResult::Bot)], 0));
+    let thanked = bought(&[bot], "/thanks?order=1");
+    assert!(thanked.rows.is_empty() && thanked.claims.is_empty() && thanked.set_cookies.is_empty());
+    assert!(!bought(&[], "/thanks?order=1").claims.is_empty(), "a person gets pixels");
 }
 
 #[test]
@@ -240,13 +295,61 @@ fn a_pure_match_of_cookies_is_shown_once_per_visitor() {
 #[test]
 fn a_page_that_lets_no_pixel_load_takes_no_dedup_key() {
     let visit = || begin(shop(), &Method::GET, "/thanks?order=7", &[]).expect("a hit");
-    let plan = |lets_load: &dyn Fn(&str) -> bool| {
-        visit().answered(200, Room::For(lets_load), Timestamp::from_millis(1), &mut Uuid::nil)
-    };
+    let plan =
+        |lets_load: &dyn Fn(&str) -> bool| visit().answered(reply(200, Room::For(lets_load)), None, &mut Uuid::nil);
     let refused = plan(&|url| !url.starts_with("https://pixel.example/"));
     assert_eq!((refused.claims.len(), refused.unreached), (0, vec![0]));
     assert!(refused.decided.iter().any(|it| it.send == 0 && it.outcome == Outcome::NoClick));
     let allowed = plan(&|_| true);
     assert_eq!((allowed.claims.len(), allowed.unreached), (1, vec![]));
     assert_eq!(visit().origin(), ("https", "www.shop.de", None));
+}
+
+#[test]
+fn what_counts_pixels_awaits_the_verdict_on_its_click() {
+    let with_click = [("cookie", "_clicky=abc")];
+    let plan = bought(&with_click, "/thanks?order=7");
+    let awaits: Vec<bool> = plan.rows.iter().map(|row| row.awaits_verdict).collect();
+    assert_eq!(awaits, [true, false], "only where pixels stand behind the postback");
+    let edits = |site| begin(site, &Method::GET, "/thanks?order=7", &with_click).expect("a hit").may_edit_page();
+    let mut optimistic = shop();
+    optimistic.networks[0].optimistic = true;
+    let unsealed = SiteRules { seal: None, ..shop() };
+    assert!(edits(shop()) && !edits(optimistic.clone()) && !edits(unsealed));
+    let plan = answer(begin(optimistic, &Method::GET, "/thanks?order=7", &with_click), 200);
+    assert!(!plan.rows.iter().any(|row| row.awaits_verdict));
+    let mut from_server = shop();
+    from_server.conversions[0].triggers[0].caller = Caller::Server(vec![]);
+    let plan = answer(begin(from_server, &Method::GET, "/thanks?order=7", &with_click), 200);
+    assert!(!plan.rows.iter().any(|row| row.awaits_verdict), "another server has no browser");
+}
+
+#[test]
+fn only_pages_that_can_show_something_are_asked_about_late_verdicts() {
+    let carried = [("cookie", "_tl_sync=x"), ("accept", "text/html")];
+    let asks = |site: SiteRules, method, headers: &[(&'static str, &str)]| {
+        begin(site, &method, "/any", headers).is_some_and(|visit| visit.may_show_late() && visit.may_edit_page())
+    };
+    assert!(asks(shop(), Method::GET, &carried));
+    assert!(!asks(shop(), Method::POST, &carried) && !asks(shop(), Method::HEAD, &carried));
+    assert!(!asks(shop(), Method::GET, &carried[..1]), "no page is asked for");
+    assert!(!asks(shop(), Method::GET, &carried[1..]), "no cookie");
+    assert!(!asks(shop(), Method::GET, &[carried[0], carried[1], ("sec-purpose", "prefetch")]));
+    let mut plain = shop();
+    plain.networks[0].sync = None;
+    assert!(!asks(plain, Method::GET, &carried));
+    for mode in [Mode::Observe, Mode::Off] {
+        assert!(!asks(SiteRules { mode, ..shop() }, Method::GET, &carried), "{mode:?}");
+    }
+}
+
+#[test]
+fn the_late_cookie_needs_room() {
+    let awaited = Awaited { event_id: EventId::new(Uuid::from_u128(1)), time: Timestamp::from_millis(1) };
+    let late = LateSync::new([awaited]).expect("one");
+    let visit = begin(shop(), &Method::GET, "/thanks", &[]).expect("a hit");
+    let cookie = visit.late_cookie(&late, &[]).expect("room");
+    assert!(cookie.starts_with("_tl_sync=") && cookie.ends_with("Domain=shop.de"), "{cookie}");
+    assert_eq!(visit.late_cookie(&late, &["x".repeat(4000)]), None);
+    assert!(visit.no_late_cookie().contains("Max-Age=0"), "{}", visit.no_late_cookie());
 }

@@ -166,8 +166,10 @@ fn devtools(profile: &Path) -> Option<(SocketAddr, String)> {
 }
 
 /// A browser that shows nothing, asks nothing and talks to nobody but us.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 13] = [
     "--headless",
+    // Headless browsers say so, and are taken for the programs that they mostly are.
+    "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",

@@ -211,6 +211,21 @@ impl Answer {
         String::from_utf8(self.body.clone()).unwrap_or_else(|_| latin1(&self.body))
     }
 
+    /// The address of the hidden frame that awaits a verdict, if the page has one.
+    pub(crate) fn frame(&self) -> Option<String> {
+        let text = self.text();
+        let (_, rest) = text.split_once("<iframe src=\"")?;
+        Some(rest.split_once('"')?.0.to_owned()).filter(|address| address.starts_with("/.throughline/frame/"))
+    }
+
+    /// The body as text without that frame.
+    pub(crate) fn text_without_frame(&self) -> String {
+        let text = self.text();
+        let found = text.split_once("<iframe src=\"/.throughline/frame/");
+        let parts = found.and_then(|(before, rest)| Some((before, rest.split_once("</iframe>")?.1)));
+        parts.map_or_else(|| text.clone(), |(before, after)| format!("{before}{after}"))
+    }
+
     /// Whether the body ended as its framing promised.
     pub(crate) fn is_complete(&self) -> bool {
         self.ending == Ending::Complete

@@ -12,6 +12,21 @@ fn lets(document: &str, size: usize) -> bool {
 }
 
 #[test]
+fn a_frame_of_our_own_obeys_its_own_directives() {
+    for (policy, lets) in [
+        ("img-src 'none'", true),
+        ("frame-src 'none'", false),
+        ("child-src 'none'", false),
+        ("default-src 'none'", false),
+        ("default-src 'none'; frame-src 'self'", true),
+    ] {
+        let mut policies = MetaPolicies::default();
+        policies.look_at(format!("<meta http-equiv=Content-Security-Policy content=\"{policy}\">").as_bytes());
+        assert_eq!(policies.let_own_frame(&Page::at("https", "shop.example", None), "/x"), lets, "{policy}");
+    }
+}
+
+#[test]
 fn a_policy_in_the_page_is_found_however_it_is_written() {
     for tag in [
         r#"<meta http-equiv="Content-Security-Policy" content="img-src 'self'">"#,

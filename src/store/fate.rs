@@ -1,0 +1,59 @@
+//! What became of postbacks, for the pages that wait to learn it.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{Store, reader::Question};
+use crate::tracking::{
+    event::{Event, EventId, Payload},
+    timestamp::Timestamp,
+};
+
+/// An event and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// What happened.
+    pub event: Event,
+    /// The verdict's word; `None` while it is open.
+    pub verdict: Option<String>,
+}
+
+impl Store {
+    /// What became of these events, in their order; `None` for what is not on disk.
+    ///
+    /// Read beside the writer. A store that is degraded or overloaded knows of none, and says so at once.
+    pub async fn fates(&self, ids: Vec<EventId>) -> Vec<Option<Fate>> {
+        let none = vec![None; ids.len()];
+        self.ask(|answer| Question::Fates { ids, answer }).await.unwrap_or(none)
+    }
+}
+
+/// A row moves from the one table to the other in one transaction; a later look sees what an earlier
+/// one has seen, or more, so the outbox comes first.
+pub(super) fn find(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Fate>> {
+    for table in ["outbox", "history"] {
+        let found = connection
+            .prepare_cached(&format!(
+                "SELECT site, conversion, network, event_ms, verdict, payload FROM {table} WHERE event_id = ?1"
+            ))?
+            .query_row([id.as_bytes()], |row| fate(id, row))
+            .optional()?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn fate(id: EventId, row: &Row<'_>) -> rusqlite::Result<Option<Fate>> {
+    let payload: Option<Payload> = serde_json::from_str(&row.get::<_, String>("payload")?).ok();
+    let Some(payload) = payload else { return Ok(None) };
+    let event = Event {
+        id,
+        time: Timestamp::from_millis(row.get("event_ms")?),
+        site: row.get("site")?,
+        conversion: row.get("conversion")?,
+        network: row.get("network")?,
+        payload,
+    };
+    Ok(Some(Fate { event, verdict: row.get("verdict")? }))
+}

@@ -1,0 +1,64 @@
+//! What the handles, the writer and the reader of one store all see.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+};
+
+use tokio::sync::Semaphore;
+
+use super::{Health, Retention, due::Due, journeys::Journeys, withdrawal::Withdrawn};
+use crate::tracking::timestamp::Timestamp;
+
+/// What the handles and the writer both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) folder: PathBuf,
+    pub(super) health: Mutex<Health>,
+    pub(super) due: Due,
+    /// How often the file was opened.
+    pub(super) openings: AtomicU64,
+    pub(super) journeys: Journeys,
+    /// Journeys that were not written because too much was waiting; the writer counts them.
+    pub(super) lost: AtomicU64,
+    pub(super) withdrawn: Withdrawn,
+    /// One search through the open rows at a time.
+    pub(super) search: Semaphore,
+    pub(super) retention: Retention,
+}
+
+impl Shared {
+    pub(super) fn new(folder: &Path, retention: Retention) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            health: Mutex::new(Health::Ready),
+            due: Due::default(),
+            openings: AtomicU64::new(0),
+            journeys: Journeys::default(),
+            lost: AtomicU64::new(0),
+            withdrawn: Withdrawn::default(),
+            search: Semaphore::new(1),
+            retention,
+        }
+    }
+
+    /// Records the degraded mode; its beginning is kept while it lasts.
+    pub(super) fn degrade(&self, why: &str, now: Timestamp) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match &*health {
+            Health::Degraded { since, .. } => *since,
+            Health::Ready => now,
+        };
+        *health = Health::Degraded { reason: why.to_owned(), since };
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
+    }
+
+    /// Records the end of the degraded mode and says whether there was one.
+    pub(super) fn recover(&self) -> bool {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *health, Health::Ready) != Health::Ready
+    }
+}

@@ -1,0 +1,137 @@
+//! What follows from the site's answer, for others to carry out.
+
+use super::remembrance::{CaptureResult, Remembrance};
+use crate::tracking::{
+    click::ClickResult,
+    consent::Decision,
+    conversion::{FieldResult, Outcome},
+    event::{Dedup, Event, EventId},
+    journey::JourneyKey,
+};
+
+/// What follows from the site's answer.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// `Set-Cookie` headers.
+    pub set_cookies: Vec<String>,
+    /// What became of click parameters, by network.
+    pub clicks: Vec<(usize, ClickResult)>,
+    /// What the visitor has agreed to, where anything is asked for.
+    pub consent: Option<Decision>,
+    /// Outcomes that need no store.
+    pub decided: Vec<Decided>,
+    /// Conversions to be written down.
+    pub rows: Vec<PlannedRow>,
+    /// Candidates that turned out to be conversions, or that lack something; by their event ids.
+    pub settled: Vec<PlannedRow>,
+    /// Candidates that turned out to be none.
+    pub dropped: Vec<(Decided, EventId)>,
+    /// Dedup keys to be taken before counted pixels are shown.
+    pub claims: Vec<PlannedClaim>,
+    /// Claims that waited for proof; without it, they give their keys back.
+    pub claim_ends: Vec<ClaimEnd>,
+    /// Pixels of pure cookie matches, by network, with the cookie that remembers them.
+    pub matches: Vec<(usize, Vec<String>)>,
+    /// Networks whose pixels the page could not carry.
+    pub unreached: Vec<usize>,
+    /// Conversions that nothing tells apart from their repeats.
+    pub undeduplicated: Vec<usize>,
+    /// What became of the fields of a conversion, in their order.
+    pub fields: Vec<(usize, Vec<FieldResult>)>,
+    /// What became of captures.
+    pub captures: Vec<(usize, CaptureResult)>,
+    /// What is to be remembered.
+    pub remembrances: Vec<Remembrance>,
+    /// What a visitor who has withdrawn consent wants forgotten.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// An outcome that needs no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Which conversion of the site.
+    pub conversion: usize,
+    /// Which of its networks, by its place under `send`.
+    pub send: usize,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A conversion to be written down.
+#[derive(Debug)]
+pub struct PlannedRow {
+    /// Which conversion of the site.
+    pub conversion: usize,
+    /// Which of its networks, by its place under `send`.
+    pub send: usize,
+    /// The row.
+    pub event: Event,
+    /// How repeats are recognised.
+    pub dedup: Option<Dedup>,
+    /// Why it is not to be sent yet.
+    pub hold: Option<Hold>,
+    /// Whether the visitor's browser is to learn its verdict: pixels depend on it.
+    pub awaits_verdict: bool,
+}
+
+/// Why a row is not to be sent yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The body of the answer is still to come.
+    Candidate {
+        /// Whether it must show proof.
+        needs_proof: bool,
+        /// Whether what tells it from a repeat stands there.
+        key_is_open: bool,
+    },
+    /// These names have no value.
+    Incomplete {
+        /// The names.
+        missing: Vec<String>,
+    },
+}
+
+/// A dedup key to be taken before counted pixels are shown.
+#[derive(Debug)]
+pub struct PlannedClaim {
+    /// Which conversion of the site.
+    pub conversion: usize,
+    /// Which of its networks, by its place under `send`.
+    pub send: usize,
+    /// Which network of the site.
+    pub network: usize,
+    /// Stands for the pixels where a row would have its event id.
+    pub event_id: EventId,
+    /// How repeats are recognised.
+    pub dedup: Option<Dedup>,
+    /// The addresses of the pixels.
+    pub pixels: Vec<String>,
+    /// Whether the page must show proof before it may show them.
+    pub needs_proof: bool,
+}
+
+/// The end of a claim that waited for proof.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimEnd {
+    /// Which conversion of the site.
+    pub conversion: usize,
+    /// Which of its networks, by its place under `send`.
+    pub send: usize,
+    /// Which network of the site.
+    pub network: usize,
+    /// The claim.
+    pub event_id: EventId,
+    /// Its key.
+    pub dedup: Option<Dedup>,
+    /// Whether the page showed what it must.
+    pub is_proven: bool,
+}
+
+/// What is to be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Click IDs with the keys of their networks.
+    pub clicks: Vec<(String, String)>,
+    /// Journeys.
+    pub journeys: Vec<JourneyKey>,
+}
