@@ -25,7 +25,7 @@ pub(super) fn names(server: &Server) -> Option<Names> {
     Some(Names { seal: Arc::new(seal), journeys: Arc::new(journeys) })
 }
 
-/// The secrets in use; unlike [`seal`], it makes none.
+/// The secrets in use; unlike [`names`], it makes none.
 pub(in crate::cli) fn known(server: &Server) -> io::Result<Vec<String>> {
     if server.secrets.is_empty() { read(&server.state).map(|secret| vec![secret]) } else { Ok(server.secrets.clone()) }
 }
