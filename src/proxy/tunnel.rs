@@ -3,7 +3,12 @@
 //! Pingora 0.9.1 ends a tunnel at once when the site's 101 is read before the end of the request's
 //! own, empty body was taken note of (its issue 946): a matter of microseconds, and of luck. The
 //! connection to the site is therefore one that after each write lets everybody else run before it
-//! reads. What a tunnel carries is nobody's business here.
+//! reads.
+//!
+//! Nor does Pingora read from the site while the site does not take what is written to it: a site that
+//! sends before it reads on, as an echo does, then waits for us for ever, and we for it. So whatever
+//! comes while a write is stuck is read ahead, up to [`MAX_AHEAD`]. What a tunnel carries is nobody's
+//! business here.
 
 use std::{
     io,
@@ -12,11 +17,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorType, OrErr, Result,
@@ -97,15 +103,24 @@ impl L4Connect for Connector {
 }
 
 fn patient(stream: impl Socket + 'static) -> Stream {
-    VirtualSocketStream::new(Box::new(Patient { stream, has_written: false })).into()
+    let patient = Patient { stream, has_written: false, ahead: BytesMut::new(), has_ended: false };
+    VirtualSocketStream::new(Box::new(patient)).into()
 }
 
-/// Reads only when a round of everything else has passed since the last write.
+/// Reads only when a round of everything else has passed since the last write, and ahead while a write
+/// is stuck.
 #[derive(Debug)]
 struct Patient<S> {
     stream: S,
     has_written: bool,
+    /// What has been read ahead.
+    ahead: BytesMut,
+    /// Whether nothing follows behind that.
+    has_ended: bool,
 }
+
+/// The most that is read ahead.
+const MAX_AHEAD: usize = 4 << 20;
 
 /// A stream whose options can be set.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug {
@@ -148,13 +163,36 @@ impl<S: Socket> AsyncRead for Patient<S> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_read(context, into)
+        if self.ahead.is_empty() && !self.has_ended {
+            return Pin::new(&mut self.stream).poll_read(context, into);
+        }
+        let length = self.ahead.len().min(into.remaining());
+        into.put_slice(&self.ahead.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Socket> Patient<S> {
+    /// Takes what has come; an error is left for the next read to meet.
+    fn read_ahead(&mut self, context: &mut Context<'_>) {
+        let mut room = [0; 16 << 10];
+        while !self.has_ended && self.ahead.len() < MAX_AHEAD {
+            let mut chunk = ReadBuf::new(&mut room);
+            match Pin::new(&mut self.stream).poll_read(context, &mut chunk) {
+                Poll::Ready(Ok(())) if chunk.filled().is_empty() => self.has_ended = true,
+                Poll::Ready(Ok(())) => self.ahead.extend_from_slice(chunk.filled()),
+                Poll::Ready(Err(_)) | Poll::Pending => return,
+            }
+        }
     }
 }
 
 impl<S: Socket> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, bytes) else {
+            self.read_ahead(context);
+            return Poll::Pending;
+        };
         self.has_written = true;
         Poll::Ready(written)
     }

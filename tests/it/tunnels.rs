@@ -208,15 +208,23 @@ fn a_first_frame_that_comes_with_the_request_waits_for_the_switch_and_then_arriv
 fn large_binary_messages_pass_both_ways_at_once() {
     let origin = greeting_echo();
     let proxy = Proxy::with(&origin.site()).start();
-    let mut visitor = open(&proxy, b"").unwrap();
-    assert_eq!(latin1(&visitor.exactly(5).unwrap()), "hello");
-    let message = noise(16 << 20, 7);
-    let mut writer = visitor.stream().try_clone().unwrap();
-    let sent = message.clone();
-    let writing = thread::spawn(move || io::Write::write_all(&mut writer, &sent));
-    let echoed = visitor.exactly(message.len()).unwrap();
-    writing.join().unwrap().unwrap();
-    assert!(echoed == message, "16 MiB came back changed");
+    // Several at a time: an echo that is slow to read is what gets a proxy stuck between two full buffers.
+    thread::scope(|scope| {
+        for seed in 0..4 {
+            let proxy = &proxy;
+            scope.spawn(move || {
+                let mut visitor = open(proxy, b"").unwrap();
+                assert_eq!(latin1(&visitor.exactly(5).unwrap()), "hello");
+                let message = noise(16 << 20, seed);
+                let mut writer = visitor.stream().try_clone().unwrap();
+                let sent = message.clone();
+                let writing = thread::spawn(move || io::Write::write_all(&mut writer, &sent));
+                let echoed = visitor.exactly(message.len()).unwrap();
+                writing.join().unwrap().unwrap();
+                assert!(echoed == message, "16 MiB came back changed");
+            });
+        }
+    });
 }
 
 #[test]
