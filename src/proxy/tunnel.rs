@@ -7,7 +7,7 @@
 //!
 //! Nor does Pingora read from the site while the site does not take what is written to it: a site that
 //! sends before it reads on, as an echo does, then waits for us for ever, and we for it. So whatever
-//! comes while a write is stuck is read ahead, up to [`MAX_AHEAD`]. What a tunnel carries is nobody's
+//! comes while a write is stuck is read ahead, up to 4 MiB. What a tunnel carries is nobody's
 //! business here.
 
 use std::{

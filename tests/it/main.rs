@@ -16,6 +16,7 @@
 mod attribution;
 mod browser;
 mod caches;
+mod canary;
 mod certificates;
 mod commands;
 mod consent;
