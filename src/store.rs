@@ -52,6 +52,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::tracking::visit::Hold;
 pub use fate::Fate;
 pub use inspector::Inspector;
 pub use observer::{ErrorKind, StoreObserver};
@@ -79,24 +80,6 @@ pub struct NewRow {
     pub key: Option<Dedup>,
     /// Why it is not to be sent yet; `None` sends it.
     pub hold: Option<Hold>,
-}
-
-/// Why a conversion is stored without being sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// What decides about it stands in the body of its page. It takes no key until
-    /// [`settle_candidates`](Store::settle_candidates) says how the page ended.
-    Candidate {
-        /// Without the page's proof it is no conversion.
-        needs_proof: bool,
-        /// The page shows what tells this conversion from another.
-        key_is_open: bool,
-    },
-    /// A person may complete it. It takes its key like one that is sent.
-    Incomplete {
-        /// The names without a value.
-        missing: Vec<String>,
-    },
 }
 
 /// How the page of a candidate ended.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     metrics::site::Injection,
-    store::{self, Accepted, Claim, NewRow},
+    store::{Accepted, Claim, NewRow},
     tracking::{
         conversion::Outcome,
         event::EventId,
@@ -99,7 +99,7 @@ async fn write(
             Some(Hold::Candidate { .. }) => None,
         };
         places.push((row.conversion, row.send, row.event.id, outcome));
-        stored.push(NewRow { event: row.event, key: row.dedup, hold: row.hold.map(stored_hold) });
+        stored.push(NewRow { event: row.event, key: row.dedup, hold: row.hold });
     }
     let accepted = tracker.store.accept(stored).await.await.unwrap_or_default();
     for (index, (conversion, send, event_id, outcome)) in places.into_iter().enumerate() {
@@ -122,14 +122,6 @@ pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Outcome
         Some(Accepted::Duplicate) => Outcome::Duplicate,
         // No answer: the writer has ended, and what it had not taken was never written.
         Some(Accepted::Unstored) | None => Outcome::Unstored,
-    }
-}
-
-/// The store's word for it.
-pub(super) fn stored_hold(hold: Hold) -> store::Hold {
-    match hold {
-        Hold::Candidate { needs_proof, key_is_open } => store::Hold::Candidate { needs_proof, key_is_open },
-        Hold::Incomplete { missing } => store::Hold::Incomplete { missing },
     }
 }
 

@@ -91,8 +91,8 @@ async fn settle(
         let accepted = if row.hold.is_some() { Outcome::Incomplete } else { Outcome::Queued };
         decided.push(Decided { conversion: row.conversion, send: row.send, outcome: accepted });
         let event_id = row.event.id;
-        let hold = row.hold.map(commit::stored_hold);
-        ends.push(CandidateEnd { event_id, end: End::Accept(NewRow { event: row.event, key: row.dedup, hold }) });
+        let row = NewRow { event: row.event, key: row.dedup, hold: row.hold };
+        ends.push(CandidateEnd { event_id, end: End::Accept(row) });
     }
     for (it, event_id) in dropped {
         decided.push(it);

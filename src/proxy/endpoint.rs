@@ -15,6 +15,7 @@ use pingora_proxy::Session;
 use super::{
     answer::Answer,
     late,
+    module::facts,
     runtime::{TrackedSite, Tracker},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     tracking::{
         human::not_a_visit,
         late::LateSync,
-        visit::{Client, Consents, Request},
+        visit::{Client, Consents},
         visitor::Seal,
     },
 };
@@ -71,18 +72,6 @@ impl<'a> Resource<'a> {
             Some(token) if !token.is_empty() && !token.contains('/') => Self::Frame(token),
             Some(_) | None => Self::Unknown,
         }
-    }
-}
-
-/// What tracking sees of a request to us.
-fn facts(request: &RequestHeader, client: Client) -> Request<'_> {
-    Request {
-        method: &request.method,
-        path: request.uri.path(),
-        query: request.uri.query().unwrap_or_default(),
-        headers: &request.headers,
-        authority: request.uri.host(),
-        client,
     }
 }
 

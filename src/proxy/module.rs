@@ -168,15 +168,7 @@ impl Tracking {
 
     fn begin(&mut self, request: &mut RequestHeader) {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
-        let facts = Request {
-            method: &request.method,
-            path: request.uri.path(),
-            query: request.uri.query().unwrap_or_default(),
-            headers: &request.headers,
-            authority: request.uri.host(),
-            client,
-        };
-        let visit = guarded(|| Visit::begin(&site.rules, &facts)).flatten();
+        let visit = guarded(|| Visit::begin(&site.rules, &facts(request, client))).flatten();
         if let Some(visit) = visit {
             self.takes_plain = !coding::refuses_identity(&request.headers);
             self.takes_gzip = coding::accepts_gzip(&request.headers);
@@ -398,6 +390,18 @@ impl HttpModule for Tracking {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+/// What tracking sees of a request.
+pub(super) fn facts(request: &RequestHeader, client: Client) -> Request<'_> {
+    Request {
+        method: &request.method,
+        path: request.uri.path(),
+        query: request.uri.query().unwrap_or_default(),
+        headers: &request.headers,
+        authority: request.uri.host(),
+        client,
     }
 }
 

@@ -177,9 +177,9 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let now = clock::instant();
         ctx.asked = Some(now);
-        ctx.is_hit = session.downstream_modules_ctx.get::<Tracking>().is_some_and(Tracking::is_hit);
         if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
             tracking.begin_again();
+            ctx.is_hit = tracking.is_hit();
         }
         if ctx.is_hit {
             // A visitor who leaves early has still bought.

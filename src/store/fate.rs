@@ -2,11 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, reader::Question};
-use crate::tracking::{
-    event::{Event, EventId, Payload},
-    timestamp::Timestamp,
-};
+use super::{Store, outbox, reader::Question};
+use crate::tracking::event::{Event, EventId, Payload};
 
 /// An event and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +44,5 @@ pub(super) fn find(connection: &Connection, id: EventId) -> rusqlite::Result<Opt
 fn fate(id: EventId, row: &Row<'_>) -> rusqlite::Result<Option<Fate>> {
     let payload: Option<Payload> = serde_json::from_str(&row.get::<_, String>("payload")?).ok();
     let Some(payload) = payload else { return Ok(None) };
-    let event = Event {
-        id,
-        time: Timestamp::from_millis(row.get("event_ms")?),
-        site: row.get("site")?,
-        conversion: row.get("conversion")?,
-        network: row.get("network")?,
-        payload,
-    };
-    Ok(Some(Fate { event, verdict: row.get("verdict")? }))
+    Ok(Some(Fate { event: outbox::event(id, payload, row)?, verdict: row.get("verdict")? }))
 }

@@ -219,15 +219,20 @@ fn leased(row: &Row<'_>) -> rusqlite::Result<Option<LeasedRow>> {
     let payload: Option<Payload> =
         row.get_ref("payload")?.as_bytes().ok().and_then(|json| serde_json::from_slice(json).ok());
     let (Some(id), Some(payload)) = (id, payload) else { return Ok(None) };
-    let event = Event {
+    let event = event(id, payload, row)?;
+    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, id: row.get("id")? }))
+}
+
+/// The event that a row holds, from whichever table.
+pub(super) fn event(id: EventId, payload: Payload, row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
         id,
         time: Timestamp::from_millis(row.get("event_ms")?),
         site: row.get("site")?,
         conversion: row.get("conversion")?,
         network: row.get("network")?,
         payload,
-    };
-    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, id: row.get("id")? }))
+    })
 }
 
 pub(super) fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {

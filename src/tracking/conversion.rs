@@ -119,11 +119,7 @@ impl ConversionRule {
                 .map_err(|_| Doubtful);
         }
         let Some(text) = value.read(view, &names) else { return Ok(None) };
-        match name {
-            "email" => personal::email(&text).map(|it| Some(it.into_text())).ok_or(Doubtful),
-            "phone" => personal::phone(&text, None).map(|it| Some(it.into_text())).ok_or(Doubtful),
-            _ => Ok(Some(text)),
-        }
+        personal::normal(name, text).map(Some).ok_or(Doubtful)
     }
 
     /// The value that tells two conversions apart.

@@ -90,6 +90,18 @@ impl Hash {
     }
 }
 
+/// A field as it is kept: addresses and numbers as networks ask for them, everything else as it is.
+///
+/// `None` when it is not what its name says.
+#[must_use]
+pub fn normal(field: &str, text: String) -> Option<String> {
+    match field {
+        "email" => email(&text).map(Personal::into_text),
+        "phone" => phone(&text, None).map(Personal::into_text),
+        _ => Some(text),
+    }
+}
+
 /// An e-mail address, trimmed and in lower case; nothing for what doesn't look like one.
 ///
 /// Rokt asks for this form, plain or hashed (docs.rokt.com, Event API, 2026-11), as Google and Meta do.

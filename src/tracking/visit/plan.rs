@@ -77,14 +77,14 @@ pub struct PlannedRow {
 /// Why a row is not to be sent yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// The body of the answer is still to come.
+    /// The body of the answer is still to come. It takes no key until that has ended.
     Candidate {
         /// Whether it must show proof.
         needs_proof: bool,
         /// Whether what tells it from a repeat stands there.
         key_is_open: bool,
     },
-    /// These names have no value.
+    /// These names have no value; a person may complete it. It takes its key like one that is sent.
     Incomplete {
         /// The names.
         missing: Vec<String>,

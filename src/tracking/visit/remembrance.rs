@@ -80,12 +80,7 @@ pub(super) fn read(
     let mut fields = BTreeMap::new();
     for (name, value) in &rule.fields {
         let Some(text) = value.read(view, &FieldNames(&fields)) else { continue };
-        let text = match name.as_str() {
-            "email" => personal::email(&text).map(personal::Personal::into_text),
-            "phone" => personal::phone(&text, None).map(personal::Personal::into_text),
-            _ => Some(text),
-        };
-        if let Some(text) = text {
+        if let Some(text) = personal::normal(name, text) {
             fields.insert(name.clone(), text);
         }
     }
