@@ -95,6 +95,7 @@ async fn write(
         let outcome = match &row.hold {
             None => Some(Outcome::Queued),
             Some(Hold::Incomplete { .. }) => Some(Outcome::Incomplete),
+            Some(Hold::Owed) => Some(Outcome::NoClick),
             // Its outcome is known when its page has ended.
             Some(Hold::Candidate { .. }) => None,
         };
@@ -108,11 +109,28 @@ async fn write(
             tracker.metrics.late_commits_total.inc();
         }
         refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
-        if let Some(outcome) = outcome {
-            site.metrics.outcome(conversion, send, outcome_of(accepted, outcome));
+        match outcome {
+            None => {}
+            Some(Outcome::NoClick) => owe(&site, conversion, send, accepted),
+            Some(outcome) => site.metrics.outcome(conversion, send, outcome_of(accepted, outcome)),
         }
     }
     refused
+}
+
+/// Counts a conversion whose pixels the browser is to fetch: without its key it gets none, and a later
+/// visit of the page may still be counted.
+fn owe(site: &TrackedSite, conversion: usize, send: usize, accepted: Option<Accepted>) {
+    let (outcome, refused) = match accepted {
+        Some(Accepted::Queued) => (Outcome::NoClick, None),
+        Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
+        Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),
+    };
+    site.metrics.outcome(conversion, send, outcome);
+    let rule = site.rules.conversions.get(conversion).and_then(|rule| rule.send.get(send));
+    if let (Some(rule), Some(reason)) = (rule, refused) {
+        site.metrics.injection(rule.network, reason);
+    }
 }
 
 /// The outcome of a row that the store has answered for; `stored` is what it is if it was stored.
@@ -132,7 +150,7 @@ pub(super) struct Pixels {
     pub(super) network: usize,
     /// Their addresses.
     pub(super) urls: Vec<String>,
-    /// The claim that waits for the page's proof, if one does.
+    /// The claim that waits for the page, if one does.
     pub(super) awaits: Option<EventId>,
     /// What is counted when they are in the page.
     pub(super) result: Injection,
@@ -179,12 +197,12 @@ pub(super) async fn claim(
     shown
 }
 
-/// Without proof to wait for, the outcome is known.
+/// Without a page to wait for, the outcome is known.
 fn show(site: &TrackedSite, claim: PlannedClaim) -> Pixels {
-    if !claim.needs_proof {
+    if !claim.awaits_page {
         site.metrics.outcome(claim.conversion, claim.send, Outcome::NoClick);
     }
-    let awaits = claim.needs_proof.then_some(claim.event_id);
+    let awaits = claim.awaits_page.then_some(claim.event_id);
     Pixels { network: claim.network, urls: claim.pixels, awaits, result: Injection::Injected }
 }
 

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::runtime::{TrackedSite, Tracker};
 use crate::{
-    store::{Accepted, Claim, Store},
+    store::{Accepted, Claim, Fate, Store},
     tracking::{
-        event::{Dedup, DedupKey, Event, EventId},
-        late::{LateSync, awaits},
+        event::{Dedup, DedupKey, EventId},
+        late::{LateSync, awaits, waits_for},
         network::Mode,
         postback::{EventNames, Identity},
         timestamp::Timestamp,
@@ -30,7 +30,8 @@ pub struct Told {
     pub pixels: Vec<LatePixels>,
 }
 
-/// The pixels of one conversion whose click ID its network does not know.
+/// The pixels of one conversion that its network was not told of: there was nothing to report it by, or
+/// the network does not know its click ID.
 #[derive(Debug)]
 pub struct LatePixels {
     /// Which network of the site.
@@ -78,14 +79,16 @@ async fn learn(store: &Store, site: &TrackedSite, late: &LateSync) -> Told {
     let verdicts = store.verdicts(ids.clone()).await;
     // What is not on disk is open, too: a commit that has missed its page's deadline may still come.
     let mut is_open = verdicts.iter().any(Option::is_none);
-    let is_invalid = |verdict: Option<String>| verdict.is_some_and(|word| word == Verdict::InvalidClick.as_str());
-    let invalid = ids.into_iter().zip(verdicts).filter_map(|(id, verdict)| is_invalid(verdict).then_some(id));
-    let invalid: Vec<EventId> = invalid.collect();
+    let wants_pixels = |verdict: Option<String>| {
+        verdict.is_some_and(|word| word == Verdict::InvalidClick.as_str() || word == Fate::OWED)
+    };
+    let unreported = ids.into_iter().zip(verdicts).filter_map(|(id, verdict)| wants_pixels(verdict).then_some(id));
+    let unreported: Vec<EventId> = unreported.collect();
     let mut pixels = Vec::new();
-    if !invalid.is_empty() {
-        for fate in store.fates(invalid).await {
+    if !unreported.is_empty() {
+        for fate in store.fates(unreported).await {
             match fate {
-                Some(fate) => pixels.extend(pixels_of(site, &fate.event)),
+                Some(fate) => pixels.extend(pixels_of(site, &fate)),
                 None => is_open = true,
             }
         }
@@ -94,11 +97,12 @@ async fn learn(store: &Store, site: &TrackedSite, late: &LateSync) -> Told {
 }
 
 /// What the configuration in force makes of an event that was not reported.
-fn pixels_of(site: &TrackedSite, event: &Event) -> Option<LatePixels> {
-    let rules = &site.rules;
+fn pixels_of(site: &TrackedSite, fate: &Fate) -> Option<LatePixels> {
+    let (rules, event) = (&site.rules, &fate.event);
     let (index, network) = rules.networks.iter().enumerate().find(|(_, network)| network.key == event.network)?;
     // Of an event that was erased since, nothing is left to show pixels for.
-    if *event.site != *rules.name || rules.mode_of(network) != Mode::On || !awaits(network, event) {
+    let is_left = if fate.is_owed() { waits_for(network) } else { awaits(network, event) };
+    if *event.site != *rules.name || rules.mode_of(network) != Mode::On || !is_left {
         return None;
     }
     let sync = network.counted_pixels()?;

@@ -229,13 +229,13 @@ impl Tracking {
         hits.iter().for_each(|conversion| site.metrics.hit(*conversion));
         head::set_cookies(response, &plan.set_cookies);
         consequences::at_once(&self.tracker, &site, &mut plan);
-        let Answered { rows, claims, matches, unreached, set_cookies, .. } = plan;
+        let Answered { rows, claims, owing, matches, unreached, set_cookies, .. } = plan;
         let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
         unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
         let matched = |(network, urls)| Pixels { network, urls, awaits: None, result: Injection::Injected };
         let mut pixels: Vec<Pixels> = matches.into_iter().map(matched).collect();
         let awaited: Vec<Awaited> =
-            rows.iter().filter(|row| row.awaits_verdict).map(|row| Awaited::of(&row.event)).collect();
+            rows.iter().filter(|row| row.awaits_verdict).map(|row| Awaited::of(&row.event)).chain(owing).collect();
         let lookup = self.late.take();
         let is_late = lookup.is_some();
         // What the journey has taken of the page's time is gone.

@@ -10,8 +10,19 @@ use crate::tracking::event::{Event, EventId, Payload};
 pub struct Fate {
     /// What happened.
     pub event: Event,
-    /// The verdict's word; `None` while it is open.
+    /// The verdict's word, or [`OWED`](Self::OWED); `None` while it is open.
     pub verdict: Option<String>,
+}
+
+impl Fate {
+    /// Stands for the verdict of a conversion that is not sent: the browser is to fetch its pixels.
+    pub const OWED: &'static str = "owed";
+
+    /// Whether there was nothing to report it by.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.verdict.as_deref() == Some(Self::OWED)
+    }
 }
 
 impl Store {
@@ -27,10 +38,13 @@ impl Store {
 /// A row moves from the one table to the other in one transaction; a later look sees what an earlier
 /// one has seen, or more, so the outbox comes first.
 pub(super) fn find(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Fate>> {
-    for table in ["outbox", "history"] {
+    for (table, verdict, condition) in
+        [("outbox", "verdict", ""), ("history", "verdict", ""), ("held", "state AS verdict", " AND state = 'owed'")]
+    {
         let found = connection
             .prepare_cached(&format!(
-                "SELECT site, conversion, network, event_ms, verdict, payload FROM {table} WHERE event_id = ?1"
+                "SELECT site, conversion, network, event_ms, {verdict}, payload FROM {table}
+                 WHERE event_id = ?1{condition}"
             ))?
             .query_row([id.as_bytes()], |row| fate(id, row))
             .optional()?;

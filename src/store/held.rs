@@ -1,5 +1,6 @@
 //! Conversions that are not to be sent yet: candidates, whose page has not shown its proof or its key,
-//! and incomplete ones, which wait for a person.
+//! and incomplete ones, which wait for a person; and those that never will be, whose pixels are owed to
+//! a browser that asks for them within the hour.
 //!
 //! A candidate takes no dedup key: were its page cut off, a reload must find the key free. An
 //! incomplete conversion takes it at once, so that a reload is a duplicate.
@@ -33,8 +34,12 @@ pub(super) fn insert(connection: &Connection, row: &NewRow, hold: &Hold, owner: 
     // What is still to be taken: the key of an incomplete conversion has been taken just before.
     let open_key = key.filter(|_| matches!(hold, Hold::Candidate { .. }));
     let (state, needs_proof, key_is_open, missing) = match hold {
-        Hold::Candidate { needs_proof, key_is_open } => (CANDIDATE, *needs_proof, *key_is_open, String::new()),
+        Hold::Candidate { needs_proof, key_is_open, needs_journey } => {
+            let missing = if *needs_journey { JOURNEY } else { "" };
+            (CANDIDATE, *needs_proof, *key_is_open, missing.to_owned())
+        }
         Hold::Incomplete { missing } => (INCOMPLETE, false, false, missing.join(",")),
+        Hold::Owed => (OWED, false, false, String::new()),
     };
     connection
         .prepare_cached(
@@ -79,20 +84,19 @@ pub(super) fn take_candidate(connection: &Connection, id: EventId) -> rusqlite::
 pub(super) fn resolve(connection: &Connection, owner: &str) -> rusqlite::Result<Resolved> {
     let candidates = connection
         .prepare_cached(
-            "SELECT event_id, event_ms, needs_proof, key_is_open, dedup_key, dedup_window_ms FROM held WHERE owner = ?1",
+            "SELECT event_id, event_ms, needs_proof, key_is_open, missing <> '', dedup_key, dedup_window_ms
+             FROM held WHERE owner = ?1",
         )?
         .query_map([owner], |row| {
             let id: Vec<u8> = row.get(0)?;
-            Ok((id, row.get(1)?, row.get(2)?, row.get(3)?, dedup_of(row.get(4)?, row.get(5)?)))
+            let open: [bool; 3] = [row.get(2)?, row.get(3)?, row.get(4)?];
+            Ok((id, row.get(1)?, open, dedup_of(row.get(5)?, row.get(6)?)))
         })?
-        .collect::<Result<Vec<(Vec<u8>, i64, bool, bool, Option<Dedup>)>, _>>()?;
+        .collect::<Result<Vec<(Vec<u8>, i64, [bool; 3], Option<Dedup>)>, _>>()?;
     let mut resolved = Resolved::default();
-    for (bytes, event_ms, needs_proof, key_is_open, dedup) in candidates {
-        let names: Vec<_> = [(needs_proof, PROOF), (key_is_open, "order_id")]
-            .into_iter()
-            .filter(|(is, _)| *is)
-            .map(|(_, name)| name)
-            .collect();
+    for (bytes, event_ms, open, dedup) in candidates {
+        let names = open.into_iter().zip([PROOF, "order_id", JOURNEY]);
+        let names: Vec<_> = names.filter_map(|(is_open, name)| is_open.then_some(name)).collect();
         // An id of another length is damaged; a person may still make sense of it.
         let id = EventId::from_slice(&bytes).filter(|_| names.is_empty());
         let Some(id) = id else {
@@ -149,5 +153,8 @@ fn millis(window: std::time::Duration) -> i64 {
 
 /// What an incomplete conversion lacks whose page never showed its proof.
 pub(super) const PROOF: &str = "proof";
+/// What it lacks when its process ended before the visitor's journey was recalled.
+pub(super) const JOURNEY: &str = "journey";
+const OWED: &str = "owed";
 const CANDIDATE: &str = "candidate";
 const INCOMPLETE: &str = "incomplete";

@@ -33,6 +33,7 @@ impl Housekeeping {
             expire_history(connection, since(self.retention.history))?,
             expire_dead(connection, since(self.retention.dead_letters))?,
             expire_incomplete(connection, since(self.retention.dead_letters))?,
+            expire_owed(connection, since(OWED_KEPT))?,
             expire_journeys(connection, now.as_millis())?,
         ];
         expire_erased(connection, since(ERASED_KEPT))?;
@@ -110,6 +111,17 @@ fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Resul
     Ok(deleted == 500)
 }
 
+/// Pixels that no browser has asked for in time.
+fn expire_owed(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+    let old = "SELECT rowid FROM held WHERE state = 'owed' AND event_ms < ?1 LIMIT 500";
+    if !connection.prepare_cached(old)?.exists([kept_from])? {
+        return Ok(false);
+    }
+    let deleted =
+        connection.prepare_cached(&format!("DELETE FROM held WHERE rowid IN ({old})"))?.execute([kept_from])?;
+    Ok(deleted == 500)
+}
+
 fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<bool> {
     let old = "SELECT key FROM journeys WHERE expires_ms <= ?1 LIMIT 500";
     if !connection.prepare_cached(old)?.exists([now_ms])? {
@@ -135,6 +147,8 @@ fn shrink(connection: &Connection) -> rusqlite::Result<()> {
     if free > 4096 { connection.execute_batch("PRAGMA incremental_vacuum(512)") } else { Ok(()) }
 }
 
+/// A browser asks with a cookie that lives for an hour.
+const OWED_KEPT: Duration = Duration::from_hours(2);
 /// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
 const ERASED_KEPT: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_secs(10);

@@ -66,6 +66,8 @@ pub enum RowState {
     Candidate,
     /// Something is missing that a person may add.
     Incomplete,
+    /// Never sent: a browser is to fetch its pixels. Only a person's own data shows it.
+    Owed,
 }
 
 impl RowState {
@@ -78,6 +80,7 @@ impl RowState {
             Self::Settled => "settled",
             Self::Candidate => "candidate",
             Self::Incomplete => "incomplete",
+            Self::Owed => "owed",
         }
     }
 }
@@ -175,6 +178,7 @@ impl Inspector {
             Some(RowState::Settled) => conditions.push("dead = 0 AND settled_ms IS NOT NULL".into()),
             Some(RowState::Candidate) => conditions.push("held = 'candidate'".into()),
             Some(RowState::Incomplete) => conditions.push("held = 'incomplete'".into()),
+            Some(RowState::Owed) => conditions.push("held = 'owed'".into()),
             None => {}
         }
         let limit = if filter.limit == 0 { 100 } else { filter.limit };
@@ -238,7 +242,8 @@ impl Inspector {
             // A process of the version before may have made the file.
             let held = if schema::is_current(connection)? { HELD } else { "" };
             let sql = format!(
-                "SELECT * FROM ({OPEN_AND_OVER}{held}) WHERE {conditions} ORDER BY event_ms DESC LIMIT {limit}"
+                "SELECT * FROM ({OPEN_AND_OVER}{held}) WHERE held IS NOT 'owed' AND {conditions}
+                 ORDER BY event_ms DESC LIMIT {limit}"
             );
             connection.prepare(&sql)?.query_map(params_from_iter(values), detail)?.collect()
         })
@@ -273,6 +278,7 @@ fn detail(row: &Row<'_>) -> rusqlite::Result<RowDetail> {
     let settled = time("settled_ms")?;
     let state = match (row.get::<_, Option<String>>("held")?.as_deref(), row.get("dead")?, settled) {
         (Some("candidate"), ..) => RowState::Candidate,
+        (Some("owed"), ..) => RowState::Owed,
         (Some(_), ..) => RowState::Incomplete,
         (None, true, _) => RowState::Dead,
         (None, false, Some(_)) => RowState::Settled,

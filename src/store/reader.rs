@@ -95,7 +95,8 @@ fn verdict(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Stri
     connection
         .prepare_cached(
             "SELECT verdict FROM outbox WHERE event_id = ?1
-             UNION ALL SELECT verdict FROM history WHERE event_id = ?1 LIMIT 1",
+             UNION ALL SELECT verdict FROM history WHERE event_id = ?1
+             UNION ALL SELECT state FROM held WHERE event_id = ?1 AND state = 'owed' LIMIT 1",
         )?
         .query_row([id.as_bytes()], |row| row.get(0))
         .optional()

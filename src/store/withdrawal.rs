@@ -106,7 +106,7 @@ pub(super) fn end(
              FROM outbox WHERE event_id = ?1 AND verdict IS NULL
              UNION ALL
              SELECT event_id, site, conversion, network, event_ms, ?2, 0, 'withdrawn', '{}'
-             FROM held WHERE event_id = ?1",
+             FROM held WHERE event_id = ?1 AND state <> 'owed'",
         )?
         .execute((id.as_bytes(), now.as_millis()))?;
     connection.prepare_cached("DELETE FROM held WHERE event_id = ?1")?.execute([id.as_bytes()])?;

@@ -211,7 +211,8 @@ impl Visit {
         self.plan_head(reply, &Recalled::InTime(journey), uuid)
     }
 
-    /// The same while the journey is still awaited: conversions are left to [`finished`](Self::finished).
+    /// The same while the journey is still awaited: conversions are candidates until
+    /// [`finished`](Self::finished).
     pub fn answered_too_soon(&mut self, reply: Reply<'_>, uuid: &mut dyn FnMut() -> Uuid) -> Answered {
         self.plan_head(reply, &Recalled::Late, uuid)
     }
@@ -223,9 +224,7 @@ impl Visit {
         self.plan_clicks(reply.status, reply.now, &mut plan);
         let had_visitor = self.visitor.is_some();
         self.plan_remembrance(reply, &mut plan, uuid);
-        if let Recalled::InTime(journey) = *journey {
-            self.plan_hits(reply, None, journey, &mut plan, uuid);
-        }
+        self.plan_hits(reply, None, journey, &mut plan, uuid);
         self.plan_captures(reply, None, &mut plan, uuid);
         if let (false, Some(visitor), Some(seal)) = (had_visitor, self.visitor, &self.site.seal) {
             let sealed = seal.seal(visitor);
@@ -255,7 +254,7 @@ impl Visit {
         let mut plan = Answered::default();
         let Some((status, headers)) = self.answer.take() else { return plan };
         let reply = Reply { status, headers: &headers, may_have_body: false, room: Room::Closed, now };
-        self.plan_hits(reply, Some(body), journey, &mut plan, uuid);
+        self.plan_hits(reply, Some(body), &Recalled::InTime(journey), &mut plan, uuid);
         self.plan_captures(reply, Some(body), &mut plan, uuid);
         plan
     }

@@ -25,7 +25,7 @@ use crate::{
         network::{Mode, NetworkRules},
         site::SiteRules,
         value::{RequestView, View},
-        visit::{AnswerBody, Answered, HOLD_COOKIE, Reply, Room, Visit},
+        visit::{AnswerBody, Answered, HOLD_COOKIE, PlannedClaim, Reply, Room, Visit},
         visitor::VISITOR_COOKIE,
     },
 };
@@ -195,8 +195,8 @@ impl<'a> Weighed<'a> {
         };
         let matches = self.head.matches.iter().map(|(network, urls)| (*network, urls));
         let claims = self.head.claims.iter().filter(|claim| !self.is_refuted(claim.event_id));
-        let (waiting, claims): (Vec<_>, Vec<_>) = claims.partition(|claim| claim.needs_proof && self.end.is_none());
-        for (network, urls) in matches.chain(claims.iter().map(|claim| (claim.network, &claim.pixels))) {
+        let (waiting, claims): (Vec<_>, Vec<_>) = claims.partition(|claim| claim.awaits_page && self.end.is_none());
+        for (network, urls) in matches.chain(claims.iter().map(|claim| (claim.network, self.pixels_of(claim)))) {
             let (loaded, forbidden): (Vec<_>, Vec<_>) =
                 urls.iter().cloned().partition(|url| policies.let_load(&self.place, url));
             if loaded.is_empty() && !forbidden.is_empty() {
@@ -205,14 +205,21 @@ impl<'a> Weighed<'a> {
                 account.injected.push((name(network), loaded));
             }
         }
-        let unproven =
-            waiting.iter().map(|claim| (name(claim.network), "not before the page shows its proof".to_owned()));
+        let unproven = waiting
+            .iter()
+            .map(|claim| (name(claim.network), "not before the page has shown what they need".to_owned()));
         account.refused.extend(unproven);
         let reason = self.page.as_ref().err().map_or("csp", |reason| reason.as_str());
         account.refused.extend(self.head.unreached.iter().map(|network| (name(*network), reason.to_owned())));
         let late = self.end.iter().flat_map(|plan| &plan.unreached);
         account.refused.extend(late.map(|network| (name(*network), "known only when the page had passed".to_owned())));
         account
+    }
+
+    /// A claim's pixels, with what the page has shown if there is one.
+    fn pixels_of<'b>(&'b self, claim: &'b PlannedClaim) -> &'b Vec<String> {
+        let mut ends = self.end.iter().flat_map(|plan| &plan.claim_ends);
+        ends.find(|end| end.event_id == claim.event_id).map_or(&claim.pixels, |end| &end.pixels)
     }
 
     /// Whether the page has not shown what pixels wait for.

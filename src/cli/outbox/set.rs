@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Set {
     /// The event id, or the beginning of it
     id: String,
-    /// What it lacks, as `order_id=1001 value=49.90`; `proof=yes` when it is known to be a conversion
+    /// What it lacks, as `order_id=1001 value=49.90`; `proof=yes` when it is known to be a conversion, `journey=yes` when it has all that is known of the visitor
     #[arg(required = true, value_name = "NAME=VALUE")]
     values: Vec<String>,
 }
@@ -90,8 +90,8 @@ fn correction(config: &Config, row: &RowDetail, values: &BTreeMap<String, String
     let mut correction = Correction { provided: values.keys().cloned().collect(), ..Correction::default() };
     for (name, value) in values {
         match name.as_str() {
-            // An assurance, not a value.
-            "proof" => {}
+            // Assurances, not values.
+            "proof" | "journey" => {}
             "click_id" => {
                 let click = ClickId::parse(value).map_err(|_| format!("`{value}` is not a click ID"))?;
                 correction.click = Some(click.as_str().to_owned());

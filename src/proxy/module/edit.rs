@@ -116,9 +116,9 @@ impl Edit {
         injector.finish(&self.insertion.markup())
     }
 
-    /// Drops the pixels that waited for a proof that the page does not show.
+    /// Completes the pixels that waited for the page, and drops those whose proof it does not show.
     pub(super) fn heed(&mut self, ends: &[ClaimEnd]) {
-        let unproven = self.insertion.drop_unproven(ends);
+        let unproven = self.insertion.heed(ends);
         unproven.into_iter().for_each(|network| self.site.metrics.injection(network, Injection::Unproven));
     }
 

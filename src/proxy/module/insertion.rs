@@ -65,7 +65,7 @@ impl Insertion {
         self.pixels.iter().map(|pixels| (pixels.network, pixels.result))
     }
 
-    /// The claims whose pixels wait for proof.
+    /// The claims whose pixels wait for the page.
     pub(super) fn awaited(&self) -> Vec<EventId> {
         self.pixels.iter().filter_map(|pixels| pixels.awaits).collect()
     }
@@ -87,10 +87,17 @@ impl Insertion {
         refused.map(|pixels| pixels.network).collect()
     }
 
-    /// Drops what waited for a proof that the page did not show, and yields the networks.
-    pub(super) fn drop_unproven(&mut self, ends: &[ClaimEnd]) -> Vec<usize> {
-        let is_proven = |id| ends.iter().any(|end| end.event_id == id && end.is_proven);
-        let refused = self.pixels.extract_if(.., |pixels| pixels.awaits.is_some_and(|id| !is_proven(id)));
+    /// Completes what waited for the page with what it has shown, drops what waited for a proof that it
+    /// did not show, and yields those networks.
+    pub(super) fn heed(&mut self, ends: &[ClaimEnd]) -> Vec<usize> {
+        let refused = self.pixels.extract_if(.., |pixels| {
+            let Some(id) = pixels.awaits else { return false };
+            let Some(end) = ends.iter().find(|end| end.event_id == id && end.is_proven) else { return true };
+            // What no policy has been asked about stays out.
+            let is_known = |url: &&String| pixels.urls.iter().any(|known| address(known) == address(url));
+            pixels.urls = end.pixels.iter().filter(is_known).cloned().collect();
+            false
+        });
         refused.map(|pixels| pixels.network).collect()
     }
 
@@ -102,6 +109,11 @@ impl Insertion {
         markup.extend(self.script.iter().flat_map(|script| script.markup(&self.page, &self.policies)));
         markup
     }
+}
+
+/// A pixel's address without what it says.
+fn address(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 /// Where the visited page stands.

@@ -77,6 +77,10 @@ fn erase(
             }
             receipt.unsent += 1;
         }
+        RowState::Owed => {
+            withdrawal::end(transaction, id, NOBODY, now)?;
+            receipt.emptied += 1;
+        }
         RowState::Dead | RowState::Settled => receipt.emptied += 1,
     }
     empty(transaction, id)?;

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::desk::{Corrected, Correction, Desk};
 
 fn candidate(needs_proof: bool, key_is_open: bool) -> NewRow {
-    NewRow { event: event(), key: None, hold: Some(Hold::Candidate { needs_proof, key_is_open }) }
+    NewRow { event: event(), key: None, hold: Some(Hold::Candidate { needs_proof, key_is_open, needs_journey: false }) }
 }
 
 fn incomplete(order: &str, missing: &[&str]) -> NewRow {
@@ -134,11 +134,13 @@ async fn a_dead_process_leaves_no_candidate_behind_and_sends_none_without_proof(
     let keyed = |order| NewRow { key: Some(dedup(order)), ..candidate(false, false) };
     let unproven = NewRow { key: Some(dedup("2")), ..candidate(true, false) };
     let [plain, taken, unkeyed] = [keyed("1"), keyed("3"), candidate(false, true)];
-    for row in [&unproven, &plain, &taken, &unkeyed] {
+    let hold = Hold::Candidate { needs_proof: false, key_is_open: false, needs_journey: true };
+    let unrecalled = NewRow { hold: Some(hold), ..keyed("4") };
+    for row in [&unproven, &plain, &taken, &unkeyed, &unrecalled] {
         accept(&store, row.clone()).await;
     }
     accept(&store, row("3")).await;
-    assert_eq!(states(&store).iter().filter(|state| **state == RowState::Candidate).count(), 4, "their owner lives");
+    assert_eq!(states(&store).iter().filter(|state| **state == RowState::Candidate).count(), 5, "their owner lives");
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
     connection.execute("UPDATE held SET owner = 'dead'", []).unwrap();
     connection.execute("INSERT INTO instance VALUES ('dead', 0)", []).unwrap();
@@ -149,7 +151,8 @@ async fn a_dead_process_leaves_no_candidate_behind_and_sends_none_without_proof(
     let lacks = |id| kept.iter().find(|row| row.event_id == Some(id)).map(|row| row.missing.join(" "));
     assert_eq!(lacks(unproven.event.id).as_deref(), Some("proof"));
     assert_eq!(lacks(unkeyed.event.id).as_deref(), Some("order_id"));
-    assert_eq!(kept.len(), 2, "the other was a duplicate");
+    assert_eq!(lacks(unrecalled.event.id).as_deref(), Some("journey"));
+    assert_eq!(kept.len(), 3, "the other was a duplicate");
     // The visitor loads the page again, and this time it is proven; then a person says so, too.
     assert_eq!(accept(&store, row("2")).await, Accepted::Queued);
     let proof = Correction { provided: vec!["proof".into()], ..Correction::default() };
@@ -205,5 +208,27 @@ async fn incomplete_conversions_are_kept_as_long_as_dead_letters() {
         housekeeping.tick(&connection, clock::instant(), NOW.plus(days * DAY)).unwrap();
         let held: i64 = connection.query_row("SELECT count(*) FROM held", [], |row| row.get(0)).unwrap();
         assert_eq!(held, kept, "after {days} days");
+    }
+}
+
+#[tokio::test]
+async fn owed_pixels_are_known_to_whoever_asks_within_the_hour_and_to_no_list() {
+    let folder = TempDir::new().unwrap();
+    let (store, _fresh, _) = start(folder.path());
+    let owed = || NewRow { hold: Some(Hold::Owed), ..row("1") };
+    let first = owed();
+    assert_eq!(accept(&store, first.clone()).await, Accepted::Queued);
+    assert_eq!(accept(&store, owed()).await, Accepted::Duplicate, "the order was shown before");
+    assert_eq!(store.verdicts(vec![first.event.id]).await, [Some(Fate::OWED.to_owned())]);
+    let fate = store.fates(vec![first.event.id]).await.remove(0).unwrap();
+    assert!(fate.is_owed() && fate.event == first.event);
+    assert!(states(&store).is_empty());
+    store.close().await;
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    for (hours, kept) in [(1, 1), (3, 0)] {
+        let mut housekeeping = housekeeping::Housekeeping::new(clock::instant(), Retention::default());
+        housekeeping.tick(&connection, clock::instant(), NOW.plus(Duration::from_hours(hours))).unwrap();
+        let held: i64 = connection.query_row("SELECT count(*) FROM held", [], |row| row.get(0)).unwrap();
+        assert_eq!(held, kept, "after {hours} hours");
     }
 }

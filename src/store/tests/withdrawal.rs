@@ -45,7 +45,7 @@ async fn withdrawn_clicks_are_sent_from_nowhere() {
     let (store, mut fresh, noted) = start(folder.path());
     let [leased_row, queued, lacking, unfinished, other] = ["mine", "mine", "mine", "mine", "yours"].map(clicked);
     let lacking = held(lacking, Hold::Incomplete { missing: vec!["value".into()] });
-    let unfinished = held(unfinished, Hold::Candidate { needs_proof: true, key_is_open: false });
+    let unfinished = held(unfinished, Hold::Candidate { needs_proof: true, key_is_open: false, needs_journey: false });
     for row in [&leased_row, &queued, &lacking, &unfinished, &other] {
         accept(&store, row.clone()).await;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    AnswerBody, Answered, CaptureResult, Record, Reply, Room, Visit,
+    AnswerBody, Answered, CaptureResult, Recalled, Record, Reply, Room, Visit,
     arrival::{HeldClick, Withheld},
     facts::{Facts, Stage},
     remembrance,
@@ -15,7 +15,6 @@ use crate::tracking::{
     cookie::SetCookie,
     event::Datum,
     human::NotAVisit,
-    journey::Journey,
     network::{Mode, SyncPages},
     template::Scope,
     timestamp::Timestamp,
@@ -27,7 +26,7 @@ impl Visit {
         &mut self,
         reply: Reply<'_>,
         answer: Option<&AnswerBody>,
-        journey: Option<&Journey>,
+        journey: &Recalled<'_>,
         plan: &mut Answered,
         uuid: &mut dyn FnMut() -> Uuid,
     ) {
@@ -44,7 +43,11 @@ impl Visit {
                 body: &self.body,
                 response: reply.headers,
                 answer,
-                journey,
+                journey: match *journey {
+                    Recalled::InTime(journey) => journey,
+                    Recalled::Late => None,
+                },
+                journey_is_late: matches!(journey, Recalled::Late),
                 consents: &self.consents,
                 disregard: self.disregard,
                 status: reply.status,

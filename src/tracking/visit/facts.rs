@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use http::HeaderMap;
 
-use super::{Record, Room, consents::Consents, remembrance::stored_address};
+use super::{
+    Record, Room,
+    consents::{Consents, is_yes},
+    remembrance::stored_address,
+};
 use crate::tracking::{
     body::RequestBody,
     channel::Credit,
@@ -47,6 +51,8 @@ pub(super) struct Facts<'a> {
     pub(super) response: &'a HeaderMap,
     pub(super) answer: Option<&'a AnswerBody>,
     pub(super) journey: Option<&'a Journey>,
+    /// Whether the journey is still awaited.
+    pub(super) journey_is_late: bool,
     pub(super) consents: &'a Consents,
     /// Why the request does not count.
     pub(super) disregard: Option<NotAVisit>,
@@ -75,6 +81,13 @@ impl Facts<'_> {
             page: self.answer.map(|answer| &answer.page),
             journey: self.journey,
         }
+    }
+
+    /// Whether a candidate may be written down before the journey is there: when another server calls, or
+    /// a visitor comes back without cookies, only the journey can tell whether the visitor has agreed.
+    pub(super) fn may_store_unrecalled(&self, network: usize, trigger: &TriggerRule) -> bool {
+        let decision = self.consents.of(network);
+        decision == Decision::NotRequired || !trigger.caller.is_server() && is_yes(decision)
     }
 
     /// Whether the page shows what it must; one that has not been seen shows nothing.

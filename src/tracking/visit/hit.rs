@@ -15,7 +15,7 @@ use crate::tracking::{
     event::{Dedup, DedupKey, Event, EventId, Payload},
     human::NotAVisit,
     journey::Journey,
-    late,
+    late::{self, Awaited},
     network::{Mode, NetworkRules},
     postback::{EventNames, Identity},
     site::{SHORT_WINDOW, SiteRules},
@@ -39,8 +39,9 @@ pub(super) struct Hit {
 pub(super) enum Waiting {
     /// It was decided.
     Decided,
-    /// Nothing is written down; the body may bring what is missing.
-    Open,
+    /// Nothing is written down; the body may bring what is missing. With an id, the browser has been
+    /// told to ask for pixels in the end.
+    Open(Option<EventId>),
     /// A candidate is written down.
     Candidate(EventId),
     /// Pixels may be shown, and a key is taken for them.
@@ -50,10 +51,21 @@ pub(super) enum Waiting {
 /// What a network makes of a hit.
 enum Step {
     Decided(Outcome),
-    /// The body may change it.
-    Open,
+    /// The body may change it, and may bring what its pixels need.
+    Open {
+        may_owe: bool,
+    },
     Claim(Vec<String>),
     Row(Option<Hold>),
+}
+
+/// What the body of the answer has still to tell.
+#[derive(Clone, Copy)]
+struct Open {
+    /// What tells this conversion from a repeat.
+    key: bool,
+    /// Anything.
+    page: bool,
 }
 
 impl Hit {
@@ -109,7 +121,9 @@ impl Hit {
         let basket = rule.read_basket(view);
         let key_is_open = once.is_none() && rule.key_is_in_body();
         let general = self.general_outcome(rule, trigger, facts);
-        let waits = facts.stage == Stage::Head && general.is_none() && rule.reads_body() && facts.may_have_body;
+        let is_page_awaited =
+            facts.stage == Stage::Head && general.is_none() && rule.reads_body() && facts.may_have_body;
+        let open = Open { key: key_is_open, page: is_page_awaited };
         let mut waiting = Vec::with_capacity(rule.send.len());
         for (index, send) in rule.send.iter().enumerate() {
             let before = self.waiting.get(index).copied();
@@ -120,10 +134,12 @@ impl Hit {
             let mut payload = payload_of(site, send, trigger, facts, view, &fields);
             send.add_basket(&basket, &mut payload);
             let event_id = match before {
-                Some(Waiting::Candidate(id) | Waiting::Claim(id, _)) => id,
-                Some(Waiting::Open | Waiting::Decided) | None => EventId::new(uuid()),
+                Some(Waiting::Candidate(id) | Waiting::Claim(id, _) | Waiting::Open(Some(id))) => id,
+                Some(Waiting::Open(None) | Waiting::Decided) | None => EventId::new(uuid()),
             };
+            let scope = names(rule, send, &payload, event_id, facts.now);
             if let Some(Waiting::Claim(id, dedup)) = before {
+                let pixels = network.counted_pixels().map(|sync| sync.urls(&scope)).unwrap_or_default();
                 plan.claim_ends.push(ClaimEnd {
                     conversion: self.conversion,
                     send: index,
@@ -131,14 +147,18 @@ impl Hit {
                     event_id: id,
                     dedup,
                     is_proven: facts.is_proven(&rule.proof),
+                    pixels,
                 });
                 waiting.push(Waiting::Decided);
                 continue;
             }
-            let scope = names(rule, send, &payload, event_id, facts.now);
+            let may_owe = before.is_none() || matches!(before, Some(Waiting::Open(Some(_))));
             let step = match outcome_of(site, rule, send, network, facts, trigger, general) {
                 Some(outcome) => Step::Decided(outcome),
-                None => step(rule, send, network, facts, &scope, key_is_open, waits, plan),
+                None if facts.journey_is_late && !facts.may_store_unrecalled(send.network, trigger) => {
+                    Step::Open { may_owe: false }
+                }
+                None => step(rule, send, network, facts, &scope, open, may_owe, plan),
             };
             let decided = |outcome| Decided { conversion: self.conversion, send: index, outcome };
             waiting.push(match step {
@@ -149,10 +169,14 @@ impl Hit {
                     }
                     Waiting::Decided
                 }
-                Step::Open => Waiting::Open,
+                Step::Open { may_owe } => {
+                    // Only a browser that will be asked again can be told later.
+                    let owes = may_owe && site.seal.is_some() && late::waits_for(network);
+                    plan.owing.extend(owes.then_some(Awaited { event_id, time: facts.now }));
+                    Waiting::Open(owes.then_some(event_id))
+                }
                 Step::Claim(pixels) => {
                     let dedup = dedup_of(site, rule, network, once.as_deref(), &payload, visitor);
-                    let needs_proof = !rule.proof.is_empty();
                     let (conversion, network) = (self.conversion, send.network);
                     plan.claims.push(PlannedClaim {
                         conversion,
@@ -161,9 +185,9 @@ impl Hit {
                         event_id,
                         dedup,
                         pixels,
-                        needs_proof,
+                        awaits_page: is_page_awaited,
                     });
-                    if needs_proof { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
+                    if is_page_awaited { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
                 }
                 Step::Row(hold) => {
                     // Never under another key than the one that is to stand in the page.
@@ -174,10 +198,12 @@ impl Hit {
                     };
                     let is_candidate = matches!(hold, Some(Hold::Candidate { .. }));
                     if !is_candidate {
-                        plan.undeduplicated.extend((dedup.is_none() && hold.is_none()).then_some(self.conversion));
+                        let is_kept_back = matches!(hold, Some(Hold::Incomplete { .. }));
+                        plan.undeduplicated.extend((dedup.is_none() && !is_kept_back).then_some(self.conversion));
                     }
                     let event = event(site, rule, network, event_id, facts.now, payload);
                     let awaits_verdict = facts.stage == Stage::Head
+                        && !facts.journey_is_late
                         && !matches!(hold, Some(Hold::Incomplete { .. }))
                         && !trigger.caller.is_server()
                         && late::awaits(network, &event);
@@ -213,7 +239,7 @@ impl Hit {
         if !is_at || !trigger.succeeds(facts.status) || !trigger.holds(facts.view(&self.path)) {
             return Some(Outcome::NotSuccess);
         }
-        let after = rule.after.as_ref()?;
+        let after = rule.after.as_ref().filter(|_| !facts.journey_is_late)?;
         let has_passed = facts.journey.is_some_and(|journey| {
             after.captures.iter().any(|capture| journey.has_passed(capture, facts.now, after.within))
         });
@@ -249,18 +275,30 @@ fn step(
     network: &NetworkRules,
     facts: &Facts<'_>,
     scope: &EventNames<'_>,
-    key_is_open: bool,
-    waits: bool,
+    open: Open,
+    may_owe: bool,
     plan: &mut Answered,
 ) -> Step {
+    let candidate =
+        |needs_journey| Hold::Candidate { needs_proof: !rule.proof.is_empty(), key_is_open: open.key, needs_journey };
+    if facts.journey_is_late {
+        return Step::Row(Some(candidate(true)));
+    }
+    let is_proven = facts.is_proven(&rule.proof);
     if !send.is_attributable(scope) {
-        if waits && !send.needs_click_only() {
-            return Step::Open;
+        if open.page && !send.needs_click_only() {
+            return Step::Open { may_owe };
         }
         let Some(sync) = network.counted_pixels() else { return Step::Decided(Outcome::NoClick) };
         // Pixels that the network counts must not be shown without the key that keeps them from being
-        // counted twice; and when the body has ended, there is no room left.
-        let can_be_shown = !key_is_open && facts.stage == Stage::Head && (waits || rule.proof.is_empty());
+        // counted twice; and when the body has ended, there is no room left in the page.
+        if open.page && open.key && facts.room.is_open() {
+            return Step::Open { may_owe };
+        }
+        if facts.stage == Stage::End && may_owe && is_proven && !open.key {
+            return Step::Row(Some(Hold::Owed));
+        }
+        let can_be_shown = !open.key && facts.stage == Stage::Head && (open.page || rule.proof.is_empty());
         let pixels = facts.room.hold(|| sync.urls(scope)).filter(|_| can_be_shown);
         return match pixels {
             Some(pixels) => Step::Claim(pixels),
@@ -270,10 +308,9 @@ fn step(
             }
         };
     }
-    if waits {
-        return Step::Row(Some(Hold::Candidate { needs_proof: !rule.proof.is_empty(), key_is_open }));
+    if open.page {
+        return Step::Row(Some(candidate(false)));
     }
-    let is_proven = facts.is_proven(&rule.proof);
     let mut missing = send.missing(scope);
     if !missing.is_empty() {
         // Whoever completes it must say that it was one.
@@ -283,7 +320,7 @@ fn step(
     if !is_proven {
         return Step::Decided(Outcome::Unproven);
     }
-    if key_is_open {
+    if open.key {
         return Step::Row(Some(Hold::Incomplete { missing: vec!["order_id".to_owned()] }));
     }
     Step::Row(None)
@@ -311,7 +348,10 @@ fn outcome_of(
         return general;
     }
     let remembers = |journey| has_agreed(journey, network);
-    let has_agreed = if trigger.caller.is_server() {
+    let has_agreed = if facts.journey_is_late && trigger.caller.is_server() {
+        // Only the journey can tell.
+        true
+    } else if trigger.caller.is_server() {
         // Another server brings no signals of the visitor's: what the journey knows decides.
         facts.consents.of(send.network) == Decision::NotRequired || facts.journey.is_some_and(remembers)
     } else {

@@ -7,6 +7,7 @@ use crate::tracking::{
     conversion::{FieldResult, Outcome},
     event::{Dedup, Event, EventId},
     journey::JourneyKey,
+    late::Awaited,
 };
 
 /// What follows from the site's answer.
@@ -28,8 +29,10 @@ pub struct Answered {
     pub dropped: Vec<(Decided, EventId)>,
     /// Dedup keys to be taken before counted pixels are shown.
     pub claims: Vec<PlannedClaim>,
-    /// Claims that waited for proof; without it, they give their keys back.
+    /// Claims that waited for the page; without its proof, they give their keys back.
     pub claim_ends: Vec<ClaimEnd>,
+    /// Conversions whose pixels the browser may have to fetch when their page has shown what they need.
+    pub owing: Vec<Awaited>,
     /// Pixels of pure cookie matches, by network, with the cookie that remembers them.
     pub matches: Vec<(usize, Vec<String>)>,
     /// Networks whose pixels the page could not carry.
@@ -83,12 +86,17 @@ pub enum Hold {
         needs_proof: bool,
         /// Whether what tells it from a repeat stands there.
         key_is_open: bool,
+        /// Whether the visitor's journey, which may change all of it, is still awaited.
+        needs_journey: bool,
     },
     /// These names have no value; a person may complete it. It takes its key like one that is sent.
     Incomplete {
         /// The names.
         missing: Vec<String>,
     },
+    /// There is nothing to report it by: the browser is to fetch its pixels. It takes its key and is
+    /// never sent.
+    Owed,
 }
 
 /// A dedup key to be taken before counted pixels are shown.
@@ -106,12 +114,12 @@ pub struct PlannedClaim {
     pub dedup: Option<Dedup>,
     /// The addresses of the pixels.
     pub pixels: Vec<String>,
-    /// Whether the page must show proof before it may show them.
-    pub needs_proof: bool,
+    /// Whether the page has still to show its proof, or what stands in their addresses.
+    pub awaits_page: bool,
 }
 
-/// The end of a claim that waited for proof.
-#[derive(Clone, Copy, Debug)]
+/// The end of a claim that waited for the page.
+#[derive(Clone, Debug)]
 pub struct ClaimEnd {
     /// Which conversion of the site.
     pub conversion: usize,
@@ -125,6 +133,8 @@ pub struct ClaimEnd {
     pub dedup: Option<Dedup>,
     /// Whether the page showed what it must.
     pub is_proven: bool,
+    /// The addresses of the pixels, with what the page has shown.
+    pub pixels: Vec<String>,
 }
 
 /// What is to be forgotten.

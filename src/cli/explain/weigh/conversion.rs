@@ -125,16 +125,22 @@ impl Weighed<'_> {
             }
             Some(Fate::Claim(claim, end)) => {
                 let is_refuted = end.is_some_and(|end| !end.is_proven);
-                let waits = claim.needs_proof && end.is_none();
+                let waits = claim.awaits_page && end.is_none();
                 let outcome = if is_refuted { Outcome::Unproven } else { Outcome::NoClick };
                 account.outcome = if waits { WAITS } else { outcome.as_str() };
                 account.because = match (is_refuted, waits) {
                     (true, _) => why::unproven(circumstances),
-                    (false, true) => format!("{}; its pixels go in if the page shows its proof", why::needs(rule)),
+                    (false, true) => {
+                        format!("{}; its pixels go in when the page has shown what they need", why::needs(rule))
+                    }
                     (false, false) => format!("{}; its pixels go in, unless the store knows the key", why::needs(rule)),
                 };
                 account.told_apart_by = Some(told_apart_by(once, claim.dedup, &[]));
-                account.pixels = if is_refuted { Vec::new() } else { claim.pixels.clone() };
+                account.pixels = match end {
+                    _ if is_refuted => Vec::new(),
+                    Some(end) => end.pixels.clone(),
+                    None => claim.pixels.clone(),
+                };
             }
             Some(Fate::Row(row)) => {
                 account.clicks.clone_from(&row.event.payload.clicks);
@@ -145,6 +151,13 @@ impl Weighed<'_> {
                         Outcome::Incomplete.as_str(),
                         format!("no value for {}; `outbox set` can add it", missing.join(", ")),
                     ),
+                    Some(Hold::Owed) => (
+                        Outcome::NoClick.as_str(),
+                        format!(
+                            "{}; a frame in the page fetches its pixels, unless the store knows the key",
+                            why::needs(rule)
+                        ),
+                    ),
                     Some(Hold::Candidate { .. }) => {
                         (WAITS, "on disk, and decided when the answer has ended: give its body with --page".to_owned())
                     }
@@ -152,7 +165,7 @@ impl Weighed<'_> {
                 if row.hold.is_none() && late::awaits(network, &row.event) {
                     account.because.push_str("; if the click ID turns out to be invalid, its pixels follow");
                 }
-                if !matches!(row.hold, Some(Hold::Incomplete { .. })) {
+                if !matches!(row.hold, Some(Hold::Incomplete { .. } | Hold::Owed)) {
                     match rendered(rule, &row.event, mask) {
                         Ok(postback) => account.postback = Some(postback),
                         Err(error) => account.because = format!("it can't be sent: {error}"),
