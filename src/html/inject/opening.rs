@@ -138,6 +138,31 @@ impl<'a> Tag<'a> {
 
 /// Where the `>` of a tag stands, past any in quotes.
 fn end_of_tag(after_name: &[u8]) -> usize {
+    end_of_usual_tag(after_name).unwrap_or_else(|| end_of_any_tag(after_name))
+}
+
+/// The same by a search for quotes, where each of them begins a value as in `name="value"`.
+fn end_of_usual_tag(after_name: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = after_name.get(at..)?;
+        let stop = memchr::memchr3(b'>', b'"', b'\'', rest)?;
+        let (before, quoted) = rest.split_at_checked(stop)?;
+        let (quote, value) = quoted.split_first()?;
+        if *quote == b'>' {
+            return Some(at + stop);
+        }
+        // Behind an earlier `=` the quote may be a part of a value without quotes, and without a name
+        // before it of a name.
+        let named = before.strip_suffix(b"=").filter(|named| !named.contains(&b'='))?;
+        if !named.last().is_some_and(u8::is_ascii_alphabetic) || !before.first().is_some_and(u8::is_ascii_whitespace) {
+            return None;
+        }
+        at += stop + 1 + memchr::memchr(*quote, value)? + 1;
+    }
+}
+
+fn end_of_any_tag(after_name: &[u8]) -> usize {
     let mut rest = after_name;
     let unread = loop {
         match attribute(&mut rest) {
@@ -185,3 +210,27 @@ const fn ends_name(byte: u8) -> bool {
 pub(super) const OPENING: usize = 1024;
 /// Elements in which `<` opens nothing but their end tag.
 const TEXT: [&[u8]; 8] = [b"script", b"style", b"title", b"textarea", b"noscript", b"template", b"iframe", b"xmp"];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_usual_tag_ends_where_any_tag_does(after_name in "([ =/>a\"'-]|[ ]?[a-c]{0,2}=\"[a>' ]{0,3}\"){0,12}") {
+            let bytes = after_name.as_bytes();
+            if let Some(end) = end_of_usual_tag(bytes) {
+                prop_assert_eq!(end, end_of_any_tag(bytes), "{}", after_name);
+            }
+        }
+    }
+
+    #[test]
+    fn most_tags_are_usual_ones() {
+        for tag in [" charset=\"utf-8\">", ">", " defer src='a>b' id=x>", " name=\"a\" content=\"=b\"/>"] {
+            assert!(end_of_usual_tag(tag.as_bytes()).is_some(), "{tag}");
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! Finds the end of a page in passing bytes.
 //!
-//! A state machine over single bytes, so that the borders of chunks can't matter, with a shortcut: in
-//! its idle state it jumps to the next `</body` by a vectorised search. It decides how many of the last
-//! bytes must not leave yet; it stores none of them.
+//! A state machine over single bytes, so that the borders of chunks can't matter, with two shortcuts. In
+//! its idle state it jumps to the next `</body` by a vectorised search; and it looks for one only among
+//! the last bytes of a chunk, because what is too long to be held is no end of a page. It decides how
+//! many of the last bytes must not leave yet; it stores none of them.
 
-use super::MAX_HELD;
+use super::{MAX_HELD, split_from_end};
 
 /// How far the end of the page has been seen.
 #[derive(Debug, Default)]
@@ -43,7 +44,8 @@ impl Scanner {
         let mut rest = chunk;
         loop {
             if self.is_idle() {
-                rest = rest.get(find_candidate(rest)..).unwrap_or_default();
+                let (_, end) = split_from_end(rest, MAX_HELD);
+                rest = end.get(find_candidate(end)..).unwrap_or_default();
             }
             let Some((byte, after)) = rest.split_first() else { return };
             self.step(*byte);

@@ -29,8 +29,8 @@ pub(super) enum LateMark {
 
 /// Reads what the cookie means for this request.
 pub(super) fn find(site: &SiteRules, request: &Request<'_>, consents: &Consents) -> LateMark {
-    let is_carried = cookie::find(request.headers, LATE_COOKIE).is_some();
-    if !is_carried || site.seal.is_none() || site.mode != Mode::On {
+    let may_be_there = site.seal.is_some() && site.mode == Mode::On && site.networks.iter().any(waits_for);
+    if !may_be_there || cookie::find(request.headers, LATE_COOKIE).is_none() {
         return LateMark::Absent;
     }
     let is_page = request.method == Method::GET
