@@ -196,6 +196,7 @@ impl RequestRule {
 fn json_templates<'a>(rule: &'a JsonRule, all: &mut Vec<&'a Template>) {
     match rule {
         JsonRule::Text(template) => all.push(template),
+        JsonRule::Event(event) => json_templates(event, all),
         JsonRule::List(items) => items.iter().for_each(|item| json_templates(item, all)),
         JsonRule::Object(members) => members.iter().for_each(|(_, member)| json_templates(member, all)),
     }
