@@ -212,6 +212,7 @@ fn destination(network: &str) -> Destination {
         network: network.into(),
         concurrency: 8,
         max_age: Duration::from_hours(7 * 24),
+        batch: None,
         verdicts: VerdictRules::default(),
         routes: BTreeMap::from([("purchase".into(), any_rule())]),
         paused: false,

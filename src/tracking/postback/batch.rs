@@ -62,7 +62,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// Says why not; nothing has changed then.
     pub fn join(&mut self, other: &Postback) -> Result<(), NotJoined> {
-        if self.events.len() >= self.rule.max {
+        if self.is_full() {
             return Err(NotJoined::Full);
         }
         let Postback { method, url, headers, .. } = &self.first;
@@ -81,6 +81,12 @@ impl<'a> Batch<'a> {
         self.events.push(event);
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Whether it has as many events as it may have.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.events.len() >= self.rule.max
     }
 
     /// The request with all events, in the order in which they joined.
