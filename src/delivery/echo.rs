@@ -53,7 +53,7 @@ fn values(event: &Event) -> Vec<String> {
 /// The text with the escapes that JSON needs.
 fn as_in_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
-    quoted.trim_matches('"').to_owned()
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 /// How many bytes at the end of a head begin a value that goes on behind it.

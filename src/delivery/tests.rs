@@ -18,6 +18,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
+
+mod batches;
+
 use crate::{
     store::{
         Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
@@ -247,12 +250,16 @@ struct World {
 
 impl World {
     fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
+        Self::rendering(folder, destinations, Box::new(render))
+    }
+
+    fn rendering(folder: &Path, destinations: Vec<Destination>, render: Render) -> Self {
         drop(client());
         let noted = Arc::new(Noted::default());
         let (store, fresh) = Store::start(folder, Retention::default(), Arc::clone(&noted) as Arc<dyn StoreObserver>);
         let observer = Arc::clone(&noted) as Arc<dyn DeliveryObserver>;
         let destinations = Arc::new(Destinations::new(destinations));
-        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, Box::new(render)).unwrap();
+        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, render).unwrap();
         Self { store, delivery, noted }
     }
 
