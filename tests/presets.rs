@@ -64,7 +64,12 @@ fn an_example_that_is_wrong_is_found_out() {
         ("rokt", "Charset: utf-8\n        Content-Type", "Charset: utf-16\n        Content-Type", "utf-16"),
         ("rokt", "name: amount, value: \"49.90\"", "name: amount, value: \"49.9\"", "49.9"),
         ("clickmeter", "request: GET", "request: POST", "POST"),
-        ("rokt", "- { name: firstname, value: Alice }\n            metaData", "metaData", "firstname"),
+        (
+            "rokt",
+            "firstname, value: Alice }\n            metaData",
+            "firstname, value: Bob }\n            metaData",
+            "Bob",
+        ),
         ("rokt", "[delivered, rejected, retry]", "[rejected, rejected, retry]", "delivered"),
         ("rokt", "[alone, alone]", "[rejected, rejected]", "alone"),
     ] {

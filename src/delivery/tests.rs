@@ -18,9 +18,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
-
-mod batches;
-
 use crate::{
     store::{
         Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
@@ -33,6 +30,8 @@ use crate::{
         verdict::{RetryReason, VerdictRules},
     },
 };
+
+mod batches;
 
 /// What a network does with the n-th request (from 0).
 #[derive(Clone, Copy)]

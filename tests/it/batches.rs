@@ -129,10 +129,12 @@ impl Shop {
         });
     }
 
-    /// Two orders keep the network busy, and the next wait for it together.
+    /// Two orders keep the network busy, one in each request, and the next wait for it together.
     fn is_busy_with_two_orders(&self) {
-        self.sells(0..2);
-        self.network.await_received(2);
+        for order in 0..2 {
+            self.sells(order..order + 1);
+            self.network.await_received(order + 1);
+        }
     }
 }
 

@@ -157,12 +157,24 @@ impl World {
         self.noted.verdicts.lock().unwrap().iter().filter(|verdict| **verdict == label).count()
     }
 
-    /// The rows with this name.
-    fn named(&self, name: &str) -> RowDetail {
-        let rows = self.store.inspect().list(&Filter { limit: 1000, ..Filter::default() }).unwrap();
-        let ids = rows.iter().map(|row| row.event_id.unwrap().to_string());
-        let mut details = ids.flat_map(|id| self.store.inspect().show(&id).unwrap());
-        details.find(|row| row.payload.fields["name"] == name).unwrap()
+    /// Waits until the row with this name is in this state, with an answer.
+    async fn named(&self, name: &str, state: RowState) -> RowDetail {
+        let find = || {
+            let rows = self.store.inspect().list(&Filter { limit: 1000, ..Filter::default() }).unwrap();
+            let ids = rows.iter().map(|row| row.event_id.unwrap().to_string());
+            let mut details = ids.flat_map(|id| self.store.inspect().show(&id).unwrap());
+            let is_meant = |row: &RowDetail| row.payload.fields["name"] == name && row.summary.state == state;
+            details.find(|row| is_meant(row) && row.last_answer.is_some())
+        };
+        within(9, async {
+            loop {
+                if let Some(row) = find() {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
     }
 }
 
@@ -219,13 +231,13 @@ async fn an_event_that_the_network_names_fails_alone() {
     let world = world(folder.path(), &bulk, numbered(10)).await;
     world.until("the others are delivered", 20, || world.verdicts(Verdict::Delivered) == 10).await;
     world.until("one is rejected", 5, || world.verdicts(REJECTED) == 1).await;
-    let rejected = world.named("n003");
+    let rejected = world.named("n003", RowState::Dead).await;
     assert_eq!((rejected.summary.reason.as_deref(), rejected.summary.attempts), (Some("answer"), 1));
     let said = rejected.last_answer.unwrap().body;
     assert_eq!(said, format!(r#"{{"code":"invalid","event":{{"id":"{}"}}}}"#, rejected.summary.event_id.unwrap()));
-    let other = world.named("n002").last_answer.unwrap();
+    let other = world.named("n002", RowState::Settled).await.last_answer.unwrap();
     assert_eq!((other.body.as_str(), other.result.as_str()), (r#"{"failed":[]}"#, "delivered"));
-    let repeated = world.named("n004");
+    let repeated = world.named("n004", RowState::Settled).await;
     assert_eq!(repeated.summary.attempts, 2);
     assert_eq!(bulk.names().iter().filter(|name| *name == "n004").count(), 2);
 }
@@ -244,7 +256,9 @@ async fn a_request_refused_as_a_whole_is_sent_event_by_event() {
     world.until("one is rejected", 5, || world.verdicts(REJECTED) == 1).await;
     assert_eq!(bulk.sizes().iter().filter(|size| **size == 1).count(), 11, "{:?}", bulk.sizes());
     assert_eq!(bulk.sizes().len(), 12);
-    assert_eq!((world.named("n003").summary.attempts, world.named("n002").summary.attempts), (2, 2));
+    for (name, state) in [("n003", RowState::Dead), ("n002", RowState::Settled)] {
+        assert_eq!(world.named(name, state).await.summary.attempts, 2, "{name}");
+    }
     let attempts = world.noted.attempts.lock().unwrap();
     assert_eq!(attempts.iter().filter(|(_, result)| *result == "retry").count(), 10);
 }
@@ -254,8 +268,7 @@ async fn an_answer_to_several_is_kept_without_what_they_brought() {
     let folder = TempDir::new().unwrap();
     let bulk = busy_first(|events| (Duration::ZERO, 500, json!({ "later": events }))).await;
     let world = world(folder.path(), &bulk, numbered(3)).await;
-    world.row(5, |row| row.reason.as_deref() == Some("status")).await;
-    let said = world.named("n001").last_answer.unwrap();
+    let said = world.named("n001", RowState::Pending).await.last_answer.unwrap();
     let events = r#"{"id":"***","name":"***"}"#;
     assert_eq!(said.body, format!(r#"{{"later":[{events},{events},{events}]}}"#));
 }
