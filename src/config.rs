@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+mod batch;
 mod capture;
 pub mod catalogue;
 pub mod certificate;
@@ -138,6 +139,7 @@ impl Site {
                 network: Arc::clone(&network.rules.key),
                 concurrency: network.delivery.concurrency,
                 max_age: network.delivery.max_age,
+                batch: network.batch.clone(),
                 verdicts: network.verdicts.clone(),
                 routes: routes.collect(),
                 paused: false,

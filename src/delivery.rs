@@ -21,7 +21,9 @@ pub mod destination;
 pub mod retry;
 
 mod drain;
+mod echo;
 mod lane;
+mod load;
 mod outcome;
 mod worker;
 

@@ -1,7 +1,9 @@
 //! Every example in a network's file, run: the real decoder, a visit, the request that comes of it.
 //!
 //! An example says what a conversion holds and what must then be sent (`request`), shown (`pixels`),
-//! or what an `answer` means (`verdict`). Nothing of the network stands in this file.
+//! or what an `answer` means (`verdict`). Where several events share a request, it says what becomes of
+//! several `conversions`, or what an answer means for each of several `events` (`verdicts`). Nothing of
+//! the network stands in this file.
 
 #![allow(
     clippy::disallowed_methods,
@@ -25,9 +27,10 @@ use throughline::{
         tree::{Kind, Node},
     },
     tracking::{
-        postback::Postback,
+        event::EventId,
+        postback::{Batch, Postback},
         timestamp::Timestamp,
-        verdict::{Answer, Judgement},
+        verdict::{Answer, Fate, Judgement},
         visit::{Answered, Client, Reply, Request, Room, Visit},
     },
 };
@@ -61,6 +64,14 @@ fn an_example_that_is_wrong_is_found_out() {
         ("rokt", "Charset: utf-8\n        Content-Type", "Charset: utf-16\n        Content-Type", "utf-16"),
         ("rokt", "name: amount, value: \"49.90\"", "name: amount, value: \"49.9\"", "49.9"),
         ("clickmeter", "request: GET", "request: POST", "POST"),
+        (
+            "rokt",
+            "firstname, value: Alice }\n            metaData",
+            "firstname, value: Bob }\n            metaData",
+            "Bob",
+        ),
+        ("rokt", "[delivered, rejected, retry]", "[rejected, rejected, retry]", "delivered"),
+        ("rokt", "[alone, alone]", "[rejected, rejected]", "alone"),
     ] {
         let text = catalogue::text(network).expect("a network of ours");
         assert!(text.contains(right), "{network} no longer says {right}");
@@ -95,11 +106,27 @@ fn check(network: &str, all: &[Node], example: &Node) -> Result<(), String> {
     if let Some(answer) = member(example, "answer") {
         // Any conversion will do: verdicts need none, but a site needs its settings.
         let conversion = all.iter().find_map(|example| member(example, "conversion")).expect("a conversion");
-        return check_verdict(&Stage::new(network, conversion)?, answer, text_of(example, "verdict"));
+        let stage = Stage::new(network, conversion)?;
+        return match member(example, "events") {
+            Some(events) => {
+                let expected: Vec<&str> =
+                    member(example, "verdicts").map(list).unwrap_or_default().iter().map(text).collect();
+                let ids: Vec<_> = list(events).iter().map(|id| EventId::parse(text(id)).expect("a UUID")).collect();
+                same("verdicts", &expected, &verdicts(&stage, answer, &ids)?)
+            }
+            None => {
+                let event = EventId::new(Uuid::from_u128(1));
+                same("verdict", &vec![text_of(example, "verdict")], &verdicts(&stage, answer, &[event])?)
+            }
+        };
+    }
+    if let (Some(conversions), Some(expected)) = (member(example, "conversions"), member(example, "request")) {
+        let stages: Result<Vec<_>, _> = list(conversions).iter().map(|one| Stage::new(network, one)).collect();
+        return check_request(joined(&stages?)?, expected);
     }
     let stage = Stage::new(network, member(example, "conversion").ok_or("neither conversion nor answer")?)?;
     match (member(example, "request"), member(example, "pixels")) {
-        (Some(expected), None) => check_request(&stage, expected),
+        (Some(expected), None) => check_request(stage.postback()?, expected),
         (None, Some(expected)) => {
             let plan = stage.answered();
             let expected: Vec<&str> = list(expected).iter().map(text).collect();
@@ -110,22 +137,34 @@ fn check(network: &str, all: &[Node], example: &Node) -> Result<(), String> {
     }
 }
 
-fn check_verdict(stage: &Stage, answer: &Node, expected: &str) -> Result<(), String> {
+/// What an answer means for each of these events.
+fn verdicts(stage: &Stage, answer: &Node, events: &[EventId]) -> Result<Vec<&'static str>, String> {
     let status = text_of(answer, "status").parse().map_err(|_| "no status")?;
-    let body = text_of(answer, "body").as_bytes();
-    let judgement = stage.config.sites[0].networks[0].verdicts.judge(Answer { status, body: Some(body) });
-    let word = match judgement {
-        Judgement::Final(verdict) => verdict.as_str(),
-        Judgement::Retry(_) => "retry",
+    let answer = Answer { status, body: Some(text_of(answer, "body").as_bytes()) };
+    let network = &stage.config.sites[0].networks[0];
+    let failed = network.batch.as_ref().and_then(|batch| batch.failed.as_ref());
+    let judged = network.verdicts.judge_batch(failed, answer, events);
+    let word = |fate| match fate {
+        Fate::Judged(Judgement::Final(verdict)) => verdict.as_str(),
+        Fate::Judged(Judgement::Retry(_)) => "retry",
+        Fate::Alone => "alone",
     };
-    same("verdict", &expected, &word)
+    Ok(judged.events.iter().map(|event| word(event.fate)).collect())
 }
 
-fn check_request(stage: &Stage, expected: &Node) -> Result<(), String> {
-    let plan = stage.answered();
-    let row = plan.rows.first().ok_or_else(|| format!("nothing was queued: {:?}", plan.decided))?;
-    let rules = &stage.config.sites[0].rules.conversions[0].send[row.send].postback;
-    let Postback { method, url, headers, body } = rules.render(&row.event).map_err(|error| error.to_string())?;
+/// The one request of several conversions.
+fn joined(stages: &[Stage]) -> Result<Postback, String> {
+    let rule = stages[0].config.sites[0].networks[0].batch.as_ref().ok_or("this network takes one event at a time")?;
+    let mut postbacks = stages.iter().map(Stage::postback);
+    let first = postbacks.next().expect("a conversion")?;
+    let mut batch = Batch::begin(rule, first).map_err(|first| format!("nothing could join {first:?}"))?;
+    for postback in postbacks {
+        batch.join(&postback?).map_err(|why| format!("it did not join: {why:?}"))?;
+    }
+    Ok(batch.finish())
+}
+
+fn check_request(Postback { method, url, headers, body }: Postback, expected: &Node) -> Result<(), String> {
     if let Kind::Scalar(line) = &expected.kind {
         same("request", &line.text, &format!("{method} {url}"))?;
         return same("body", &"", &String::from_utf8_lossy(&body).as_ref());
@@ -224,6 +263,14 @@ impl Stage {
         let ids: Vec<String> = ids.iter().map(|id| utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()).collect();
         let cookie = format!("other=1; {cookie}={}", ids.join(","));
         self.headers.insert(header::COOKIE, cookie.parse().expect("a header"));
+    }
+
+    /// The request of the conversion.
+    fn postback(&self) -> Result<Postback, String> {
+        let plan = self.answered();
+        let row = plan.rows.first().ok_or_else(|| format!("nothing was queued: {:?}", plan.decided))?;
+        let rules = &self.config.sites[0].rules.conversions[0].send[row.send].postback;
+        rules.render(&row.event).map_err(|error| error.to_string())
     }
 
     /// What follows when the site answers 200 with a page.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use regex::Regex;
 
 use super::{
-    catalogue,
+    batch, catalogue,
     consent::requirement,
     cookie::cookie_rule,
     decode::Field,
@@ -19,7 +19,7 @@ use super::{
 use crate::tracking::{
     cookie::SetCookie,
     network::{Mode, NetworkRules},
-    postback::RequestRule,
+    postback::{BatchRule, RequestRule},
     verdict::VerdictRules,
 };
 
@@ -38,6 +38,8 @@ pub struct Network {
     pub rules: NetworkRules,
     /// Its request.
     pub request: RequestRule,
+    /// How it takes several events in one, if it does.
+    pub batch: Option<BatchRule>,
     /// Its verdicts.
     pub verdicts: VerdictRules,
     /// Its settings with their values.
@@ -107,9 +109,10 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let layers = [base.entry("click"), around.site_cookie, field.node.entry("click")];
     let cookie = cookie_rule(&layers, field, "click");
     let needs = section.get("needs").map_or_else(|| vec![vec!["click_id".to_owned()]], |field| needs(&field));
-    let request = section
+    let mut request = section
         .require("postback", "write where conversions are reported: `postback: { url: … }`")
         .and_then(|field| request::request(&field, &hosts));
+    let batch = section.get("batch").and_then(|field| batch::batch(&field, request.as_mut()));
     let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));
     let optimistic = section.get("optimistic").and_then(|field| field.switch()).unwrap_or_default();
@@ -125,6 +128,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     Some(Network {
         rules: NetworkRules { key: Arc::from(key), mode, click, cookie, click_ttl: ttl, consent, sync, optimistic },
         request: request?,
+        batch,
         verdicts,
         setting_names: settings.keys().cloned().collect(),
         settings: settings.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect(),

@@ -179,10 +179,7 @@ fn extra_place(field: &Field<'_>) -> Option<ExtraPlace> {
 impl RequestRule {
     /// All templates of the request, to see which names they use.
     pub(super) fn templates(&self) -> Vec<&Template> {
-        let mut all = vec![&self.url.origin, &self.url.path];
-        all.extend(self.query.iter().map(|(_, template)| template));
-        all.extend(self.headers.iter().map(|(_, template)| template));
-        all.extend(self.basic.iter().flat_map(|(user, password)| [user, password]));
+        let mut all = self.templates_outside_the_body();
         match &self.body {
             BodyRule::Empty => {}
             BodyRule::Json(rule) => json_templates(rule, &mut all),
@@ -191,12 +188,42 @@ impl RequestRule {
         }
         all
     }
+
+    /// Those that stand outside the list with the event, in a request that several events may share.
+    pub(super) fn templates_around_the_event(&self) -> Vec<&Template> {
+        let mut all = self.templates_outside_the_body();
+        if let BodyRule::Json(rule) = &self.body {
+            json_templates_around_the_event(rule, &mut all);
+        }
+        all
+    }
+
+    fn templates_outside_the_body(&self) -> Vec<&Template> {
+        let mut all = vec![&self.url.origin, &self.url.path];
+        all.extend(self.query.iter().map(|(_, template)| template));
+        all.extend(self.headers.iter().map(|(_, template)| template));
+        all.extend(self.basic.iter().flat_map(|(user, password)| [user, password]));
+        all
+    }
 }
 
-fn json_templates<'a>(rule: &'a JsonRule, all: &mut Vec<&'a Template>) {
+/// All templates of a document.
+pub(super) fn json_templates<'a>(rule: &'a JsonRule, all: &mut Vec<&'a Template>) {
     match rule {
         JsonRule::Text(template) => all.push(template),
+        JsonRule::Event(event) => json_templates(event, all),
         JsonRule::List(items) => items.iter().for_each(|item| json_templates(item, all)),
         JsonRule::Object(members) => members.iter().for_each(|(_, member)| json_templates(member, all)),
+    }
+}
+
+fn json_templates_around_the_event<'a>(rule: &'a JsonRule, all: &mut Vec<&'a Template>) {
+    match rule {
+        JsonRule::Text(template) => all.push(template),
+        JsonRule::Event(_) => {}
+        JsonRule::List(items) => items.iter().for_each(|item| json_templates_around_the_event(item, all)),
+        JsonRule::Object(members) => {
+            members.iter().for_each(|(_, member)| json_templates_around_the_event(member, all))
+        }
     }
 }

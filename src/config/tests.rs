@@ -129,7 +129,8 @@ fn without_the_environment_no_variable_is_in_the_way() {
         { name: none, hosts: none.example, upstream: { url: ${A}, tls: { ca: none.pem } } }, { name: ${A}, hosts: [${A}], upstream: ${A} },
         { name: shop, upstream: 'http://127.0.0.1:1', networks: {
             ingenious: { domain: ${A}, advertiser_id: ${A} }, exoclick: { click: { param: ${A}, ttl: ${A} } },
-            mine: { click: { param: mid }, optimistic: ${A}, postback: { url: ${A} } }, yours: { preset: ${A} } },
+            mine: { click: { param: mid }, optimistic: ${A}, postback: { url: ${A} },
+                batch: { at: ${A}, max: ${A}, max_size: ${A}, failed: { list: ${A}, id: ${A}, code: ${A}, retry: ${A} } } }, yours: { preset: ${A} } },
           conversions: [{ name: purchase, path: /x, order_id: query.o, value: ${A}, dedup_window: ${A},
             send: { ingenious: { sid: ${A} }, exoclick: { goal: ${A} }, mine: {}, yours: { goal: x } } },
             { name: ${A}, path: ${A}, status: ${A}, order_id: query.o, send: { mine: {} } },
@@ -173,6 +174,7 @@ fn keys_that_are_known() -> BTreeSet<String> {
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
                 postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
+                batch: {{ {unknown}, failed: {{ {unknown} }} }},
                 verdict: [{{ is: delivered, {unknown} }}], sync: {{ pixels: [], {unknown} }} }} }},
             channels: [{{ param: a, {unknown} }}], captures: [{{ {unknown}, name: a, path: /a }}],
             conversions: [{{ {unknown}, name: a, path: {{ regex: /a, {unknown} }},

@@ -58,6 +58,8 @@ impl Client {
     /// Why there was no answer.
     pub async fn send(&self, postback: Postback) -> Result<Reply, RetryReason> {
         let Postback { method, url, headers, body } = postback;
+        // A network may repeat what it did not take, with a word on each.
+        let most = MAX_BODY + 2 * body.len();
         let mut request = self.0.request(method, url).headers(headers);
         if !body.is_empty() {
             request = request.body(body);
@@ -66,16 +68,16 @@ impl Client {
         let response = head.map_err(|_| RetryReason::Timeout)?.map_err(|error| reason(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = tokio::time::timeout(BODY, read(response)).await.ok().flatten();
+        let body = tokio::time::timeout(BODY, read(response, most)).await.ok().flatten();
         Ok(Reply { status, body, retry_after })
     }
 }
 
 /// The whole body, if it is no longer than what a verdict may need.
-async fn read(mut response: Response) -> Option<Vec<u8>> {
+async fn read(mut response: Response, most: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > most {
             return None;
         }
         body.extend_from_slice(&chunk);

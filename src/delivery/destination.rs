@@ -2,7 +2,11 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::tracking::{postback::PostbackRule, verdict::VerdictRules};
+use crate::tracking::{
+    event::EventId,
+    postback::{BatchRule, PostbackRule},
+    verdict::{Answer, BatchJudgement, VerdictRules},
+};
 
 /// One network of one site.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct Destination {
     pub concurrency: usize,
     /// How old a conversion may become before it is given up.
     pub max_age: Duration,
+    /// How it takes several events in one request, if it does.
+    pub batch: Option<BatchRule>,
     /// What its answers mean.
     pub verdicts: VerdictRules,
     /// The postback of each conversion, by the conversion's name.
@@ -55,6 +61,12 @@ impl Destinations {
 }
 
 impl Destination {
+    /// What the answer to a request with these events means for each of them.
+    pub(super) fn judge(&self, answer: Answer<'_>, events: &[EventId]) -> BatchJudgement {
+        let failed = self.batch.as_ref().and_then(|batch| batch.failed.as_ref());
+        self.verdicts.judge_batch(failed, answer, events)
+    }
+
     fn compare(&self, site: &str, network: &str) -> Ordering {
         (&*self.site, &*self.network).cmp(&(site, network))
     }

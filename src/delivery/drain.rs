@@ -43,8 +43,8 @@ impl Worker {
         }
         // What is still under way may have been received; it is sent again under its id.
         self.sending.abort_all();
-        for (_, flight) in self.flights.drain() {
-            self.store.release(flight.row).await;
+        for row in self.flights.drain().flat_map(|(_, flight)| flight.rows) {
+            self.store.release(row).await;
         }
         while let Some(leased) = self.leasing.join_next().await {
             for row in leased.map(|(_, rows)| rows).unwrap_or_default() {

@@ -159,6 +159,7 @@ mod tests {
             network: "mine".into(),
             concurrency: 8,
             max_age: Duration::from_hours(1),
+            batch: None,
             verdicts: VerdictRules::default(),
             routes: BTreeMap::new(),
             paused: false,

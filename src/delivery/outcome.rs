@@ -1,4 +1,4 @@
-//! From the end of an attempt to the row's next state.
+//! From the end of an attempt to the next state of its rows.
 
 use std::time::Duration;
 
@@ -6,17 +6,21 @@ use uuid::Uuid;
 
 use super::{
     client::Reply,
+    echo,
     retry::{self, Condition, Failed, Next},
     worker::{Flight, Worker},
 };
 use crate::{
     store::{AnswerRecord, LeasedRow, Settled, Settlement, clock},
-    tracking::verdict::{Judgement, Rejection, RetryReason, Verdict},
+    tracking::{
+        timestamp::Timestamp,
+        verdict::{BatchJudgement, EventJudgement, Fate, Judgement, Rejection, RetryReason, Verdict},
+    },
 };
 
 impl Worker {
-    /// Records what an attempt led to.
-    pub(super) async fn conclude(&mut self, flight: Flight, judgement: Judgement, reply: Option<&Reply>) {
+    /// Records what an attempt led to, for each of its rows.
+    pub(super) async fn conclude(&mut self, flight: Flight, judgement: BatchJudgement, reply: Option<&Reply>) {
         let (now, instant) = (clock::now(), clock::instant());
         let asked =
             reply.and_then(|reply| reply.retry_after.as_deref()).and_then(|header| retry::retry_after(header, now));
@@ -24,47 +28,75 @@ impl Worker {
         if let Some(lane) = self.lane_of(&flight.destination.site, &flight.destination.network) {
             // Only with these two the network speaks about itself (RFC 9110, 10.2.3; RFC 6585, 4).
             let is_general = reply.is_some_and(|reply| matches!(reply.status, 429 | 503));
-            lane.learn(judgement, asked.filter(|_| is_general), instant);
+            if let Some(lesson) = lesson(&judgement) {
+                lane.learn(lesson, asked.filter(|_| is_general), instant);
+            }
             if lane.is_down() {
                 network = Condition::Down;
             }
         }
-        let failed = |reason| Failed {
-            attempts: flight.row.attempts.saturating_add(1),
-            reason,
-            retry_after: asked,
-            network,
-            age: now.since(flight.row.event.time),
-            max_age: flight.destination.max_age,
-        };
-        let (outcome, word) = match judgement {
-            Judgement::Final(verdict) => (Settled::Final(verdict), verdict.as_str()),
-            Judgement::Retry(reason) => match failed(reason).next(random()) {
-                Next::After(delay) => (Settled::Retry { at: now.plus(delay), reason }, reason.as_str()),
-                Next::Expired => (Settled::Final(Verdict::Expired), Verdict::Expired.as_str()),
-            },
-        };
-        self.record(flight, outcome, word, reply).await;
+        let said = said(&flight, &judgement, reply);
+        let attempt = Attempt::of(&flight, reply);
+        let max_age = flight.destination.max_age;
+        for (row, EventJudgement { fate, record }) in flight.rows.into_iter().zip(judgement.events) {
+            let (outcome, word) = match fate {
+                Fate::Judged(Judgement::Final(verdict)) => (Settled::Final(verdict), verdict.as_str()),
+                Fate::Judged(Judgement::Retry(reason)) => {
+                    let age = now.since(row.event.time);
+                    let attempts = row.attempts.saturating_add(1);
+                    let failed = Failed { attempts, reason, retry_after: asked, network, age, max_age };
+                    match failed.next(random()) {
+                        Next::After(delay) => (Settled::Retry { at: now.plus(delay), reason }, reason.as_str()),
+                        Next::Expired => (Settled::Final(Verdict::Expired), Verdict::Expired.as_str()),
+                    }
+                }
+                Fate::Alone => self.send_alone(&row, now),
+            };
+            let body = record.map_or_else(|| said.clone(), |record| AnswerRecord::excerpt(record.as_bytes()));
+            self.record(row, outcome, word, body, attempt).await;
+        }
     }
 
     /// Counts a panic; the third is the row's own fault.
-    pub(super) async fn panicked(&mut self, flight: Flight) {
-        let id = flight.row.event.id;
+    pub(super) async fn panicked(&mut self, mut flight: Flight) {
+        let attempt = Attempt::of(&flight, None);
+        let now = clock::now();
+        let [row] = &*flight.rows else {
+            tracing::error!(count = flight.rows.len(), "conversions in one request made the delivery worker panic");
+            for row in std::mem::take(&mut flight.rows) {
+                let (outcome, _) = self.send_alone(&row, now);
+                self.record(row, outcome, "panic", String::new(), attempt).await;
+            }
+            return;
+        };
+        let id = row.event.id;
         let count = self.panics.get(&id).map_or(1, |count| count + 1);
         tracing::error!(event = %id, count, "a conversion made the delivery worker panic");
-        if count < PANICS {
+        let (outcome, word) = if count < PANICS {
             // Rows that were corrected or purged meanwhile must not stay here for ever.
             if self.panics.len() >= REMEMBERED {
                 self.panics.pop_first();
             }
             self.panics.insert(id, count);
-            let at = clock::now().plus(PANIC_PAUSE);
-            self.record(flight, Settled::Retry { at, reason: RetryReason::Reset }, "panic", None).await;
+            (Settled::Retry { at: now.plus(PANIC_PAUSE), reason: RetryReason::Reset }, "panic")
         } else {
             self.panics.remove(&id);
             let verdict = Verdict::Rejected(Rejection::Poison);
-            self.record(flight, Settled::Final(verdict), verdict.as_str(), None).await;
+            (Settled::Final(verdict), verdict.as_str())
+        };
+        for row in flight.rows {
+            self.record(row, outcome, word, String::new(), attempt).await;
         }
+    }
+
+    /// Notes that a row shares no request from now on, and when it is due: at once, for nothing is
+    /// wrong with the network.
+    fn send_alone(&mut self, row: &LeasedRow, now: Timestamp) -> (Settled, &'static str) {
+        if self.alone.len() >= ALONE {
+            self.alone.pop_first();
+        }
+        self.alone.insert(row.event.id);
+        (Settled::Retry { at: now, reason: RetryReason::Batch }, RetryReason::Batch.as_str())
     }
 
     /// Gives a row its next state; only an attempt leaves an answer.
@@ -74,28 +106,66 @@ impl Worker {
             return;
         }
         if let Settled::Final(verdict) = outcome {
+            self.alone.remove(&row.event.id);
             self.observer.settled(&row.event.site, &row.event.network, verdict);
         }
         self.store.settle(Settlement { row, outcome, answer, now: clock::now() }).await;
     }
 
-    async fn record(&mut self, flight: Flight, outcome: Settled, word: &'static str, reply: Option<&Reply>) {
-        let took = clock::instant().saturating_duration_since(flight.started);
-        let event = &flight.row.event;
+    async fn record(
+        &mut self,
+        row: LeasedRow,
+        outcome: Settled,
+        word: &'static str,
+        body: String,
+        Attempt { status, took }: Attempt,
+    ) {
         let label = match outcome {
             Settled::Final(verdict) => verdict.as_str(),
             Settled::Retry { .. } => "retry",
         };
-        self.observer.attempted(&event.site, &event.network, label, took);
-        let body = reply.and_then(|reply| reply.body.as_deref()).map(AnswerRecord::excerpt).unwrap_or_default();
-        let answer = AnswerRecord {
-            at: clock::now(),
-            status: reply.map(|reply| reply.status),
-            body,
-            result: word,
-            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        };
-        self.settle(flight.row, outcome, Some(answer)).await;
+        self.observer.attempted(&row.event.site, &row.event.network, label, took);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let answer = AnswerRecord { at: clock::now(), status, body, result: word, millis };
+        self.settle(row, outcome, Some(answer)).await;
+    }
+}
+
+/// What the rows of one request have in common once it is over.
+#[derive(Clone, Copy)]
+struct Attempt {
+    status: Option<u16>,
+    took: Duration,
+}
+
+impl Attempt {
+    fn of(flight: &Flight, reply: Option<&Reply>) -> Self {
+        let took = clock::instant().saturating_duration_since(flight.started);
+        Self { status: reply.map(|reply| reply.status), took }
+    }
+}
+
+/// What an answer teaches about its network.
+///
+/// One that took any event works, however it judged the others. One that refused events together has
+/// said nothing yet: its answers to each alone will.
+fn lesson(judgement: &BatchJudgement) -> Option<Judgement> {
+    let judged = judgement.events.iter().filter_map(|event| match event.fate {
+        Fate::Judged(judgement) => Some(judgement),
+        Fate::Alone => None,
+    });
+    judged.max_by_key(|judgement| match judgement {
+        Judgement::Retry(_) => 0,
+        Judgement::Final(verdict) => 1 + u8::from(verdict.is_dead_letter()),
+    })
+}
+
+/// The beginning of the answer, as it may be kept with every row that the network did not single out.
+fn said(flight: &Flight, judgement: &BatchJudgement, reply: Option<&Reply>) -> String {
+    let body = judgement.rest.as_deref().or(reply.and_then(|reply| reply.body.as_deref())).unwrap_or_default();
+    match &*flight.rows {
+        [_] => AnswerRecord::excerpt(body),
+        rows => AnswerRecord::excerpt(&echo::without(rows.iter().map(|row| &row.event), body)),
     }
 }
 
@@ -108,3 +178,6 @@ fn random() -> f64 {
 const PANICS: u32 = 3;
 const PANIC_PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_mins(1) };
 const REMEMBERED: usize = 1000;
+/// Rows that are remembered to be sent alone: a few refused requests of as many as may be under way. One
+/// that is forgotten is refused with others once more.
+const ALONE: usize = 10_000;

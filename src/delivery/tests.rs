@@ -31,6 +31,8 @@ use crate::{
     },
 };
 
+mod batches;
+
 /// What a network does with the n-th request (from 0).
 #[derive(Clone, Copy)]
 enum Reaction {
@@ -212,6 +214,7 @@ fn destination(network: &str) -> Destination {
         network: network.into(),
         concurrency: 8,
         max_age: Duration::from_hours(7 * 24),
+        batch: None,
         verdicts: VerdictRules::default(),
         routes: BTreeMap::from([("purchase".into(), any_rule())]),
         paused: false,
@@ -246,12 +249,16 @@ struct World {
 
 impl World {
     fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
+        Self::rendering(folder, destinations, Box::new(render))
+    }
+
+    fn rendering(folder: &Path, destinations: Vec<Destination>, render: Render) -> Self {
         drop(client());
         let noted = Arc::new(Noted::default());
         let (store, fresh) = Store::start(folder, Retention::default(), Arc::clone(&noted) as Arc<dyn StoreObserver>);
         let observer = Arc::clone(&noted) as Arc<dyn DeliveryObserver>;
         let destinations = Arc::new(Destinations::new(destinations));
-        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, Box::new(render)).unwrap();
+        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, render).unwrap();
         Self { store, delivery, noted }
     }
 

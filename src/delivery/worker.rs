@@ -4,7 +4,7 @@
 //! are under way stay with the loop, so that a task that panics loses none.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ use super::{
     DeliveryObserver, Destination, Destinations,
     client::{Client, Reply},
     lane::Lane,
+    load::{Load, Loaded},
     retry,
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     tracking::{
         event::{Event, EventId},
         postback::{Postback, PostbackRule, Unrenderable},
-        verdict::{Answer, Judgement, Rejection, RetryReason, Verdict},
+        verdict::{Answer, BatchJudgement, Judgement, Rejection, RetryReason, Verdict},
     },
 };
 
@@ -58,11 +59,13 @@ pub(super) struct Worker {
     pub(super) leasing: JoinSet<(Arc<Destination>, Vec<LeasedRow>)>,
     /// How often a row made us panic.
     pub(super) panics: BTreeMap<EventId, u32>,
+    /// Rows that share no request, because one with others was refused.
+    pub(super) alone: BTreeSet<EventId>,
 }
 
-/// A row under way.
+/// The rows of one request under way.
 pub(super) struct Flight {
-    pub(super) row: LeasedRow,
+    pub(super) rows: Vec<LeasedRow>,
     pub(super) destination: Arc<Destination>,
     pub(super) started: Instant,
 }
@@ -91,6 +94,7 @@ impl Worker {
             flights: HashMap::new(),
             leasing: JoinSet::new(),
             panics: BTreeMap::new(),
+            alone: BTreeSet::new(),
         }
     }
 
@@ -170,7 +174,7 @@ impl Worker {
         }
     }
 
-    /// Starts what may start, one row of each destination in turn.
+    /// Starts what may start, one request of each destination in turn.
     async fn launch_ready(&mut self) {
         while self.sending.len() < MAX_IN_FLIGHT {
             let now = clock::instant();
@@ -180,36 +184,53 @@ impl Worker {
                 .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(now)));
             let Some(index) = ready else { return };
             self.turn = (index + 1) % count;
-            let Some(lane) = self.lanes.get_mut(index) else { return };
-            let destination = Arc::clone(&lane.destination);
-            if let Some(row) = lane.queue.pop_front() {
-                self.launch(row, destination).await;
-            }
+            self.launch(index).await;
         }
     }
 
-    async fn launch(&mut self, row: LeasedRow, destination: Arc<Destination>) {
+    /// Sends one request of a destination, with as many of its rows as may share it.
+    async fn launch(&mut self, index: usize) {
+        let Some(lane) = self.lanes.get(index) else { return };
+        let destination = Arc::clone(&lane.destination);
+        // One conversion is enough to find out whether a network is back.
+        let mut load = Load::new(destination.batch.as_ref().filter(|_| !lane.is_down()));
+        for _ in 0..destination.batch.as_ref().map_or(1, |_| lane.queue.len()) {
+            let row = self.lanes.get_mut(index).filter(|_| load.is_open()).and_then(|lane| lane.queue.pop_front());
+            let Some(row) = row else { break };
+            let is_alone = self.alone.contains(&row.event.id);
+            if is_alone && !load.is_empty() {
+                load.leave(row);
+            } else if let Some((row, postback)) = self.prepare(row, &destination).await {
+                if is_alone { load.close_with(row, postback) } else { load.add(row, postback) }
+            }
+        }
+        let Loaded { postback, rows, left } = load.finish();
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        left.into_iter().rev().for_each(|row| lane.queue.push_front(row));
+        let Some(postback) = postback else { return };
+        lane.in_flight += 1;
+        let (client, started) = (self.client.clone(), clock::instant());
+        let handle = self.sending.spawn(async move { client.send(postback).await });
+        self.flights.insert(handle.id(), Flight { rows, destination, started });
+    }
+
+    /// Builds the request of one row; a row that is not to be sent goes its way here.
+    async fn prepare(&mut self, row: LeasedRow, destination: &Arc<Destination>) -> Option<(LeasedRow, Postback)> {
         if self.store.is_withdrawn(row.event.id) {
             // The store has ended it.
-            return;
+            return None;
         }
         let started = clock::instant();
         if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
-            return self.settle(row, Settled::Final(Verdict::Expired), None).await;
+            self.settle(row, Settled::Final(Verdict::Expired), None).await;
+            return None;
         }
         let Some(rule) = destination.routes.get(&row.event.conversion) else {
-            return self.store.park(row, clock::now().plus(PARKED)).await;
+            self.store.park(row, clock::now().plus(PARKED)).await;
+            return None;
         };
-        let flight = |row| Flight { row, destination: Arc::clone(&destination), started };
         match catch_unwind(AssertUnwindSafe(|| (self.render)(rule, &row.event))) {
-            Ok(Ok(postback)) => {
-                let client = self.client.clone();
-                let handle = self.sending.spawn(async move { client.send(postback).await });
-                self.flights.insert(handle.id(), flight(row));
-                if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
-                    lane.in_flight += 1;
-                }
-            }
+            Ok(Ok(postback)) => return Some((row, postback)),
             Ok(Err(error)) => {
                 tracing::debug!(event = %row.event.id, %error, "a postback can't be built");
                 let verdict = Verdict::Rejected(Rejection::Unrenderable);
@@ -218,11 +239,12 @@ impl Worker {
                 }
                 self.settle(row, Settled::Final(verdict), None).await;
             }
-            Err(_) => self.panicked(flight(row)).await,
+            Err(_) => self.panicked(Flight { rows: vec![row], destination: Arc::clone(destination), started }).await,
         }
+        None
     }
 
-    /// Judges an answer and settles its row.
+    /// Judges an answer and settles the rows that it is about.
     pub(super) async fn land(&mut self, finished: Result<(task::Id, Result<Reply, RetryReason>), JoinError>) {
         let id = finished.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(flight) = self.flights.remove(&id) else { return };
@@ -234,15 +256,18 @@ impl Worker {
             // A backlog moves as fast as its network, not as fast as the clock ticks.
             self.poll_lane(position);
         }
+        let events: Vec<EventId> = flight.rows.iter().map(|row| row.event.id).collect();
         match finished {
             Ok((_, Ok(reply))) => {
                 let answer = Answer { status: reply.status, body: reply.body.as_deref() };
-                match catch_unwind(AssertUnwindSafe(|| flight.destination.verdicts.judge(answer))) {
+                match catch_unwind(AssertUnwindSafe(|| flight.destination.judge(answer, &events))) {
                     Ok(judgement) => self.conclude(flight, judgement, Some(&reply)).await,
                     Err(_) => self.panicked(flight).await,
                 }
             }
-            Ok((_, Err(reason))) => self.conclude(flight, Judgement::Retry(reason), None).await,
+            Ok((_, Err(reason))) => {
+                self.conclude(flight, BatchJudgement::of_all(Judgement::Retry(reason), &events), None).await;
+            }
             Err(_) => self.panicked(flight).await,
         }
     }

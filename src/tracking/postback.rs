@@ -13,8 +13,10 @@ use super::{
     template::{Encoding, Scope, Template, encode_component},
 };
 
+mod batch;
 mod names;
 
+pub use batch::{Batch, BatchRule, NotJoined};
 pub use names::{BUILT_INS, ConfiguredNames, EventNames, ITEM_BUILT_INS, Identity, REQUEST_BUILT_INS};
 
 /// How one conversion is reported to one network: its rules with this site's settings.
@@ -79,6 +81,8 @@ pub enum JsonRule {
     Text(Template),
     /// A list.
     List(Vec<Self>),
+    /// The list with the event alone, which is in it whatever it lacks: others may join it ([`BatchRule`]).
+    Event(Box<Self>),
     /// An object.
     Object(Vec<(String, Self)>),
 }
@@ -241,6 +245,7 @@ impl JsonRule {
         match self {
             Self::Text(template) => template.render(names, Encoding::Raw).map(Json::String),
             Self::List(items) => Some(Json::Array(items.iter().filter_map(|item| item.render_item(names)).collect())),
+            Self::Event(event) => Some(Json::Array(event.render(names).into_iter().collect())),
             Self::Object(members) => {
                 let rendered = members.iter().filter_map(|(name, rule)| Some((name.clone(), rule.render(names)?)));
                 Some(Json::Object(rendered.collect::<Map<_, _>>()))
@@ -257,7 +262,7 @@ impl JsonRule {
                     members.iter().map(|(name, rule)| Some((name.clone(), rule.render(names)?))).collect();
                 all.map(Json::Object)
             }
-            Self::Text(_) | Self::List(_) => self.render(names),
+            Self::Text(_) | Self::List(_) | Self::Event(_) => self.render(names),
         }
     }
 }

@@ -10,6 +10,10 @@ use aho_corasick::AhoCorasick;
 use regex::bytes::Regex;
 use serde_json::Value;
 
+mod batch;
+
+pub use batch::{BatchJudgement, EventJudgement, FailedList, Fate};
+
 /// The end of a postback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -59,6 +63,8 @@ pub enum RetryReason {
     Timeout,
     /// The connection broke: perhaps received.
     Reset,
+    /// Refused in one request with others, perhaps for the sake of one of them: it will be sent alone.
+    Batch,
 }
 
 /// What to do after an attempt.
@@ -136,6 +142,7 @@ impl RetryReason {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
+            Self::Batch => "batch",
         }
     }
 }

@@ -14,6 +14,7 @@
 )]
 
 mod attribution;
+mod batches;
 mod browser;
 mod caches;
 mod canary;

@@ -83,6 +83,7 @@ impl Mask {
     fn json(&self, rule: &mut JsonRule) {
         match rule {
             JsonRule::Text(template) => self.template(template),
+            JsonRule::Event(event) => self.json(event),
             JsonRule::List(items) => items.iter_mut().for_each(|item| self.json(item)),
             JsonRule::Object(members) => members.iter_mut().for_each(|(_, member)| self.json(member)),
         }
