@@ -87,7 +87,7 @@ impl Worker {
             Settled::Retry { .. } => "retry",
         };
         self.observer.attempted(&event.site, &event.network, label, took);
-        let body = reply.and_then(|reply| reply.body.as_deref()).map(AnswerRecord::excerpt).unwrap_or_default();
+        let body = reply.map(Reply::excerpt).unwrap_or_default();
         let answer = AnswerRecord {
             at: clock::now(),
             status: reply.map(|reply| reply.status),

@@ -16,12 +16,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{
-    DeliveryObserver, Destination, Destinations,
-    client::{Client, Reply},
-    lane::Lane,
-    retry,
-};
+use super::{DeliveryObserver, Destination, Destinations, client::Reply, lane::Lane, retry, sender::Sender};
 use crate::{
     store::{LeasedRow, Settled, Store, clock},
     tracking::{
@@ -46,7 +41,7 @@ pub(super) struct Worker {
     pub(super) fresh: UnboundedReceiver<LeasedRow>,
     control: UnboundedReceiver<Control>,
     pub(super) observer: Arc<dyn DeliveryObserver>,
-    client: Client,
+    pub(super) sender: Sender,
     render: Render,
     pub(super) destinations: Arc<Destinations>,
     /// One for each destination, in the same order.
@@ -74,7 +69,7 @@ impl Worker {
         control: UnboundedReceiver<Control>,
         destinations: Arc<Destinations>,
         observer: Arc<dyn DeliveryObserver>,
-        client: Client,
+        sender: Sender,
         render: Render,
     ) -> Self {
         Self {
@@ -82,7 +77,7 @@ impl Worker {
             fresh,
             control,
             observer,
-            client,
+            sender,
             render,
             lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect(),
             destinations,
@@ -203,8 +198,7 @@ impl Worker {
         let flight = |row| Flight { row, destination: Arc::clone(&destination), started };
         match catch_unwind(AssertUnwindSafe(|| (self.render)(rule, &row.event))) {
             Ok(Ok(postback)) => {
-                let client = self.client.clone();
-                let handle = self.sending.spawn(async move { client.send(postback).await });
+                let handle = self.sending.spawn(self.sender.send(&destination, postback));
                 self.flights.insert(handle.id(), flight(row));
                 if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
                     lane.in_flight += 1;

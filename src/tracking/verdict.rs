@@ -59,6 +59,8 @@ pub enum RetryReason {
     Timeout,
     /// The connection broke: perhaps received.
     Reset,
+    /// The network's name stands for private or reserved addresses alone: not connected, surely not received.
+    RefusedAddress,
 }
 
 /// What to do after an attempt.
@@ -136,6 +138,7 @@ impl RetryReason {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
+            Self::RefusedAddress => "refused_address",
         }
     }
 }
