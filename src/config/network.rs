@@ -125,12 +125,13 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let needs = section.get("needs").map_or_else(|| vec![vec!["click_id".to_owned()]], |field| needs(&field));
     let postback = section.require("postback", "write where conversions are reported: `postback: { url: … }`");
     let request = postback.as_ref().and_then(|field| request::request(field, &hosts));
-    let values = settings.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
+    let values: outbound::Settings = settings.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
     let token = postback.as_ref().and_then(|field| outbound::token(field, &values, &hosts, around.files.folder));
     let delivery_field = section.get("delivery");
     let route = outbound::route(delivery_field.as_ref(), section.get("tls").as_ref(), around.route, around.files);
     if let (Some(postback), Some(request)) = (&postback, &request) {
         outbound::check_host(postback, &request.url, &route);
+        outbound::check_settings(postback, request, &values);
     }
     let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));

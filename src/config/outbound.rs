@@ -22,7 +22,7 @@ use crate::{
     },
     tracking::{
         event::Datum,
-        postback::UrlRule,
+        postback::{Authorization, RequestRule, UrlRule},
         template::{Encoding, Scope, Template},
     },
 };
@@ -61,6 +61,25 @@ pub fn check_host(postback: &Field<'_>, url: &UrlRule, route: &Route) {
             format!("`{name}` is this machine, and names may stand for public addresses alone"),
             "write 127.0.0.1, or `delivery: { allow_private: true }` for this network".to_owned(),
         );
+    }
+}
+
+/// Finds settings that a request proves its sender with, and that have no value: it would be refused each time.
+pub fn check_settings(postback: &Field<'_>, request: &RequestRule, settings: &Settings) {
+    let bearer = match &request.authorization {
+        Authorization::Bearer(token) => Some(token),
+        Authorization::None | Authorization::Basic { .. } => None,
+    };
+    let signed = request.sign.iter().flat_map(|sign| [Some(&sign.over), sign.key.as_ref()]).flatten();
+    for slot in bearer.into_iter().chain(signed).flat_map(Template::slots) {
+        if let Some(None) = settings.get(&slot.name)
+            && !postback.problems().has_errors()
+        {
+            postback.error(
+                format!("the setting `{}` has no value", slot.name),
+                format!("write `{}: …` into this network's block", slot.name),
+            );
+        }
     }
 }
 

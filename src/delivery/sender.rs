@@ -161,3 +161,6 @@ impl Alarms {
 
 const UNAUTHORIZED: u16 = 401;
 const SILENCE: Duration = Duration::from_mins(5);
+
+#[cfg(test)]
+mod tests;

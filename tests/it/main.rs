@@ -41,6 +41,7 @@ mod modes;
 mod multiplexed;
 mod networks;
 mod operator;
+mod outbound;
 mod pages;
 mod payments;
 mod pixels;
