@@ -5,7 +5,7 @@ use url::Url;
 
 use super::{
     decode::{Field, Section},
-    tree::Kind,
+    tree::{Kind, Origin},
     value::{template, template_of},
 };
 use crate::tracking::{
@@ -95,6 +95,7 @@ pub fn url(field: &Field<'_>, hosts: &[&str]) -> Option<UrlRule> {
         return wrong("the query of an address takes no templates".to_owned(), "write them under `query:`");
     }
     let path = if path.is_empty() { Template::literal("/") } else { template(field, path)? };
+    let path = if field.scalar()?.origin == Origin::Written { path } else { path.hidden() };
     Some(UrlRule { origin, path, query: query.filter(|query| !query.is_empty()).map(ToOwned::to_owned) })
 }
 

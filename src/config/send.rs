@@ -219,10 +219,13 @@ fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, tellab
                 }
                 continue;
             }
-            let remedy = nearest(&slot.name, known.iter().copied()).map_or_else(
-                || format!("read it under `fields: {{ {}: … }}`", slot.name),
-                |near| format!("did you mean `{{{near}}}`?"),
-            );
+            let remedy = match nearest(&slot.name, known.iter().copied()) {
+                _ if SIGNED.contains(&slot.name.as_str()) => {
+                    "parts of the request are known where it is signed alone: `sign: { over: … }`".to_owned()
+                }
+                Some(near) => format!("did you mean `{{{near}}}`?"),
+                None => format!("read it under `fields: {{ {}: … }}`", slot.name),
+            };
             field.key_error(format!("nothing is called `{{{}}}`", slot.name), Some(remedy));
         }
     }

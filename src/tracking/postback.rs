@@ -72,7 +72,7 @@ pub enum Authorization {
 }
 
 /// `scheme://authority/path`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UrlRule {
     /// `http` or `https`, the configured host and port; slots name host settings only.
     pub origin: Template,
@@ -239,6 +239,18 @@ impl Authorization {
             Self::Bearer(token) => (Some(token), None),
         };
         first.into_iter().chain(second)
+    }
+}
+
+/// Networks hand out addresses with a key in them; from the environment, they are shown to nobody.
+impl fmt::Debug for UrlRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = self.query.as_deref().map(|query| if self.path.is_secret() { "***" } else { query });
+        f.debug_struct("UrlRule")
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("query", &query)
+            .finish()
     }
 }
 

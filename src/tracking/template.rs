@@ -131,7 +131,13 @@ impl Template {
     /// A text without slots that is shown to nobody.
     #[must_use]
     pub fn secret(text: impl Into<String>) -> Self {
-        Self { is_secret: true, ..Self::literal(text) }
+        Self::literal(text).hidden()
+    }
+
+    /// The same template, shown to nobody.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        Self { is_secret: true, ..self }
     }
 
     /// Whether its text is shown to nobody.

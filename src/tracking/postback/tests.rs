@@ -187,6 +187,7 @@ fn credentials_are_sent_and_not_shown() {
     assert_eq!(postback.headers["authorization"], "Bearer k3y");
     let sensitive: Vec<_> = postback.headers.iter().filter(|(_, it)| it.is_sensitive()).map(|(name, _)| name).collect();
     assert_eq!(sensitive, ["x-key", "x-own", "authorization"]);
+    (rule.request.url.path, rule.request.url.query) = (template("/k3y").hidden(), Some("key=k3y".into()));
     let shown = format!("{rule:?} {postback:?}");
     assert!(!shown.contains("k3y") && !shown.contains("s3cret"), "{shown}");
 }
