@@ -27,6 +27,7 @@ mod limits;
 mod listen;
 mod mark;
 mod network;
+mod outbound;
 mod page;
 pub mod problem;
 mod request;
@@ -51,6 +52,7 @@ pub use limits::Limits;
 pub use listen::{CertificateFiles, Listener, Purpose};
 pub use network::{Network, described};
 use problem::{Place, Problem, Problems, Severity};
+use secrets::secrets_of;
 pub use server::{Log, LogFormat, Server};
 pub use site::{HostPattern, Site};
 use tree::{Kind, Node, Origin};
@@ -58,7 +60,7 @@ pub use upstream::{
     HealthRules, HostHeader, ProxyProtocol, Scheme, ServerAddress, ServerRules, UpstreamRules, UpstreamTls,
 };
 
-use crate::delivery::{Destination, Destinations};
+use crate::delivery::{Destination, Destinations, mask::Mask, outbound::Outbound};
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// What is legal but odd.
     pub warnings: Vec<Problem>,
+    /// What nobody is to see in the answers of networks.
+    pub mask: Mask,
 }
 
 /// Why a configuration cannot be used: everything that is wrong with it.
@@ -115,7 +119,10 @@ impl Config {
         found.retain(|problem| !ignored.contains(&problem.place));
         let broken = found.iter().any(|problem| problem.severity == Severity::Error);
         match decoded {
-            Some((server, sites)) if !broken => Ok(Self { server, sites, warnings: found }),
+            Some((server, sites)) if !broken => {
+                let secrets = root.iter().filter(|_| files.are_there()).flat_map(|root| secrets_of(root, folder));
+                Ok(Self { server, sites, warnings: found, mask: Mask::new(secrets) })
+            }
             Some(_) | None => Err(ConfigError { problems: found }),
         }
     }
@@ -123,13 +130,13 @@ impl Config {
     /// Where postbacks of these sites go.
     #[must_use]
     pub fn destinations(&self) -> Destinations {
-        Destinations::new(self.sites.iter().flat_map(Site::destinations).collect())
+        Destinations::new(self.sites.iter().flat_map(|site| site.destinations(&self.mask)).collect())
     }
 }
 
 impl Site {
-    fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.networks.iter().enumerate().map(|(index, network)| {
+    fn destinations(&self, mask: &Mask) -> impl Iterator<Item = Destination> {
+        self.networks.iter().enumerate().map(move |(index, network)| {
             let routes = self.rules.conversions.iter().flat_map(|rule| {
                 let sends = rule.send.iter().filter(move |send| send.network == index);
                 sends.map(|send| (Arc::clone(&rule.name), (*send.postback).clone()))
@@ -143,6 +150,11 @@ impl Site {
                 verdicts: network.verdicts.clone(),
                 routes: routes.collect(),
                 paused: false,
+                outbound: Outbound {
+                    route: Arc::clone(&network.route),
+                    token: network.token.clone(),
+                    mask: mask.clone(),
+                },
             }
         })
     }

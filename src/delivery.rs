@@ -16,15 +16,22 @@ use crate::{
     tracking::{postback::PostbackRule, verdict::Verdict},
 };
 
+pub mod address;
 pub mod client;
 pub mod destination;
+pub mod mask;
+pub mod outbound;
 pub mod retry;
+pub mod route;
 
 mod drain;
 mod echo;
 mod lane;
 mod load;
 mod outcome;
+mod resolver;
+mod sender;
+mod token;
 mod worker;
 
 #[cfg(test)]
@@ -32,7 +39,7 @@ mod tests;
 
 pub use destination::{Destination, Destinations};
 
-use client::Client;
+use sender::Sender;
 use worker::{Control, Render, Worker};
 
 /// The delivery worker of this process; it ends when the last handle is dropped.
@@ -47,6 +54,8 @@ pub trait DeliveryObserver: Send + Sync {
     fn attempted(&self, site: &str, network: &str, result: &'static str, took: Duration);
     /// A postback has its verdict.
     fn settled(&self, site: &str, network: &str, verdict: Verdict);
+    /// A connection was not made, because its name stands for private or reserved addresses alone.
+    fn address_refused(&self, _site: &str, _network: &str) {}
 }
 
 /// Why delivery can't start.
@@ -55,7 +64,7 @@ pub enum NotStarted {
     /// The machine has no thread or no runtime for it.
     #[error("the delivery worker can't be started: {0}")]
     Thread(#[from] io::Error),
-    /// TLS can't be set up: no root certificates, for example.
+    /// TLS or a proxy can't be set up: no root certificates, for example.
     #[error("the HTTP client of the delivery worker can't be made: {0}")]
     Client(#[from] reqwest::Error),
 }
@@ -84,10 +93,10 @@ impl Delivery {
         observer: Arc<dyn DeliveryObserver>,
         render: Render,
     ) -> Result<Self, NotStarted> {
-        let client = Client::new()?;
+        let sender = Sender::new(&destinations, Arc::clone(&observer))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (control, commands) = mpsc::unbounded_channel();
-        let worker = Worker::new(store, fresh, commands, destinations, observer, client, render);
+        let worker = Worker::new(store, fresh, commands, destinations, observer, sender, render);
         thread::Builder::new().name("delivery".into()).spawn(move || runtime.block_on(worker.run()))?;
         Ok(Self { control })
     }

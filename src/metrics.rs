@@ -68,6 +68,8 @@ metrics! {
     postback_attempts_total: IntCounterVec ["site", "network", "result"],
     /// How long a network took to answer an attempt, in seconds.
     postback_seconds: HistogramVec ["network"] in SECONDS,
+    /// Connections to networks that were not made: the name stands for private or reserved addresses alone.
+    refused_addresses_total: IntCounterVec ["site", "network"],
     /// Postbacks that wait or are under way.
     outbox_pending: IntGaugeVec ["site", "network"],
     /// Age of the oldest postback that waits, in seconds.

@@ -17,6 +17,7 @@ pub mod consent;
 pub mod conversion;
 pub mod cookie;
 pub mod device;
+pub mod digest;
 pub mod event;
 pub mod human;
 pub mod journey;

@@ -118,12 +118,13 @@ fn its_configurations_pass_the_check() {
 #[test]
 fn what_the_guides_write_into_a_site_passes_the_check() {
     let mut count = 0;
-    for guide in ["conversions", "consent"] {
+    for guide in ["conversions", "consent", "networks"] {
         for block in blocks_in(&document(&format!("conf/guides/{guide}.md")), "yaml") {
             let folder = TempDir::new().expect("a folder");
             let indented: String = block.lines().flat_map(|line| ["    ", line, "\n"]).collect();
             let consent = if block.starts_with("consent:") { "" } else { "    consent: { require: none }\n" };
             let networks = "    networks: { mine: { click: { param: a }, postback: { url: https://net.example/ } } }\n";
+            let networks = if block.starts_with("networks:") { "" } else { networks };
             let site = format!("sites:\n  - upstream: http://127.0.0.1:8080\n{consent}{networks}{indented}");
             fs::write(folder.path().join("throughline.yaml"), &site).unwrap();
             let output = run(&["check", "--no-environment"], folder.path());

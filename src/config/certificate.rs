@@ -205,7 +205,7 @@ fn not_pem(path: &Path, error: &pem::Error) -> UnusableCertificate {
 const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 
 /// Bytes of a file: a system's whole collection of authorities has a quarter of that.
-const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,9 @@ pub fn delivery(field: &Field<'_>, defaults: DeliverySettings) -> DeliverySettin
         max_age: section.get("max_age").and_then(|field| field.duration()).unwrap_or(defaults.max_age),
         concurrency: section.get("concurrency").and_then(|field| concurrency(&field)).unwrap_or(defaults.concurrency),
     };
+    // Read by `outbound`.
+    section.know("allow_private");
+    section.know("proxy");
     section.finish();
     settings
 }

@@ -1,7 +1,10 @@
 //! Decoding of one entry under a site's `networks`: a network's file, overlaid by what the site
 //! writes.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use regex::Regex;
 
@@ -11,16 +14,21 @@ use super::{
     cookie::cookie_rule,
     decode::Field,
     delivery::{DeliverySettings, delivery},
+    file::Files,
+    outbound,
     problem::{Problems, nearest},
     request,
     tree::{Kind, Node},
     value, verdict,
 };
-use crate::tracking::{
-    cookie::SetCookie,
-    network::{Mode, NetworkRules},
-    postback::{BatchRule, RequestRule},
-    verdict::VerdictRules,
+use crate::{
+    delivery::{outbound::TokenRule, route::Route},
+    tracking::{
+        cookie::SetCookie,
+        network::{Mode, NetworkRules},
+        postback::{BatchRule, RequestRule},
+        verdict::VerdictRules,
+    },
 };
 
 mod click;
@@ -46,12 +54,18 @@ pub struct Network {
     pub settings: BTreeMap<String, String>,
     /// The names of all its settings, those without a value included.
     pub setting_names: Vec<String>,
+    /// Those of them that are shown to nobody.
+    pub secret_names: BTreeSet<String>,
     /// What may stand under `send`.
     pub parameters: BTreeMap<String, Parameter>,
     /// Identifiers of which each group needs one.
     pub needs: Vec<Vec<String>>,
     /// How postbacks to it are delivered.
     pub delivery: DeliverySettings,
+    /// By which way requests get to it.
+    pub route: Arc<Route>,
+    /// Where its access tokens come from.
+    pub token: Option<Arc<TokenRule>>,
 }
 
 /// What a network's file says of a parameter.
@@ -74,8 +88,10 @@ pub struct Surroundings<'a> {
     pub site_cookie: Option<&'a Node>,
     /// The defaults of `delivery`.
     pub delivery: DeliverySettings,
-    /// Where relative paths start.
-    pub base: &'a Path,
+    /// The defaults of the route.
+    pub route: &'a Route,
+    /// The files beside the configuration.
+    pub files: Files<'a>,
 }
 
 /// Decodes the entry `key`.
@@ -92,7 +108,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let merged = field.with_node(&merged);
     let mut section = merged.section()?;
 
-    let settings = settings(section.get("settings"), &written, field, around.base);
+    let settings = settings(section.get("settings"), &written, field, around.files.folder);
     for name in &declared {
         section.know(name);
     }
@@ -109,16 +125,23 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let layers = [base.entry("click"), around.site_cookie, field.node.entry("click")];
     let cookie = cookie_rule(&layers, field, "click");
     let needs = section.get("needs").map_or_else(|| vec![vec!["click_id".to_owned()]], |field| needs(&field));
-    let mut request = section
-        .require("postback", "write where conversions are reported: `postback: { url: … }`")
-        .and_then(|field| request::request(&field, &hosts));
+    let postback = section.require("postback", "write where conversions are reported: `postback: { url: … }`");
+    let mut request = postback.as_ref().and_then(|field| request::request(field, &hosts));
     let batch = section.get("batch").and_then(|field| batch::batch(&field, request.as_mut()));
+    let values: outbound::Settings = settings.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
+    let token = postback.as_ref().and_then(|field| outbound::token(field, &values, &hosts, around.files.folder));
+    let delivery_field = section.get("delivery");
+    let route = outbound::route(delivery_field.as_ref(), section.get("tls").as_ref(), around.route, around.files);
+    if let (Some(postback), Some(request)) = (&postback, &request) {
+        outbound::check_host(postback, &request.url, &route);
+        outbound::check_settings(postback, request, &values);
+    }
     let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));
     let optimistic = section.get("optimistic").and_then(|field| field.switch()).unwrap_or_default();
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let consent = section.get("consent").and_then(|field| requirement(&field));
-    let delivery = section.get("delivery").map_or(around.delivery, |field| delivery(&field, around.delivery));
+    let delivery = delivery_field.map_or(around.delivery, |field| delivery(&field, around.delivery));
     for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
         section.know(documentation);
     }
@@ -131,10 +154,13 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         batch,
         verdicts,
         setting_names: settings.keys().cloned().collect(),
+        secret_names: settings.iter().filter(|(_, (it, _))| it.is_secret()).map(|(name, _)| name.clone()).collect(),
         settings: settings.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect(),
         parameters,
         needs,
         delivery,
+        route: Arc::new(route),
+        token: token.map(Arc::new),
     })
 }
 

@@ -13,6 +13,13 @@ use crate::tracking::{
     template::Template,
 };
 
+mod credentials;
+mod signature;
+
+use credentials::authorization;
+pub use credentials::secret_template;
+use signature::signature;
+
 /// Reads the map under `postback`. `hosts` are the settings that may stand in the host.
 pub fn request(field: &Field<'_>, hosts: &[&str]) -> Option<RequestRule> {
     let mut section = field.section()?;
@@ -22,8 +29,10 @@ pub fn request(field: &Field<'_>, hosts: &[&str]) -> Option<RequestRule> {
         .and_then(|field| url(&field, hosts));
     let query = section.get("query").map(|field| pairs(&field)).unwrap_or_default();
     let headers = section.get("headers").map(|field| headers(&field)).unwrap_or_default();
-    let basic = section.get("basic").and_then(|field| basic(&field));
+    let authorization = authorization(&mut section, &headers);
     let body = body(&mut section);
+    let sign_field = section.get("sign");
+    let sign = sign_field.as_ref().and_then(|field| signature(field, &body));
     let extra = section.get("extra").and_then(|field| extra_place(&field)).unwrap_or_default();
     if method == Verb::Get && !matches!(body, BodyRule::Empty) {
         section.field().error("a GET has no body", Some("write `method: POST`".to_owned()));
@@ -33,7 +42,7 @@ pub fn request(field: &Field<'_>, hosts: &[&str]) -> Option<RequestRule> {
         Verb::Get => Method::GET,
         Verb::Post => Method::POST,
     };
-    Some(RequestRule { method, url: url?, query, headers, basic, body, extra })
+    Some(RequestRule { method, url: url?, query, headers, authorization, body, extra, sign })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +95,7 @@ pub fn url(field: &Field<'_>, hosts: &[&str]) -> Option<UrlRule> {
         return wrong("the query of an address takes no templates".to_owned(), "write them under `query:`");
     }
     let path = if path.is_empty() { Template::literal("/") } else { template(field, path)? };
+    let path = if field.scalar()?.origin == Origin::Written { path } else { path.hidden() };
     Some(UrlRule { origin, path, query: query.filter(|query| !query.is_empty()).map(ToOwned::to_owned) })
 }
 
@@ -112,28 +122,6 @@ fn headers(field: &Field<'_>) -> Vec<(HeaderName, Template)> {
             }
         })
         .collect()
-}
-
-fn basic(field: &Field<'_>) -> Option<(Template, Template)> {
-    let mut section = field.section()?;
-    let user = section.require("user", "write `user: \"{SETTING}\"`").and_then(|field| template_of(&field));
-    let password =
-        section.require("password", "write `password: \"{SETTING}\"`").and_then(|field| secret_template(&field));
-    section.finish();
-    Some((user?, password?))
-}
-
-/// Reads a template that must not be all there is: credentials don't stand in a configuration.
-fn secret_template(field: &Field<'_>) -> Option<Template> {
-    let template = template_of(field)?;
-    if field.scalar()?.origin == Origin::Written && template.as_literal().is_some() {
-        field.error(
-            "credentials must not stand here in clear text",
-            "write `${NAME}`, or the `{name}` of a setting that is `secret: true`".to_owned(),
-        );
-        return None;
-    }
-    Some(template)
 }
 
 fn body(section: &mut Section<'_>) -> BodyRule {
@@ -202,7 +190,8 @@ impl RequestRule {
         let mut all = vec![&self.url.origin, &self.url.path];
         all.extend(self.query.iter().map(|(_, template)| template));
         all.extend(self.headers.iter().map(|(_, template)| template));
-        all.extend(self.basic.iter().flat_map(|(user, password)| [user, password]));
+        all.extend(self.authorization.templates());
+        all.extend(self.sign.iter().flat_map(|sign| [Some(&sign.over), sign.key.as_ref()]).flatten());
         all
     }
 }

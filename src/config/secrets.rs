@@ -22,8 +22,14 @@ fn secrets_in(path: &Path, text: &str, environment: Environment) -> Vec<String> 
     let problems = Problems::default();
     let Some(mut root) = Node::parse(&path.display().to_string(), text, &problems) else { return Vec::new() };
     root.expand_environment(&|name| environment.lookup(name), &problems);
+    secrets_of(&root, path.parent().unwrap_or(Path::new("")))
+}
+
+/// All such texts of a tree whose variables are expanded; relative paths begin in this folder.
+#[must_use]
+pub fn secrets_of(root: &Node, folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    collect(&root, path.parent().unwrap_or(Path::new("")), &mut found);
+    collect(root, folder, &mut found);
     found.retain(|text| !text.is_empty());
     found
 }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::tracking::{
     conversion::{Captured, SendRule, Wanted},
-    postback::{BUILT_INS, ConfiguredNames, ITEM_BUILT_INS, PostbackRule, REQUEST_BUILT_INS},
-    template::Template,
+    postback::{BUILT_INS, ConfiguredNames, ITEM_BUILT_INS, PostbackRule, REQUEST_BUILT_INS, SIGNED},
+    template::{Slot, Template},
     value::Value,
 };
 
@@ -68,7 +68,11 @@ fn send_to(key: &str, field: &Field<'_>, known: Known<'_>, tellable: Tellable<'_
     let click_id = section.get("click_id").and_then(|field| value(&field, reach, Literals::Allowed));
     let extra = section.get("extra").and_then(|field| field.entries()).unwrap_or_default();
     let mut values = Values {
-        names: ConfiguredNames { settings: network.settings.clone(), ..ConfiguredNames::default() },
+        names: ConfiguredNames {
+            settings: network.settings.clone(),
+            secrets: network.secret_names.clone(),
+            ..ConfiguredNames::default()
+        },
         captured: vec![],
     };
     for (name, field) in section.take_rest() {
@@ -189,8 +193,23 @@ fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, tellab
     // A network's own templates may ask for items: an order without them leaves those out.
     let of_network = templates_of_network(network).into_iter().map(|template| (template, true));
     let of_conversion = templates_of_conversion(rule).map(|template| (template, tellable.has_items));
+    let is_signed = |template: &Template| {
+        network.request.sign.as_ref().is_some_and(|sign| std::ptr::eq(template, &raw const sign.over))
+    };
     for (template, has_items) in of_network.chain(of_conversion) {
+        for key in template.slots().flat_map(Slot::key_names) {
+            if !network.setting_names.iter().any(|name| name == key) {
+                let settings = network.setting_names.join(", ");
+                field.key_error(
+                    format!("there is no setting `{key}` to make a checksum with"),
+                    Some(format!("settings of this network: {settings}")),
+                );
+            }
+        }
         for slot in template.slots().filter(|slot| !known.contains(&slot.name.as_str())) {
+            if is_signed(template) && SIGNED.contains(&slot.name.as_str()) {
+                continue;
+            }
             if ITEM_BUILT_INS.contains(&slot.name.as_str()) {
                 if !has_items {
                     field.key_error(
@@ -200,10 +219,13 @@ fn check_names(field: &Field<'_>, network: &Network, rule: &PostbackRule, tellab
                 }
                 continue;
             }
-            let remedy = nearest(&slot.name, known.iter().copied()).map_or_else(
-                || format!("read it under `fields: {{ {}: … }}`", slot.name),
-                |near| format!("did you mean `{{{near}}}`?"),
-            );
+            let remedy = match nearest(&slot.name, known.iter().copied()) {
+                _ if SIGNED.contains(&slot.name.as_str()) => {
+                    "parts of the request are known where it is signed alone: `sign: { over: … }`".to_owned()
+                }
+                Some(near) => format!("did you mean `{{{near}}}`?"),
+                None => format!("read it under `fields: {{ {}: … }}`", slot.name),
+            };
             field.key_error(format!("nothing is called `{{{}}}`", slot.name), Some(remedy));
         }
     }

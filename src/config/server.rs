@@ -15,11 +15,13 @@ use super::{
     limits::{Limits, limits},
     listen::{Listener, address, listeners},
     network::MODES,
+    outbound,
     tree::Origin,
     trigger::addresses,
     value,
 };
 use crate::{
+    delivery::route::Route,
     store::Retention,
     tracking::{network::Mode, site::StoredAddress, visitor::Seal},
 };
@@ -51,6 +53,8 @@ pub struct Server {
     pub threads: usize,
     /// Defaults for delivery.
     pub delivery: DeliverySettings,
+    /// The route of networks that say nothing of theirs.
+    pub route: Route,
     /// What one visitor may cost.
     pub limits: Limits,
     /// Logs.
@@ -104,6 +108,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
         delivery: section
             .get("delivery")
             .map_or_else(DeliverySettings::default, |field| delivery(&field, DeliverySettings::default())),
+        route: outbound::route(section.get("delivery").as_ref(), None, &Route::default(), files),
         limits: section.get("limits").map(|field| limits(&field)).unwrap_or_default(),
         log: section.get("log").map(|field| log(&field)).unwrap_or_default(),
     }

@@ -112,7 +112,7 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
         // Once by itself, so that its own mistakes are noted once and at their place.
         let _checked = decode_cookie(field);
     }
-    let around = Surroundings { site_cookie, delivery: server.delivery, base: folder };
+    let around = Surroundings { site_cookie, delivery: server.delivery, route: &server.route, files };
     let networks_field = section.get("networks");
     let networks = networks_field.as_ref().map(|field| networks(field, around)).unwrap_or_default();
     let written = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();

@@ -173,7 +173,8 @@ fn keys_that_are_known() -> BTreeSet<String> {
                 {{ axeptio: {{ vendors: a, {unknown} }} }}, {{ didomi: {{ vendors: a, {unknown} }} }}] }},
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
-                postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }} }},
+                postback: {{ url: 'https://net.example/', {unknown}, basic: {{ user: a, password: '{{p}}', {unknown} }},
+                    oauth2: {{ {unknown} }}, sign: {{ {unknown} }} }}, tls: {{ {unknown} }},
                 batch: {{ {unknown}, failed: {{ {unknown} }} }},
                 verdict: [{{ is: delivered, {unknown} }}], sync: {{ pixels: [], {unknown} }} }} }},
             channels: [{{ param: a, {unknown} }}], captures: [{{ {unknown}, name: a, path: /a }}],
@@ -402,3 +403,54 @@ sites:
           ingenious:
           mine: {}
 "##;
+
+#[test]
+fn a_network_says_how_its_requests_leave() {
+    use crate::delivery::{
+        outbound::Credentials,
+        route::{Addresses, Route},
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["net.example".to_owned()]).unwrap();
+    for (name, content) in [
+        ("net.pem", pair.cert.pem().as_str()),
+        ("net.key", pair.signing_key.serialize_pem().as_str()),
+        ("proxy.txt", "https://ada:p%40ss@proxy.example:3129\n"),
+        ("secret.txt", "s3cret\n"),
+    ] {
+        write(&folder.path().join(name), content);
+    }
+    let text = "
+delivery: { allow_private: true, proxy: { file: proxy.txt } }
+sites:
+  - upstream: http://a
+    networks:
+      plain: { click: { param: a }, postback: { url: https://net.example/ } }
+      own:
+        click: { param: b }
+        settings: { region: { default: eu.net.example, host: true }, key: { secret: true } }
+        key: { file: secret.txt }
+        tls: { ca: net.pem, client_cert: net.pem, client_key: net.key }
+        delivery: { allow_private: false, proxy: none }
+        postback:
+          url: https://{region}/
+          oauth2: { token_url: 'https://{region}/token', client_id: us, client_secret: '{key}', credentials: body }\n";
+    let config = Config::parse(&folder.path().join("a.yaml"), text, Environment::Process);
+    let destinations = config.unwrap_or_else(|error| panic!("{error}")).destinations();
+    let outbound = |network| destinations.find("default", network).unwrap().outbound.clone();
+
+    let plain = outbound("plain");
+    let proxy = plain.route.proxy.as_ref().unwrap();
+    assert_eq!(proxy.url.as_str(), "https://proxy.example:3129/");
+    assert_eq!(proxy.credentials, Some(("ada".to_owned(), "p@ss".to_owned())));
+    assert_eq!((plain.route.addresses, plain.token.is_none()), (Addresses::Any, true));
+
+    let own = outbound("own");
+    let Route { authorities, identity, proxy, addresses } = &*own.route;
+    assert_eq!((authorities.len(), identity.is_some(), proxy, *addresses), (1, true, &None, Addresses::Public));
+    let token = own.token.unwrap();
+    assert_eq!(token.url.as_str(), "https://eu.net.example/token");
+    assert_eq!((token.client_secret.as_deref(), token.credentials), (Some("s3cret"), Credentials::Body));
+    assert_eq!(own.mask.masked(b"with s3cret"), b"with ***", "what a file holds is masked");
+}

@@ -147,7 +147,7 @@ pub fn template_of(field: &Field<'_>) -> Option<Template> {
     let scalar = field.scalar()?;
     match scalar.origin {
         Origin::Written => template(field, &scalar.text),
-        Origin::Environment(_) | Origin::File(_) => Some(Template::literal(scalar.text.clone())),
+        Origin::Environment(_) | Origin::File(_) => Some(Template::secret(scalar.text.clone())),
     }
 }
 

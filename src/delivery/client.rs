@@ -2,20 +2,30 @@
 //!
 //! Every wait and every buffer has a limit, because a network is a stranger. Redirects are not
 //! followed and no proxy of the environment is used: a postback goes where the configuration says.
+//! Answers are not decompressed, so none can be a bomb.
 
-use std::time::Duration;
+use std::{collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, Response, header::RETRY_AFTER, redirect};
+use reqwest::{Certificate, ClientBuilder, Identity, Proxy, Response, header::RETRY_AFTER, redirect, tls};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
+use super::{
+    Destinations,
+    mask::Mask,
+    resolver::{CheckedResolver, RefusedAddress},
+    route::{Addresses, Route},
+};
 use crate::tracking::{postback::Postback, verdict::RetryReason};
 
-/// The client that all destinations share, with its pool of connections.
+/// The client of one route, with its pool of connections.
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
+/// The clients of all destinations, one for each route.
+#[derive(Clone, Debug, Default)]
+pub struct Clients(HashMap<Arc<Route>, Client>);
+
 /// An answer, as far as it was read.
-#[derive(Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
@@ -23,22 +33,41 @@ pub struct Reply {
     pub body: Option<Vec<u8>>,
     /// The header of that name.
     pub retry_after: Option<String>,
+    /// What is masked in what people see of it.
+    pub mask: Mask,
+}
+
+impl Clients {
+    /// Makes the clients of these destinations; `known` ones keep their connections.
+    ///
+    /// # Errors
+    /// When TLS or a proxy can't be set up.
+    pub fn of(destinations: &Destinations, known: &Self) -> Result<Self, reqwest::Error> {
+        let mut clients = HashMap::new();
+        for destination in destinations.iter() {
+            let route = &destination.outbound.route;
+            if !clients.contains_key(route) {
+                let client = known.get(route).map_or_else(|| Client::new(route), |known| Ok(known.clone()))?;
+                clients.insert(Arc::clone(route), client);
+            }
+        }
+        Ok(Self(clients))
+    }
+
+    /// The client of a route.
+    #[must_use]
+    pub fn get(&self, route: &Route) -> Option<&Client> {
+        self.0.get(route)
+    }
 }
 
 impl Client {
     /// Sets the client up; a rustls crypto provider must have been installed.
     ///
     /// # Errors
-    /// When TLS can't be set up.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .no_proxy()
-                .connect_timeout(CONNECT)
-        };
-        let by_system = builder().build();
+    /// When TLS or the proxy can't be set up.
+    pub fn new(route: &Route) -> Result<Self, reqwest::Error> {
+        let by_system = with_route(route)?.tls_certs_merge(authorities(route)?).build();
         by_system
             .or_else(|error| {
                 tracing::warn!(
@@ -46,13 +75,15 @@ impl Client {
                     "the system's certificate authorities cannot be used (is ca-certificates installed?): \
                      networks are verified by those that this version brings along"
                 );
-                let roots = TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
-                builder().tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?).build()
+                let brought = TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
+                let mut roots = brought.collect::<Result<Vec<_>, _>>()?;
+                roots.extend(authorities(route)?);
+                with_route(route)?.tls_certs_only(roots).build()
             })
             .map(Self)
     }
 
-    /// Sends one postback.
+    /// Sends one request.
     ///
     /// # Errors
     /// Why there was no answer.
@@ -69,8 +100,58 @@ impl Client {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = tokio::time::timeout(BODY, read(response, most)).await.ok().flatten();
-        Ok(Reply { status, body, retry_after })
+        Ok(Reply { status, body, retry_after, mask: Mask::default() })
     }
+}
+
+impl Reply {
+    /// A part of the body without our secrets, to be cut for people only then: half a secret at a cut
+    /// would not be found.
+    #[must_use]
+    pub fn masked(&self, part: &[u8]) -> Vec<u8> {
+        self.mask.masked(part)
+    }
+}
+
+/// A body may repeat what was sent.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+fn with_route(route: &Route) -> Result<ClientBuilder, reqwest::Error> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .http2_max_header_list_size(MAX_HTTP2_HEAD)
+        // A connection that died in silence must not swallow one request after the other.
+        .http2_keep_alive_interval(HTTP2_PING)
+        .http2_keep_alive_timeout(HTTP2_PONG);
+    if let Some(identity) = &route.identity {
+        builder = builder.identity(Identity::from_pem(identity.pem())?);
+    }
+    let addresses = match &route.proxy {
+        None => route.addresses,
+        Some(server) => {
+            let mut proxy = Proxy::all(server.url.clone())?;
+            if let Some((user, password)) = &server.credentials {
+                proxy = proxy.basic_auth(user, password);
+            }
+            builder = builder.proxy(proxy);
+            // Only the proxy's own name is asked for here, and that is the operator's choice.
+            Addresses::Any
+        }
+    };
+    Ok(builder.dns_resolver(CheckedResolver::new(addresses)))
+}
+
+fn authorities(route: &Route) -> Result<Vec<Certificate>, reqwest::Error> {
+    route.authorities.iter().map(|der| Certificate::from_der(der)).collect()
 }
 
 /// The whole body, if it is no longer than what a verdict may need.
@@ -86,7 +167,9 @@ async fn read(mut response: Response, most: usize) -> Option<Vec<u8>> {
 }
 
 fn reason(error: &reqwest::Error) -> RetryReason {
-    if error.is_connect() {
+    if is_refusal(error) {
+        RetryReason::RefusedAddress
+    } else if error.is_connect() {
         RetryReason::Connect
     } else if error.is_timeout() {
         RetryReason::Timeout
@@ -95,8 +178,27 @@ fn reason(error: &reqwest::Error) -> RetryReason {
     }
 }
 
-const CONNECT: Duration = Duration::from_secs(3);
+fn is_refusal(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<RefusedAddress>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// For the connection and the TLS handshake, 3 s each; a name has 3 s of its own among them.
+const CONNECT: Duration = Duration::from_secs(6);
 /// From the start to the head of the answer; with the body's time, 15 s in all.
 const HEAD: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(5);
 const MAX_BODY: usize = 64 * 1024;
+/// Of HTTP/2; hyper ends a head of HTTP/1 at 100 fields or about 400 KiB.
+const MAX_HTTP2_HEAD: u32 = 64 * 1024;
+const HTTP2_PING: Duration = Duration::from_secs(20);
+const HTTP2_PONG: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
 
+use super::outbound::Outbound;
 use crate::tracking::{
     event::EventId,
     postback::{BatchRule, PostbackRule},
@@ -27,6 +28,8 @@ pub struct Destination {
     pub routes: BTreeMap<Arc<str>, PostbackRule>,
     /// Nothing is sent; rows wait.
     pub paused: bool,
+    /// How its requests get there.
+    pub outbound: Outbound,
 }
 
 /// All destinations, found by site and network.

@@ -11,6 +11,7 @@ impl Worker {
     pub(super) async fn replace(&mut self, destinations: Arc<Destinations>) {
         let old = std::mem::take(&mut self.lanes);
         self.lanes = destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect();
+        self.sender.replace(&destinations);
         self.destinations = destinations;
         self.turn = 0;
         for mut lane in old {

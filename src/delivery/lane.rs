@@ -163,6 +163,7 @@ mod tests {
             verdicts: VerdictRules::default(),
             routes: BTreeMap::new(),
             paused: false,
+            outbound: crate::delivery::outbound::Outbound::default(),
         }))
     }
 

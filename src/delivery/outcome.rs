@@ -52,7 +52,10 @@ impl Worker {
                 }
                 Fate::Alone => self.send_alone(&row, now),
             };
-            let body = record.map_or_else(|| said.clone(), |record| AnswerRecord::excerpt(record.as_bytes()));
+            let body = record.zip(reply).map_or_else(
+                || said.clone(),
+                |(record, reply)| AnswerRecord::excerpt(&reply.masked(record.as_bytes())),
+            );
             self.record(row, outcome, word, body, attempt).await;
         }
     }
@@ -163,9 +166,10 @@ fn lesson(judgement: &BatchJudgement) -> Option<Judgement> {
 /// The beginning of the answer, as it may be kept with every row that the network did not single out.
 fn said(flight: &Flight, judgement: &BatchJudgement, reply: Option<&Reply>) -> String {
     let body = judgement.rest.as_deref().or(reply.and_then(|reply| reply.body.as_deref())).unwrap_or_default();
+    let body = reply.map(|reply| reply.masked(body)).unwrap_or_default();
     match &*flight.rows {
-        [_] => AnswerRecord::excerpt(body),
-        rows => AnswerRecord::excerpt(&echo::without(rows.iter().map(|row| &row.event), body)),
+        [_] => AnswerRecord::excerpt(&body),
+        rows => AnswerRecord::excerpt(&echo::without(rows.iter().map(|row| &row.event), &body)),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 use url::Url;
 use uuid::Uuid;
 
-use super::*;
+use super::{client::Client, outbound::Outbound, route::Route, *};
 use crate::{
     store::{
         Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
@@ -25,7 +25,10 @@ use crate::{
     },
     tracking::{
         event::{Event, EventId, Payload},
-        postback::{BodyRule, ConfiguredNames, ExtraPlace, Postback, PostbackRule, RequestRule, Unrenderable, UrlRule},
+        postback::{
+            Authorization, BodyRule, ConfiguredNames, ExtraPlace, Postback, PostbackRule, RequestRule, Unrenderable,
+            UrlRule,
+        },
         template::Template,
         verdict::{RetryReason, VerdictRules},
     },
@@ -114,7 +117,7 @@ impl Network {
 fn client() -> Client {
     // Another test of this process may have installed it.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Client::new().unwrap()
+    Client::new(&Route::default()).unwrap()
 }
 
 fn get(url: &str) -> Postback {
@@ -199,9 +202,10 @@ fn any_rule() -> PostbackRule {
             url: UrlRule { origin: Template::literal("http://127.0.0.1"), path: Template::literal("/"), query: None },
             query: Vec::new(),
             headers: Vec::new(),
-            basic: None,
+            authorization: Authorization::None,
             body: BodyRule::Empty,
             extra: ExtraPlace::Query,
+            sign: None,
         },
         names: ConfiguredNames::default(),
         extra: Vec::new(),
@@ -218,6 +222,7 @@ fn destination(network: &str) -> Destination {
         verdicts: VerdictRules::default(),
         routes: BTreeMap::from([("purchase".into(), any_rule())]),
         paused: false,
+        outbound: Outbound::default(),
     }
 }
 

@@ -18,10 +18,11 @@ use tokio::{
 
 use super::{
     DeliveryObserver, Destination, Destinations,
-    client::{Client, Reply},
+    client::Reply,
     lane::Lane,
     load::{Load, Loaded},
     retry,
+    sender::Sender,
 };
 use crate::{
     store::{LeasedRow, Settled, Store, clock},
@@ -47,7 +48,7 @@ pub(super) struct Worker {
     pub(super) fresh: UnboundedReceiver<LeasedRow>,
     control: UnboundedReceiver<Control>,
     pub(super) observer: Arc<dyn DeliveryObserver>,
-    client: Client,
+    pub(super) sender: Sender,
     render: Render,
     pub(super) destinations: Arc<Destinations>,
     /// One for each destination, in the same order.
@@ -77,7 +78,7 @@ impl Worker {
         control: UnboundedReceiver<Control>,
         destinations: Arc<Destinations>,
         observer: Arc<dyn DeliveryObserver>,
-        client: Client,
+        sender: Sender,
         render: Render,
     ) -> Self {
         Self {
@@ -85,7 +86,7 @@ impl Worker {
             fresh,
             control,
             observer,
-            client,
+            sender,
             render,
             lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect(),
             destinations,
@@ -209,8 +210,8 @@ impl Worker {
         left.into_iter().rev().for_each(|row| lane.queue.push_front(row));
         let Some(postback) = postback else { return };
         lane.in_flight += 1;
-        let (client, started) = (self.client.clone(), clock::instant());
-        let handle = self.sending.spawn(async move { client.send(postback).await });
+        let started = clock::instant();
+        let handle = self.sending.spawn(self.sender.send(&destination, postback));
         self.flights.insert(handle.id(), Flight { rows, destination, started });
     }
 

@@ -29,6 +29,10 @@ impl DeliveryObserver for Metrics {
         self.postback_seconds.with_label_values(&[network]).observe(seconds(took));
     }
 
+    fn address_refused(&self, site: &str, network: &str) {
+        self.refused_addresses_total.with_label_values(&[site, network]).inc();
+    }
+
     fn settled(&self, site: &str, network: &str, verdict: Verdict) {
         self.postbacks_total.with_label_values(&[site, network, verdict.as_str()]).inc();
     }

@@ -3,11 +3,14 @@
 //! Nothing that came from a visitor can choose where the request goes: scheme, host and port stand in
 //! the configuration, and values in the path are escaped so that they stay inside their segment.
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Map, Value as Json};
 use url::Url;
 
+use self::signature::Unsigned;
 use super::{
     event::{Datum, Event},
     template::{Encoding, Scope, Template, encode_component},
@@ -15,9 +18,11 @@ use super::{
 
 mod batch;
 mod names;
+mod signature;
 
 pub use batch::{Batch, BatchRule, NotJoined};
 pub use names::{BUILT_INS, ConfiguredNames, EventNames, ITEM_BUILT_INS, Identity, REQUEST_BUILT_INS};
+pub use signature::{SIGNED, SignPlace, SignRule};
 
 /// How one conversion is reported to one network: its rules with this site's settings.
 #[derive(Clone, Debug)]
@@ -41,16 +46,35 @@ pub struct RequestRule {
     pub query: Vec<(String, Template)>,
     /// Headers.
     pub headers: Vec<(HeaderName, Template)>,
-    /// User and password of HTTP Basic authentication.
-    pub basic: Option<(Template, Template)>,
+    /// How it proves who sends it.
+    pub authorization: Authorization,
     /// The body.
     pub body: BodyRule,
     /// Where further parameters go.
     pub extra: ExtraPlace,
+    /// The checksum over all of it.
+    pub sign: Option<SignRule>,
+}
+
+/// What stands in the header `Authorization`, where no header of that name is written.
+#[derive(Clone, Debug, Default)]
+pub enum Authorization {
+    /// Nothing.
+    #[default]
+    None,
+    /// HTTP Basic authentication (RFC 7617).
+    Basic {
+        /// The user.
+        user: Template,
+        /// The password.
+        password: Template,
+    },
+    /// A token (RFC 6750).
+    Bearer(Template),
 }
 
 /// `scheme://authority/path`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UrlRule {
     /// `http` or `https`, the configured host and port; slots name host settings only.
     pub origin: Template,
@@ -100,7 +124,7 @@ pub enum ExtraPlace {
 }
 
 /// A finished request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Postback {
     /// GET or POST.
     pub method: Method,
@@ -121,6 +145,9 @@ pub enum Unrenderable {
     /// A header value holds bytes that no header may hold.
     #[error("the header {0} has a value that HTTP does not allow")]
     Header(String),
+    /// A value that is signed is missing.
+    #[error("the postback cannot be signed: a value or a key is missing")]
+    Signature,
 }
 
 impl PostbackRule {
@@ -132,9 +159,12 @@ impl PostbackRule {
         if matches!(self.request.extra, ExtraPlace::Query) {
             push_extra(&mut pairs, &extra);
         }
-        let url = Url::parse(&self.request.url.render(&names, &pairs)?).map_err(|_| Unrenderable::Url)?;
+        let mut url = Url::parse(&self.request.url.render(&names, &pairs)?).map_err(|_| Unrenderable::Url)?;
         let mut headers = self.headers(&names)?;
-        let body = self.body(&names, &extra, &mut headers);
+        let mut body = self.body(&names, &extra, &mut headers);
+        if let Some(sign) = &self.request.sign {
+            sign.sign(&names, Unsigned { url: &mut url, headers: &mut headers, body: &mut body })?;
+        }
         Ok(Postback { method: self.request.method.clone(), url, headers, body })
     }
 
@@ -152,15 +182,13 @@ impl PostbackRule {
         let mut headers = HeaderMap::new();
         for (name, template) in &self.request.headers {
             if let Some(text) = template.render(names, Encoding::Raw) {
-                let value = HeaderValue::try_from(text).map_err(|_| Unrenderable::Header(name.to_string()))?;
+                let mut value = HeaderValue::try_from(text).map_err(|_| Unrenderable::Header(name.to_string()))?;
+                value.set_sensitive(name == header::AUTHORIZATION || self.names.holds_secret(template));
                 headers.insert(name.clone(), value);
             }
         }
-        if let Some((user, password)) = &self.request.basic {
-            let user = user.render(names, Encoding::Raw).unwrap_or_default();
-            let password = password.render(names, Encoding::Raw).unwrap_or_default();
-            let credentials = STANDARD.encode(format!("{user}:{password}"));
-            let mut value = HeaderValue::try_from(format!("Basic {credentials}"))
+        if let Some(credentials) = self.request.authorization.render(names) {
+            let mut value = HeaderValue::try_from(credentials)
                 .map_err(|_| Unrenderable::Header(header::AUTHORIZATION.to_string()))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
@@ -191,6 +219,52 @@ impl PostbackRule {
         };
         headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
         body.into_bytes()
+    }
+}
+
+impl Authorization {
+    fn render(&self, names: &dyn Scope) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Basic { user, password } => {
+                let user = user.render(names, Encoding::Raw).unwrap_or_default();
+                let password = password.render(names, Encoding::Raw).unwrap_or_default();
+                Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+            }
+            Self::Bearer(token) => Some(format!("Bearer {}", token.render(names, Encoding::Raw)?)),
+        }
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let (first, second) = match self {
+            Self::None => (None, None),
+            Self::Basic { user, password } => (Some(user), Some(password)),
+            Self::Bearer(token) => (Some(token), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// Networks hand out addresses with a key in them; from the environment, they are shown to nobody.
+impl fmt::Debug for UrlRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = self.query.as_deref().map(|query| if self.path.is_secret() { "***" } else { query });
+        f.debug_struct("UrlRule")
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("query", &query)
+            .finish()
+    }
+}
+
+/// Secrets and personal values may stand anywhere in it, so little of it is shown.
+impl fmt::Debug for Postback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postback")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
     }
 }
 

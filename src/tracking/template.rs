@@ -4,20 +4,23 @@
 //! worse than none. What a name stands for is the caller's affair ([`Scope`]); how a value is
 //! escaped for its place is decided by whoever renders ([`Encoding`]).
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     amount::Amount,
+    digest::{Algorithm, Writing},
     event::Datum,
     personal::{Hash, sha256_hex},
 };
 
 /// A parsed template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
+    /// Whether its text is shown to nobody.
+    is_secret: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,14 @@ pub struct Slot {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Filter {
-    Sha256,
+    /// Of the text as networks compare personal values.
+    Sha256(Writing),
+    /// Of the text as it is.
+    Digest(Algorithm, Writing),
+    /// With the key of this name.
+    Hmac(Algorithm, String, Writing),
+    /// Of the text itself; behind a checksum, its bytes are written so in the first place.
+    Base64(Writing),
     Cents,
     Negate,
     Lower,
@@ -109,13 +119,31 @@ impl Template {
         if !plain.is_empty() || pieces.is_empty() {
             pieces.push(Piece::Text(plain));
         }
-        Ok(Self { pieces })
+        Ok(Self { pieces, is_secret: false })
     }
 
     /// A template without slots.
     #[must_use]
     pub fn literal(text: impl Into<String>) -> Self {
-        Self { pieces: vec![Piece::Text(text.into())] }
+        Self { pieces: vec![Piece::Text(text.into())], is_secret: false }
+    }
+
+    /// A text without slots that is shown to nobody.
+    #[must_use]
+    pub fn secret(text: impl Into<String>) -> Self {
+        Self::literal(text).hidden()
+    }
+
+    /// The same template, shown to nobody.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        Self { is_secret: true, ..self }
+    }
+
+    /// Whether its text is shown to nobody.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.is_secret
     }
 
     /// The text, when there are no slots.
@@ -164,6 +192,15 @@ impl Template {
     }
 }
 
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_secret {
+            return f.write_str("Template(***)");
+        }
+        f.debug_tuple("Template").field(&self.pieces).finish()
+    }
+}
+
 impl Slot {
     fn parse(text: &str) -> Result<(Self, &str), InvalidTemplate> {
         let end = end_of_slot(text).ok_or(InvalidTemplate::Unclosed)?;
@@ -173,14 +210,24 @@ impl Slot {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
             return Err(InvalidTemplate::Name(name.to_owned()));
         }
-        let filters = parts.map(Filter::parse).collect::<Result<_, _>>()?;
+        let mut filters = Vec::new();
+        for part in parts {
+            let filter = Filter::parse(part)?;
+            match (filters.last_mut(), &filter) {
+                (
+                    Some(Filter::Sha256(writing) | Filter::Digest(_, writing) | Filter::Hmac(_, _, writing)),
+                    Filter::Base64(base64),
+                ) if *writing == Writing::Hex => *writing = *base64,
+                _ => filters.push(filter),
+            }
+        }
         Ok((Self { name: name.to_owned(), filters }, after.strip_prefix('}').unwrap_or(after)))
     }
 
     /// Whether the value leaves this slot only as a hash.
     #[must_use]
     pub fn is_hashed(&self) -> bool {
-        self.filters.contains(&Filter::Sha256)
+        self.filters.iter().any(|filter| matches!(filter, Filter::Sha256(_)))
     }
 
     /// Other names that its filters ask for.
@@ -190,7 +237,10 @@ impl Slot {
             .iter()
             .filter_map(|filter| match filter {
                 Filter::WhenZero(name) => Some(name.as_str()),
-                Filter::Sha256
+                Filter::Sha256(_)
+                | Filter::Digest(..)
+                | Filter::Hmac(..)
+                | Filter::Base64(_)
                 | Filter::Cents
                 | Filter::Negate
                 | Filter::Lower
@@ -200,6 +250,24 @@ impl Slot {
                 | Filter::Join(_) => None,
             })
             .collect()
+    }
+
+    /// The names of the keys that its checksums are made with.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.filters.iter().filter_map(|filter| match filter {
+            Filter::Hmac(_, name, _) => Some(name.as_str()),
+            Filter::Sha256(_)
+            | Filter::Digest(..)
+            | Filter::Base64(_)
+            | Filter::Cents
+            | Filter::Negate
+            | Filter::Lower
+            | Filter::Upper
+            | Filter::Or(_)
+            | Filter::OrEmpty
+            | Filter::Join(_)
+            | Filter::WhenZero(_) => None,
+        })
     }
 
     fn value(&self, scope: &dyn Scope) -> Option<String> {
@@ -219,7 +287,15 @@ impl Filter {
             None => (text.trim(), None),
         };
         match (name, argument) {
-            ("sha256", None) => Ok(Self::Sha256),
+            ("sha256", None) => Ok(Self::Sha256(Writing::Hex)),
+            ("md5", None) => Ok(Self::Digest(Algorithm::Md5, Writing::Hex)),
+            ("sha1", None) => Ok(Self::Digest(Algorithm::Sha1, Writing::Hex)),
+            ("sha512", None) => Ok(Self::Digest(Algorithm::Sha512, Writing::Hex)),
+            ("hmac_sha1", Some(key)) => Ok(Self::Hmac(Algorithm::Sha1, key, Writing::Hex)),
+            ("hmac_sha256", Some(key)) => Ok(Self::Hmac(Algorithm::Sha256, key, Writing::Hex)),
+            ("hmac_sha512", Some(key)) => Ok(Self::Hmac(Algorithm::Sha512, key, Writing::Hex)),
+            ("base64", None) => Ok(Self::Base64(Writing::Base64)),
+            ("base64url", None) => Ok(Self::Base64(Writing::Base64Url)),
             ("cents", None) => Ok(Self::Cents),
             ("negate", None) => Ok(Self::Negate),
             ("lower", None) => Ok(Self::Lower),
@@ -231,6 +307,9 @@ impl Filter {
             ("or", None) => Err(InvalidTemplate::Argument("or", "or:\"0\"")),
             ("join", None) => Err(InvalidTemplate::Argument("join", "join:\",\"")),
             ("when_zero", None) => Err(InvalidTemplate::Argument("when_zero", "when_zero:NAME")),
+            ("hmac_sha1", None) => Err(InvalidTemplate::Argument("hmac_sha1", "hmac_sha1:SETTING")),
+            ("hmac_sha256", None) => Err(InvalidTemplate::Argument("hmac_sha256", "hmac_sha256:SETTING")),
+            ("hmac_sha512", None) => Err(InvalidTemplate::Argument("hmac_sha512", "hmac_sha512:SETTING")),
             _ => Err(InvalidTemplate::Filter(name.to_owned())),
         }
     }
@@ -244,7 +323,17 @@ impl Filter {
                 one @ Datum::One(_) => one,
             }),
             Self::WhenZero(name) => datum.filter(|_| scope.lookup(name).is_none_or(|other| is_zero(&other))),
-            Self::Sha256 => each(datum, |text| Some(sha256(text))),
+            Self::Sha256(Writing::Hex) => each(datum, |text| Some(sha256(text))),
+            Self::Sha256(writing) => each(datum, |text| Some(writing.text(&from_hex(&sha256(text))))),
+            Self::Digest(algorithm, writing) => {
+                each(datum, |text| Some(writing.text(&algorithm.digest(text.as_bytes()))))
+            }
+            Self::Hmac(algorithm, key, writing) => {
+                // Without its key a checksum would be somebody else's.
+                let Datum::One(key) = scope.lookup(key)? else { return None };
+                each(datum, |text| Some(writing.text(&algorithm.hmac(key.as_bytes(), text.as_bytes()))))
+            }
+            Self::Base64(writing) => each(datum, |text| Some(writing.text(text.as_bytes()))),
             Self::Cents => each(datum, cents),
             Self::Negate => each(datum, |text| Some(Amount::plain(text)?.negated().text())),
             Self::Lower => each(datum, |text| Some(text.to_lowercase())),
@@ -270,6 +359,13 @@ pub fn sha256(text: &str) -> String {
         // Not every text that looks like MD5 is one: shops number orders with 32 hex digits.
         Some(Hash::Other) | None => sha256_hex(text.trim().to_lowercase().as_bytes()),
     }
+}
+
+/// The bytes that pairs of hex digits stand for.
+fn from_hex(digits: &str) -> Vec<u8> {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0);
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    pairs.iter().map(|[high, low]| value(*high) << 4 | value(*low)).collect()
 }
 
 /// `49.9` → `4990`; nothing where that would not be exact.
@@ -307,7 +403,8 @@ fn split_filters(text: &str) -> Vec<&str> {
     .collect()
 }
 
-const FILTERS: &str = "sha256, cents, negate, lower, upper, or, or_empty, join, when_zero";
+const FILTERS: &str = "sha256, md5, sha1, sha512, hmac_sha1, hmac_sha256, hmac_sha512, base64, base64url, cents, \
+                       negate, lower, upper, or, or_empty, join, when_zero";
 
 /// ECMA-262 section 19.2.6.4: letters, digits and `- _ . ! ~ * ' ( )` stay.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC

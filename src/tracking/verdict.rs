@@ -65,6 +65,8 @@ pub enum RetryReason {
     Reset,
     /// Refused in one request with others, perhaps for the sake of one of them: it will be sent alone.
     Batch,
+    /// The network's name stands for private or reserved addresses alone: not connected, surely not received.
+    RefusedAddress,
 }
 
 /// What to do after an attempt.
@@ -143,6 +145,7 @@ impl RetryReason {
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::Batch => "batch",
+            Self::RefusedAddress => "refused_address",
         }
     }
 }

@@ -42,6 +42,7 @@ mod modes;
 mod multiplexed;
 mod networks;
 mod operator;
+mod outbound;
 mod owed;
 mod pages;
 mod payments;

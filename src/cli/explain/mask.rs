@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::tracking::{
     event::{Datum, Event},
-    postback::{BodyRule, JsonRule, PostbackRule, RequestRule, UrlRule},
+    postback::{Authorization, BodyRule, JsonRule, PostbackRule, RequestRule, SignPlace, UrlRule},
     template::Template,
 };
 
@@ -25,19 +25,30 @@ impl Mask {
         masked.names.settings.values_mut().for_each(|text| self.text(text));
         masked.names.parameters.values_mut().for_each(|template| self.template(template));
         masked.names.lists.values_mut().flatten().for_each(|template| self.template(template));
-        let RequestRule { url, query, headers, basic, body, .. } = &mut masked.request;
+        let RequestRule { url, query, headers, authorization, body, sign, .. } = &mut masked.request;
         self.url(url);
         query.iter_mut().for_each(|(_, template)| self.template(template));
         headers.iter_mut().for_each(|(_, template)| self.template(template));
-        if let Some((user, password)) = basic {
-            self.template(user);
-            *password = Template::literal(STARS);
+        match authorization {
+            Authorization::None => {}
+            Authorization::Basic { user, password } => {
+                self.template(user);
+                *password = Template::literal(STARS);
+            }
+            Authorization::Bearer(token) => *token = Template::literal(STARS),
         }
         match body {
             BodyRule::Empty => {}
             BodyRule::Json(rule) => self.json(rule),
             BodyRule::Form(pairs) => pairs.iter_mut().for_each(|(_, template)| self.template(template)),
             BodyRule::Text(template) => self.template(template),
+        }
+        // Made without its secrets, it would be another one.
+        match (sign.take().map(|sign| sign.place), body) {
+            (Some(SignPlace::Query(name)), _) => query.push((name, Template::literal(STARS))),
+            (Some(SignPlace::Header(name)), _) => headers.push((name, Template::literal(STARS))),
+            (Some(SignPlace::Form(name)), BodyRule::Form(pairs)) => pairs.push((name, Template::literal(STARS))),
+            (Some(SignPlace::Form(_)) | None, _) => {}
         }
         masked
     }

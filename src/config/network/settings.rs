@@ -21,6 +21,11 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// Whether it is shown to nobody.
+    pub(super) const fn is_secret(&self) -> bool {
+        self.secret
+    }
+
     /// Whether it may stand in the host of an address.
     pub(super) const fn is_host(&self) -> bool {
         self.host

@@ -1,7 +1,11 @@
 //! What names in a network's templates stand for: what the configuration says, what the visitor's
 //! request brought, what every event has.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::tracking::{
     event::{Datum, Event, EventId, Payload},
@@ -10,7 +14,7 @@ use crate::tracking::{
 };
 
 /// What the configuration has to say about names in templates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ConfiguredNames {
     /// Parameters under `send:` that need nothing of the visitor's request; `extra.NAME` too.
     pub parameters: BTreeMap<String, Template>,
@@ -18,6 +22,31 @@ pub struct ConfiguredNames {
     pub lists: BTreeMap<String, Vec<Template>>,
     /// Settings of the network.
     pub settings: BTreeMap<String, String>,
+    /// Which of them are shown to nobody.
+    pub secrets: BTreeSet<String>,
+}
+
+impl ConfiguredNames {
+    /// Whether what comes of a template is shown to nobody.
+    #[must_use]
+    pub fn holds_secret(&self, template: &Template) -> bool {
+        template.is_secret() || template.slots().any(|slot| self.secrets.contains(&slot.name))
+    }
+}
+
+impl fmt::Debug for ConfiguredNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, text): (&'_ String, &'_ String)| {
+            let text = if self.secrets.contains(name) { "***" } else { text };
+            (name.clone(), text.to_owned())
+        };
+        let settings: BTreeMap<String, String> = self.settings.iter().map(shown).collect();
+        f.debug_struct("ConfiguredNames")
+            .field("parameters", &self.parameters)
+            .field("lists", &self.lists)
+            .field("settings", &settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// When and under which id a conversion happened, and by which rule.

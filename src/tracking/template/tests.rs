@@ -60,6 +60,31 @@ fn filters_do_what_the_manual_says() {
 }
 
 #[test]
+fn checksums_are_of_the_text_as_it_is_and_written_as_asked() {
+    for (template, expected) in [
+        ("{x|md5}", "7fc56270e7a70fa81a5935b72eacbe29"),
+        ("{x|md5|upper}", "7FC56270E7A70FA81A5935B72EACBE29"),
+        ("{x|md5|base64}", "f8VicOenD6gaWTW3Lqy%2BKQ%3D%3D"),
+        ("{x|md5|base64url}", "f8VicOenD6gaWTW3Lqy-KQ"),
+        ("{x|sha1}", "6dcd4ce23d88e2ee9568ba546c007c63d9131c1b"),
+        ("{x|base64}", "QQ%3D%3D"),
+        ("{x|sha256|base64}", "ypeBEsobvcr6wjGzmiPcTaeG7%2FgUfE5yuYB3ha%2FuSLs%3D"),
+        ("{x|hmac_sha256:key}", "9aae7cf0832ee50b25093102bc8393ccf3b2a19365ef202815b72dc537196cec"),
+    ] {
+        assert_eq!(rendered(template, &[("x", "A"), ("key", "k")]).as_deref(), Some(expected), "{template}");
+    }
+    assert_eq!(rendered("{x|hmac_sha256:key}", &[("x", "A")]), None, "no key, no checksum");
+    let slot = Template::parse("{x|hmac_sha512:key|base64}").expect("a template");
+    assert_eq!(slot.slots().flat_map(Slot::key_names).collect::<Vec<_>>(), ["key"]);
+}
+
+#[test]
+fn a_secret_text_is_not_shown() {
+    let secret = Template::secret("hunter2");
+    assert_eq!((secret.as_literal(), format!("{secret:?}").as_str()), (Some("hunter2"), "Template(***)"));
+}
+
+#[test]
 fn a_hash_is_not_hashed_again() {
     let hash = sha256("jane@example.com");
     assert_eq!(sha256(&hash.to_uppercase()), hash);

@@ -14,7 +14,7 @@ use crate::tracking::{
     late::{Awaited, LATE_COOKIE, LATE_TTL, LateSync},
     matcher::PathPattern,
     network::{Mode, NetworkRules, SyncPages, SyncRule},
-    postback::{BodyRule, ConfiguredNames, ExtraPlace, PostbackRule, RequestRule, UrlRule},
+    postback::{Authorization, BodyRule, ConfiguredNames, ExtraPlace, PostbackRule, RequestRule, UrlRule},
     site::StoredAddress,
     template::Template,
     trigger::{Caller, TriggerRule},
@@ -56,9 +56,10 @@ fn send(network: usize, needs: &[&str]) -> SendRule {
         url,
         query: vec![],
         headers: vec![],
-        basic: None,
+        authorization: Authorization::None,
         body: BodyRule::Empty,
         extra: ExtraPlace::Query,
+        sign: None,
     };
     let mut wanted = Wanted::default();
     wanted.add_name("order_id");
