@@ -16,12 +16,17 @@ use crate::{
     tracking::{postback::PostbackRule, verdict::Verdict},
 };
 
+pub mod breaker;
 pub mod client;
 pub mod destination;
+pub mod rate;
 pub mod retry;
+pub mod share;
 
+mod alarm;
 mod drain;
 mod lane;
+mod order;
 mod outcome;
 mod worker;
 
@@ -30,6 +35,7 @@ mod tests;
 
 pub use destination::{Destination, Destinations};
 
+use breaker::BreakerState;
 use client::Client;
 use worker::{Control, Render, Worker};
 
@@ -45,6 +51,8 @@ pub trait DeliveryObserver: Send + Sync {
     fn attempted(&self, site: &str, network: &str, result: &'static str, took: Duration);
     /// A postback has its verdict.
     fn settled(&self, site: &str, network: &str, verdict: Verdict);
+    /// A network is left alone from now on, or no longer.
+    fn left_alone(&self, _site: &str, _network: &str, _is_left_alone: bool) {}
 }
 
 /// Why delivery can't start.
@@ -94,6 +102,15 @@ impl Delivery {
     pub fn replace(&self, destinations: Arc<Destinations>) {
         // A worker that has ended needs no configuration.
         drop(self.control.send(Control::Replace(destinations)));
+    }
+
+    /// Where the breakers stand, by site and network.
+    pub async fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+        let (answer, states) = oneshot::channel();
+        if self.control.send(Control::Breakers(answer)).is_err() {
+            return Vec::new();
+        }
+        states.await.unwrap_or_default()
     }
 
     /// Stops claiming, waits for what is under way, gives the rest back and ends the worker.

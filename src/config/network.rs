@@ -10,7 +10,7 @@ use super::{
     consent::requirement,
     cookie::cookie_rule,
     decode::Field,
-    delivery::{DeliverySettings, delivery},
+    delivery::{DeliverySettings, delivery, within_limit},
     problem::{Problems, nearest},
     request,
     tree::{Kind, Node},
@@ -20,7 +20,7 @@ use crate::tracking::{
     cookie::SetCookie,
     network::{Mode, NetworkRules},
     postback::RequestRule,
-    verdict::VerdictRules,
+    verdict::{Repeats, VerdictRules},
 };
 
 mod click;
@@ -50,6 +50,8 @@ pub struct Network {
     pub needs: Vec<Vec<String>>,
     /// How postbacks to it are delivered.
     pub delivery: DeliverySettings,
+    /// Whether conversions of one order are sent in the order of their event times.
+    pub in_order: bool,
 }
 
 /// What a network's file says of a parameter.
@@ -110,12 +112,17 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let request = section
         .require("postback", "write where conversions are reported: `postback: { url: … }`")
         .and_then(|field| request::request(&field, &hosts));
-    let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
+    let repeats = section.get("repeats").and_then(|field| field.choice(&REPEATS)).unwrap_or_default();
+    let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default().with_repeats(repeats);
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));
     let optimistic = section.get("optimistic").and_then(|field| field.switch()).unwrap_or_default();
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let consent = section.get("consent").and_then(|field| requirement(&field));
-    let delivery = section.get("delivery").map_or(around.delivery, |field| delivery(&field, around.delivery));
+    let written_delivery = section.get("delivery");
+    let delivery = written_delivery.as_ref().map_or(around.delivery, |field| delivery(field, around.delivery));
+    let limit = base.entry("delivery").and_then(|delivery| delivery.entry("max_age"));
+    let delivery = within_limit(delivery, limit, written_delivery.as_ref().unwrap_or(field));
+    let in_order = section.get("in_order").and_then(|field| field.choice(&IN_ORDER)).unwrap_or(false);
     for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
         section.know(documentation);
     }
@@ -131,11 +138,18 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         parameters,
         needs,
         delivery,
+        in_order,
     })
 }
 
 /// The values of `tracking`.
 pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observe), ("off", Mode::Off)];
+
+/// The values of `repeats`.
+const REPEATS: [(&str, Repeats); 2] = [("counted", Repeats::Counted), ("dropped", Repeats::Dropped)];
+
+/// The values of `in_order`: the field whose conversions keep their order.
+const IN_ORDER: [(&str, bool); 1] = [("order_id", true)];
 
 /// The network's file to start from.
 enum Preset<'a> {

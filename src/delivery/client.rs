@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Response, header::RETRY_AFTER, redirect};
+use reqwest::{
+    Certificate, Response,
+    header::{LOCATION, RETRY_AFTER},
+    redirect,
+};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::tracking::{postback::Postback, verdict::RetryReason};
@@ -23,6 +27,8 @@ pub struct Reply {
     pub body: Option<Vec<u8>>,
     /// The header of that name.
     pub retry_after: Option<String>,
+    /// The host that a redirect points to; the rest of its address may hold secrets.
+    pub moved_to: Option<String>,
 }
 
 impl Client {
@@ -66,9 +72,15 @@ impl Client {
         let response = head.map_err(|_| RetryReason::Timeout)?.map_err(|error| reason(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let moved_to = moved_to(&response);
         let body = tokio::time::timeout(BODY, read(response)).await.ok().flatten();
-        Ok(Reply { status, body, retry_after })
+        Ok(Reply { status, body, retry_after, moved_to })
     }
+}
+
+fn moved_to(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()?.host_str().map(str::to_owned)
 }
 
 /// The whole body, if it is no longer than what a verdict may need.

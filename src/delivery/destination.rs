@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
 
+use super::rate::Rate;
 use crate::tracking::{postback::PostbackRule, verdict::VerdictRules};
 
 /// One network of one site.
@@ -15,6 +16,12 @@ pub struct Destination {
     pub concurrency: usize,
     /// How old a conversion may become before it is given up.
     pub max_age: Duration,
+    /// How often a conversion is tried that a working network does not take.
+    pub max_attempts: u32,
+    /// Requests in a time, at most.
+    pub rate: Option<Rate>,
+    /// Whether conversions of one order are sent in the order of their event times.
+    pub in_order: bool,
     /// What its answers mean.
     pub verdicts: VerdictRules,
     /// The postback of each conversion, by the conversion's name.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
+    Destination,
     client::Reply,
+    lane::Heard,
     retry::{self, Condition, Failed, Next},
     worker::{Flight, Worker},
 };
@@ -16,40 +18,59 @@ use crate::{
 
 impl Worker {
     /// Records what an attempt led to.
-    pub(super) async fn conclude(&mut self, flight: Flight, judgement: Judgement, reply: Option<&Reply>) {
+    pub(super) async fn conclude(&mut self, mut flight: Flight, judgement: Judgement, reply: Option<&Reply>) {
         let (now, instant) = (clock::now(), clock::instant());
         let asked =
             reply.and_then(|reply| reply.retry_after.as_deref()).and_then(|header| retry::retry_after(header, now));
-        let mut network = Condition::Up;
-        if let Some(lane) = self.lane_of(&flight.destination.site, &flight.destination.network) {
-            // Only with these two the network speaks about itself (RFC 9110, 10.2.3; RFC 6585, 4).
-            let is_general = reply.is_some_and(|reply| matches!(reply.status, 429 | 503));
-            lane.learn(judgement, asked.filter(|_| is_general), instant);
-            if lane.is_down() {
-                network = Condition::Down;
-            }
-        }
+        let heard = Heard { status: reply.map(|reply| reply.status), asked };
+        let network = self.hear(&mut flight, judgement, heard, reply.and_then(|reply| reply.moved_to.as_deref()));
         let failed = |reason| Failed {
             attempts: flight.row.attempts.saturating_add(1),
+            max_attempts: flight.destination.max_attempts,
             reason,
             retry_after: asked,
             network,
-            age: now.since(flight.row.event.time),
+            age: self.uptime.age(flight.row.event.time, now, instant).at_least(),
             max_age: flight.destination.max_age,
         };
         let (outcome, word) = match judgement {
             Judgement::Final(verdict) => (Settled::Final(verdict), verdict.as_str()),
             Judgement::Retry(reason) => match failed(reason).next(random()) {
-                Next::After(delay) => (Settled::Retry { at: now.plus(delay), reason }, reason.as_str()),
-                Next::Expired => (Settled::Final(Verdict::Expired), Verdict::Expired.as_str()),
+                Next::After(delay) => {
+                    (Settled::Retry { at: now.plus(delay), reason: network.blamed(reason) }, reason.as_str())
+                }
+                Next::GivenUp(verdict) => (Settled::Final(verdict), verdict.as_str()),
             },
         };
         self.record(flight, outcome, word, reply).await;
     }
 
+    /// Tells the lane what a request says about its network, and says how that fares.
+    fn hear(&mut self, flight: &mut Flight, judgement: Judgement, heard: Heard, moved_to: Option<&str>) -> Condition {
+        let Destination { site, network, .. } = &*flight.destination;
+        let now = clock::instant();
+        let Some(lane) = self.lane_of(site, network) else { return Condition::Up };
+        let was_down = lane.breaker.is_down();
+        if let Some(pass) = flight.pass.take() {
+            lane.learn(pass, judgement, heard, now);
+        }
+        if matches!(heard.status, Some(301 | 308)) {
+            lane.moved(moved_to, now);
+        }
+        let is_down = lane.breaker.is_down();
+        if is_down != was_down {
+            self.observer.left_alone(site, network, is_down);
+        }
+        if is_down { Condition::Down } else { Condition::Up }
+    }
+
     /// Counts a panic; the third is the row's own fault.
-    pub(super) async fn panicked(&mut self, flight: Flight) {
+    pub(super) async fn panicked(&mut self, mut flight: Flight) {
         let id = flight.row.event.id;
+        let Destination { site, network, .. } = &*flight.destination;
+        if let (Some(pass), Some(lane)) = (flight.pass.take(), self.lane_of(site, network)) {
+            lane.give_up(pass, clock::instant());
+        }
         let count = self.panics.get(&id).map_or(1, |count| count + 1);
         tracing::error!(event = %id, count, "a conversion made the delivery worker panic");
         if count < PANICS {
@@ -71,12 +92,26 @@ impl Worker {
     pub(super) async fn settle(&mut self, row: LeasedRow, outcome: Settled, answer: Option<AnswerRecord>) {
         if self.store.is_withdrawn(row.event.id) {
             // It was on the wire already; what the store has said of it stands.
-            return;
+            return self.forget(&row);
+        }
+        let again = match outcome {
+            Settled::Retry { at, .. } => Some(at),
+            Settled::Final(_) => None,
+        };
+        if let Some(lane) = self.lane_of(&row.event.site, &row.event.network) {
+            lane.settled(&row, again, clock::instant());
         }
         if let Settled::Final(verdict) = outcome {
             self.observer.settled(&row.event.site, &row.event.network, verdict);
         }
         self.store.settle(Settlement { row, outcome, answer, now: clock::now() }).await;
+    }
+
+    /// Drops a row that the store has ended.
+    pub(super) fn forget(&mut self, row: &LeasedRow) {
+        if let Some(lane) = self.lane_of(&row.event.site, &row.event.network) {
+            lane.settled(row, None, clock::instant());
+        }
     }
 
     async fn record(&mut self, flight: Flight, outcome: Settled, word: &'static str, reply: Option<&Reply>) {

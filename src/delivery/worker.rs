@@ -18,12 +18,16 @@ use tokio::{
 
 use super::{
     DeliveryObserver, Destination, Destinations,
+    breaker::{BreakerState, Pass},
     client::{Client, Reply},
     lane::Lane,
     retry,
 };
 use crate::{
-    store::{LeasedRow, Settled, Store, clock},
+    store::{
+        LeasedRow, Settled, Store, clock,
+        uptime::{self, Age, Uptime},
+    },
     tracking::{
         event::{Event, EventId},
         postback::{Postback, PostbackRule, Unrenderable},
@@ -38,6 +42,7 @@ pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, U
 #[derive(Debug)]
 pub(super) enum Control {
     Replace(Arc<Destinations>),
+    Breakers(oneshot::Sender<Vec<(Arc<str>, Arc<str>, BreakerState)>>),
     Drain { within: Duration, done: oneshot::Sender<()> },
 }
 
@@ -58,6 +63,8 @@ pub(super) struct Worker {
     pub(super) leasing: JoinSet<(Arc<Destination>, Vec<LeasedRow>)>,
     /// How often a row made us panic.
     pub(super) panics: BTreeMap<EventId, u32>,
+    /// Whether the ages of rows can be believed.
+    pub(super) uptime: Uptime,
 }
 
 /// A row under way.
@@ -65,6 +72,8 @@ pub(super) struct Flight {
     pub(super) row: LeasedRow,
     pub(super) destination: Arc<Destination>,
     pub(super) started: Instant,
+    /// Gone once the network's breaker has heard how it ended.
+    pub(super) pass: Option<Pass>,
 }
 
 impl Worker {
@@ -77,6 +86,10 @@ impl Worker {
         client: Client,
         render: Render,
     ) -> Self {
+        let now = clock::instant();
+        for destination in destinations.iter() {
+            observer.left_alone(&destination.site, &destination.network, false);
+        }
         Self {
             store,
             fresh,
@@ -84,13 +97,14 @@ impl Worker {
             observer,
             client,
             render,
-            lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect(),
+            lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination), now)).collect(),
             destinations,
             turn: 0,
             sending: JoinSet::new(),
             flights: HashMap::new(),
             leasing: JoinSet::new(),
             panics: BTreeMap::new(),
+            uptime: Uptime::new(clock::now(), now, DOUBT),
         }
     }
 
@@ -105,6 +119,8 @@ impl Worker {
             tokio::select! {
                 control = self.control.recv() => match control {
                     Some(Control::Replace(destinations)) => self.replace(destinations).await,
+                    // Whoever no longer waits for it needs no answer.
+                    Some(Control::Breakers(answer)) => drop(answer.send(self.breakers())),
                     Some(Control::Drain { within, done }) => {
                         self.drain(within).await;
                         // Its end is the answer.
@@ -136,6 +152,8 @@ impl Worker {
 
     /// Asks the store for rows where there is room and something due.
     fn poll(&mut self) {
+        // The store counts and tells of a clock that was set.
+        self.uptime.observe(clock::now(), clock::instant());
         for position in 0..self.lanes.len() {
             self.poll_lane(position);
         }
@@ -163,7 +181,7 @@ impl Worker {
         if lane.destination.paused || lane.is_full() {
             self.store.release(row).await;
         } else if lane.destination.routes.contains_key(&row.event.conversion) {
-            lane.queue.push_back(row);
+            lane.push(row, clock::instant());
         } else {
             // Its destination is polled, so it must not be due again at once.
             self.store.park(row, clock::now().plus(PARKED)).await;
@@ -172,12 +190,12 @@ impl Worker {
 
     /// Starts what may start, one row of each destination in turn.
     async fn launch_ready(&mut self) {
-        while self.sending.len() < MAX_IN_FLIGHT {
-            let now = clock::instant();
+        loop {
+            let (now, taken) = (clock::instant(), self.sending.len());
             let count = self.lanes.len();
             let ready = (0..count)
                 .map(|offset| (self.turn + offset) % count)
-                .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(now)));
+                .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(taken, now)));
             let Some(index) = ready else { return };
             self.turn = (index + 1) % count;
             let Some(lane) = self.lanes.get_mut(index) else { return };
@@ -191,34 +209,49 @@ impl Worker {
     async fn launch(&mut self, row: LeasedRow, destination: Arc<Destination>) {
         if self.store.is_withdrawn(row.event.id) {
             // The store has ended it.
-            return;
+            return self.forget(&row);
         }
-        let started = clock::instant();
-        if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
-            return self.settle(row, Settled::Final(Verdict::Expired), None).await;
+        let (now, started) = (clock::now(), clock::instant());
+        let age = self.uptime.age(row.event.time, now, started);
+        match age {
+            Age::Certain(age) if retry::is_overdue(age, destination.max_age) => {
+                return self.settle(row, Settled::Final(Verdict::Expired), None).await;
+            }
+            // It waits for the clock to be right, or for the certainty that it is.
+            Age::Doubtful { age, certain_in, .. } if retry::is_overdue(age, destination.max_age) => {
+                return self.store.park(row, now.plus(certain_in)).await;
+            }
+            Age::Certain(_) | Age::Doubtful { .. } => {}
         }
         let Some(rule) = destination.routes.get(&row.event.conversion) else {
             return self.store.park(row, clock::now().plus(PARKED)).await;
         };
-        let flight = |row| Flight { row, destination: Arc::clone(&destination), started };
+        if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
+            lane.mind_age(age.at_least(), started);
+            if let Some(turn) = lane.turn_of(&row, now, started) {
+                return self.store.park(row, turn).await;
+            }
+        }
+        let flight = |row, pass| Flight { row, destination: Arc::clone(&destination), started, pass };
         match catch_unwind(AssertUnwindSafe(|| (self.render)(rule, &row.event))) {
             Ok(Ok(postback)) => {
+                let lane = self.lane_of(&destination.site, &destination.network);
+                let Some(pass) = lane.and_then(|lane| lane.begin(started)) else {
+                    return self.store.release(row).await;
+                };
                 let client = self.client.clone();
                 let handle = self.sending.spawn(async move { client.send(postback).await });
-                self.flights.insert(handle.id(), flight(row));
-                if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
-                    lane.in_flight += 1;
-                }
+                self.flights.insert(handle.id(), flight(row, Some(pass)));
             }
             Ok(Err(error)) => {
                 tracing::debug!(event = %row.event.id, %error, "a postback can't be built");
                 let verdict = Verdict::Rejected(Rejection::Unrenderable);
                 if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
-                    lane.learn(Judgement::Final(verdict), None, started);
+                    lane.regret(verdict, started);
                 }
                 self.settle(row, Settled::Final(verdict), None).await;
             }
-            Err(_) => self.panicked(flight(row)).await,
+            Err(_) => self.panicked(flight(row, None)).await,
         }
     }
 
@@ -229,7 +262,7 @@ impl Worker {
         let Destination { site, network, .. } = &*flight.destination;
         if let Some(position) = self.destinations.position(site, network) {
             if let Some(lane) = self.lanes.get_mut(position) {
-                lane.in_flight = lane.in_flight.saturating_sub(1);
+                lane.landed(matches!(finished, Ok((_, Ok(_)))), clock::instant());
             }
             // A backlog moves as fast as its network, not as fast as the clock ticks.
             self.poll_lane(position);
@@ -247,6 +280,14 @@ impl Worker {
         }
     }
 
+    fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+        let state = |lane: &Lane| {
+            let Destination { site, network, .. } = &*lane.destination;
+            (Arc::clone(site), Arc::clone(network), lane.breaker.state())
+        };
+        self.lanes.iter().map(state).collect()
+    }
+
     pub(super) fn lane_of(&mut self, site: &str, network: &str) -> Option<&mut Lane> {
         self.destinations.position(site, network).and_then(|position| self.lanes.get_mut(position))
     }
@@ -254,7 +295,7 @@ impl Worker {
 
 /// Between two looks for rows that have become due.
 const POLL: Duration = Duration::from_millis(500);
-/// Requests at the same time, over all destinations.
-const MAX_IN_FLIGHT: usize = 64;
 /// How long a row waits whose conversion has no route, before it is looked at again.
 const PARKED: Duration = Duration::from_mins(5);
+/// How long after the start a clock is doubted that calls a conversion too old.
+const DOUBT: Duration = if cfg!(test) { Duration::from_secs(2) } else { uptime::GRACE };
