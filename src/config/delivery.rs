@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_site_cannot_write_more_than_its_network_takes() {
-        let days = |days| Duration::from_hours(24 * days);
+        let days = |days: u64| Duration::from_hours(24 * days);
         for (limit, wanted, in_force, warnings) in
             [(Some("48h"), 7, 2, 1), (Some("48h"), 1, 1, 0), (Some("48h"), 2, 2, 0), (None, 30, 30, 0)]
         {

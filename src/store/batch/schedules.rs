@@ -212,13 +212,14 @@ fn hastily(mut receiver: mpsc::Receiver<Command>, model: &mut Model) {
     let mut batch = Vec::new();
     loop {
         model.tick();
-        match pin!(receiver.recv_many(&mut batch, BATCH)).poll(&mut context) {
+        let polled = pin!(receiver.recv_many(&mut batch, BATCH)).poll(&mut context);
+        match polled {
             Poll::Pending if model.catch_up() => {}
             Poll::Pending => wait(model),
-            Poll::Ready(_) => {
+            Poll::Ready(count) => {
                 let last: Vec<_> = batch.extract_if(.., |command| Model::is_last(command)).collect();
                 model.handle(mem::take(&mut batch));
-                if !last.is_empty() {
+                if count == 0 || !last.is_empty() {
                     receiver.close();
                     while let Ok(command) = receiver.try_recv() {
                         model.handle(vec![command]);
