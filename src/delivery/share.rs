@@ -2,7 +2,9 @@
 //!
 //! Networks that hang keep their places until their time runs out, so a fair turn is not enough: many
 //! that hang would take all. Two rules prevent it. No destination has more places than are free, so the
-//! more are taken, the less one alone may take. And the last places are for those that answer.
+//! more are taken, the less one alone may take. And the last places are for those that answer; one that
+//! has not been asked yet finds out with a single request, unless most places are free. Only many that
+//! answered until a moment ago and begin to hang together can take all, once, until their time runs out.
 //!
 //! Pure: what is known of the destinations is an argument.
 
@@ -23,9 +25,9 @@ pub const fn may_begin(standing: Standing, under_way: usize, taken: usize) -> bo
     let free = PLACES.saturating_sub(taken);
     let kept_from_it = match (standing, under_way) {
         (Standing::Answers, _) => 0,
-        // One request finds out.
         (Standing::Unknown, 0) => FOR_THE_ANSWERING,
-        (Standing::Unknown | Standing::Silent, _) => FOR_THE_ANSWERING + FOR_THE_NEW,
+        (Standing::Silent, _) => FOR_THE_ANSWERING + FOR_THE_NEW,
+        (Standing::Unknown, _) => MOST,
     };
     free > kept_from_it && under_way < free
 }
@@ -34,27 +36,24 @@ pub const fn may_begin(standing: Standing, under_way: usize, taken: usize) -> bo
 pub const PLACES: usize = 64;
 const FOR_THE_ANSWERING: usize = 8;
 const FOR_THE_NEW: usize = 8;
+/// Free places above which even an unknown destination gets several.
+const MOST: usize = PLACES * 3 / 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Destinations that hang begin as much as they may, in turn; 8 at most each.
+    /// Destinations that hang begin as much as they may, one after the other; 8 at most each.
     fn hanging(destinations: usize, standing: Standing) -> (usize, usize) {
         let mut under_way = vec![0; destinations];
         let mut taken = 0;
-        loop {
-            let before = taken;
-            for own in &mut under_way {
-                if *own < 8 && may_begin(standing, *own, taken) {
-                    *own += 1;
-                    taken += 1;
-                }
-            }
-            if taken == before {
-                return (taken, under_way.into_iter().max().unwrap_or(0));
+        for own in &mut under_way {
+            while *own < 8 && may_begin(standing, *own, taken) {
+                *own += 1;
+                taken += 1;
             }
         }
+        (taken, under_way.into_iter().max().unwrap_or(0))
     }
 
     #[test]
@@ -80,11 +79,15 @@ mod tests {
             let (taken, _) = hanging(destinations, Standing::Silent);
             assert!(may_begin(Standing::Unknown, 0, taken), "{destinations} destinations take {taken}");
         }
+        for destinations in [8, 9, 20, 40] {
+            let (taken, _) = hanging(destinations, Standing::Unknown);
+            assert!(may_begin(Standing::Unknown, 0, taken), "{destinations} destinations take {taken}");
+        }
     }
 
     #[test]
-    fn even_those_that_answered_until_now_leave_places_when_they_are_not_too_many() {
-        for destinations in [8, 9, 20, 31] {
+    fn even_some_that_answered_until_now_leave_places() {
+        for destinations in [7, 8, 9] {
             let (taken, most) = hanging(destinations, Standing::Answers);
             assert!(taken < PLACES && most <= 8, "{destinations} destinations take {taken}");
         }

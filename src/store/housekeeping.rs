@@ -120,18 +120,16 @@ impl Housekeeping {
     }
 }
 
-/// Lets rows follow a clock that was set back. What the new clock has set is left alone, but for
-/// seconds that have passed unnoticed.
+/// Lets rows follow a clock that was set back. What the new clock has set in the second before that was
+/// noticed is due a little early.
 fn bring_forward(connection: &Connection, set_back: SetBack, now: Timestamp) -> rusqlite::Result<()> {
     let (now_ms, latest) = (now.as_millis(), now.plus(LONGEST_WAIT).as_millis());
     // Leases of the dead are taken over first; rows of the living may be given back with their old time.
     let (from, by, stranded) = match set_back {
         SetBack::Unknown => (latest, 0, "lease IS NULL AND verdict IS NULL AND next_ms > ?1"),
-        SetBack::By(by) => (
-            now.plus(by).as_millis(),
-            i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
-            "verdict IS NULL AND next_ms >= ?1",
-        ),
+        SetBack::By(by) => {
+            (now_ms, i64::try_from(by.as_millis()).unwrap_or(i64::MAX), "verdict IS NULL AND next_ms > ?1")
+        }
     };
     // Without this look, every start would write.
     if !connection.prepare_cached(&format!("SELECT 1 FROM outbox WHERE {stranded}"))?.exists([from])? {

@@ -108,11 +108,12 @@ async fn however_many_networks_hang_the_others_are_served() {
         names.iter().flat_map(|name| (0..count).map(|_| event(name, url)).collect::<Vec<_>>()).collect::<Vec<_>>()
     };
     world.accept(events(&hang, &hanging.url(), 10)).await;
-    world.until("many hang", 5, || hanging.count() >= 20).await;
+    world.until("all of them hang", 5, || hanging.count() >= 20).await;
     let began = Instant::now();
     world.accept(events(&work, &good.url(), 100)).await;
-    world.until("the others have everything", 5, || good.count() == 300).await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    world.until("the others have everything", 9, || good.count() == 300).await;
+    // Whatever hangs ends after 10 s.
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert!(hanging.count() <= 56, "{} hang", hanging.count());
 }
 
