@@ -17,17 +17,22 @@ use crate::{
 };
 
 pub mod address;
+pub mod breaker;
 pub mod client;
 pub mod destination;
 pub mod mask;
 pub mod outbound;
+pub mod rate;
 pub mod retry;
 pub mod route;
+pub mod share;
 
+mod alarm;
 mod drain;
 mod echo;
 mod lane;
 mod load;
+mod order;
 mod outcome;
 mod resolver;
 mod sender;
@@ -39,6 +44,7 @@ mod tests;
 
 pub use destination::{Destination, Destinations};
 
+use breaker::BreakerState;
 use sender::Sender;
 use worker::{Control, Render, Worker};
 
@@ -56,6 +62,8 @@ pub trait DeliveryObserver: Send + Sync {
     fn settled(&self, site: &str, network: &str, verdict: Verdict);
     /// A connection was not made, because its name stands for private or reserved addresses alone.
     fn address_refused(&self, _site: &str, _network: &str) {}
+    /// A network is left alone from now on, or no longer.
+    fn left_alone(&self, _site: &str, _network: &str, _is_left_alone: bool) {}
 }
 
 /// Why delivery can't start.
@@ -105,6 +113,15 @@ impl Delivery {
     pub fn replace(&self, destinations: Arc<Destinations>) {
         // A worker that has ended needs no configuration.
         drop(self.control.send(Control::Replace(destinations)));
+    }
+
+    /// Where the breakers stand, by site and network.
+    pub async fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+        let (answer, states) = oneshot::channel();
+        if self.control.send(Control::Breakers(answer)).is_err() {
+            return Vec::new();
+        }
+        states.await.unwrap_or_default()
     }
 
     /// Stops claiming, waits for what is under way, gives the rest back and ends the worker.

@@ -78,12 +78,16 @@ metrics! {
     outbox_parked: IntGaugeVec ["site", "network"],
     /// Postbacks that were given up and wait for a person.
     dead_letters: IntGaugeVec ["site", "network"],
+    /// Whether a network gets nothing for now, because it fails or refuses our credentials: 1 or 0.
+    breaker_open: IntGaugeVec ["site", "network"],
     /// How long one transaction of the store took, fsync included, in seconds.
     commit_seconds: Histogram [] in FINE_SECONDS,
     /// Conversions that reached the disk after their page had left.
     late_commits_total: IntCounter [],
     /// Journeys that the store did not recall in time; their pages went on without them.
     late_recalls_total: IntCounter [],
+    /// Times that the system's clock was set: by an hour forward or more, or by a minute back.
+    clock_jumps_total: IntCounter [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
     /// Fields of conversions, by whether they had a value.

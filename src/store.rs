@@ -27,7 +27,9 @@ pub mod desk;
 pub mod inspector;
 pub mod observer;
 pub mod row;
+pub mod uptime;
 
+mod batch;
 mod command;
 mod database;
 mod dedup;
@@ -165,9 +167,9 @@ impl Store {
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (fresh, fresh_receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(folder, retention));
-        let writer = Writer::new(receiver, fresh, retention, observer, Arc::clone(&shared));
+        let writer = Writer::new(fresh, retention, observer, Arc::clone(&shared));
         // Without a thread the receiver is dropped, and every call is answered `Unstored` at once.
-        if let Err(error) = thread::Builder::new().name("store".into()).spawn(move || writer.run()) {
+        if let Err(error) = thread::Builder::new().name("store".into()).spawn(move || writer.run(receiver)) {
             tracing::error!(%error, "the store has no thread; conversions are NOT stored until a restart");
             shared.degrade(&format!("the store has no thread: {error}"), clock::now());
         }

@@ -13,7 +13,7 @@ use super::{
     consent::requirement,
     cookie::cookie_rule,
     decode::Field,
-    delivery::{DeliverySettings, delivery},
+    delivery::{DeliverySettings, delivery, within_limit},
     file::Files,
     outbound,
     problem::{Problems, nearest},
@@ -27,7 +27,7 @@ use crate::{
         cookie::SetCookie,
         network::{Mode, NetworkRules},
         postback::{BatchRule, RequestRule},
-        verdict::VerdictRules,
+        verdict::{Repeats, VerdictRules},
     },
 };
 
@@ -66,6 +66,8 @@ pub struct Network {
     pub route: Arc<Route>,
     /// Where its access tokens come from.
     pub token: Option<Arc<TokenRule>>,
+    /// Whether conversions of one order are sent in the order of their event times.
+    pub in_order: bool,
 }
 
 /// What a network's file says of a parameter.
@@ -136,12 +138,16 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         outbound::check_host(postback, &request.url, &route);
         outbound::check_settings(postback, request, &values);
     }
-    let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default();
+    let repeats = section.get("repeats").and_then(|field| field.choice(&REPEATS)).unwrap_or_default();
+    let verdicts = section.get("verdict").map(|field| verdict::rules(&field)).unwrap_or_default().with_repeats(repeats);
     let sync = section.get("sync").and_then(|field| sync(key, &field, &hosts, around.site_cookie));
     let optimistic = section.get("optimistic").and_then(|field| field.switch()).unwrap_or_default();
     let mode = section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default();
     let consent = section.get("consent").and_then(|field| requirement(&field));
-    let delivery = delivery_field.map_or(around.delivery, |field| delivery(&field, around.delivery));
+    let delivery = delivery_field.as_ref().map_or(around.delivery, |field| delivery(field, around.delivery));
+    let limit = base.entry("delivery").and_then(|delivery| delivery.entry("max_age"));
+    let delivery = within_limit(delivery, limit, delivery_field.as_ref().unwrap_or(field));
+    let in_order = section.get("in_order").and_then(|field| field.choice(&IN_ORDER)).unwrap_or(false);
     for documentation in ["preset", "name", "description", "source", "verified", "examples"] {
         section.know(documentation);
     }
@@ -161,11 +167,18 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
         delivery,
         route: Arc::new(route),
         token: token.map(Arc::new),
+        in_order,
     })
 }
 
 /// The values of `tracking`.
 pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observe), ("off", Mode::Off)];
+
+/// The values of `repeats`.
+const REPEATS: [(&str, Repeats); 2] = [("counted", Repeats::Counted), ("dropped", Repeats::Dropped)];
+
+/// The values of `in_order`: the field whose conversions keep their order.
+const IN_ORDER: [(&str, bool); 1] = [("order_id", true)];
 
 /// The network's file to start from.
 enum Preset<'a> {

@@ -201,7 +201,7 @@ limits:
   max_connections_per_address: 200
   min_body_rate: 500B
   shutdown_grace: 30s
-delivery: { max_age: 7d, concurrency: 8, allow_private: false }
+delivery: { max_age: 7d, max_attempts: 20, concurrency: 8, allow_private: false }
 log: { level: info, format: text }
 ";
 

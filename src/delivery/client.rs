@@ -6,7 +6,11 @@
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, ClientBuilder, Identity, Proxy, Response, header::RETRY_AFTER, redirect, tls};
+use reqwest::{
+    Certificate, ClientBuilder, Identity, Proxy, Response,
+    header::{LOCATION, RETRY_AFTER},
+    redirect, tls,
+};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use super::{
@@ -33,6 +37,8 @@ pub struct Reply {
     pub body: Option<Vec<u8>>,
     /// The header of that name.
     pub retry_after: Option<String>,
+    /// The host that a redirect points to; the rest of its address may hold secrets.
+    pub moved_to: Option<String>,
     /// What is masked in what people see of it.
     pub mask: Mask,
 }
@@ -99,8 +105,9 @@ impl Client {
         let response = head.map_err(|_| RetryReason::Timeout)?.map_err(|error| reason(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let moved_to = moved_to(&response);
         let body = tokio::time::timeout(BODY, read(response, most)).await.ok().flatten();
-        Ok(Reply { status, body, retry_after, mask: Mask::default() })
+        Ok(Reply { status, body, retry_after, moved_to, mask: Mask::default() })
     }
 }
 
@@ -152,6 +159,11 @@ fn with_route(route: &Route) -> Result<ClientBuilder, reqwest::Error> {
 
 fn authorities(route: &Route) -> Result<Vec<Certificate>, reqwest::Error> {
     route.authorities.iter().map(|der| Certificate::from_der(der)).collect()
+}
+
+fn moved_to(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()?.host_str().map(str::to_owned)
 }
 
 /// The whole body, if it is no longer than what a verdict may need.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::outbound::Outbound;
+use super::{outbound::Outbound, rate::Rate};
 use crate::tracking::{
     event::EventId,
     postback::{BatchRule, PostbackRule},
@@ -22,6 +22,12 @@ pub struct Destination {
     pub max_age: Duration,
     /// How it takes several events in one request, if it does.
     pub batch: Option<BatchRule>,
+    /// How often a conversion is tried that a working network does not take.
+    pub max_attempts: u32,
+    /// Requests in a time, at most.
+    pub rate: Option<Rate>,
+    /// Whether conversions of one order are sent in the order of their event times.
+    pub in_order: bool,
     /// What its answers mean.
     pub verdicts: VerdictRules,
     /// The postback of each conversion, by the conversion's name.

@@ -5,20 +5,23 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Destination, Destinations, lane::Lane, worker::Worker};
+use crate::store::clock;
 
 impl Worker {
     /// Puts another configuration in force; what it has no destination for goes back to the store.
     pub(super) async fn replace(&mut self, destinations: Arc<Destinations>) {
         let old = std::mem::take(&mut self.lanes);
-        self.lanes = destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect();
+        let now = clock::instant();
+        self.lanes = destinations.iter().map(|destination| Lane::new(Arc::clone(destination), now)).collect();
         self.sender.replace(&destinations);
         self.destinations = destinations;
         self.turn = 0;
         for mut lane in old {
-            let Destination { site, network, .. } = &*lane.destination;
+            let destination = Arc::clone(&lane.destination);
+            let Destination { site, network, .. } = &*destination;
+            self.observer.left_alone(site, network, false);
             if let Some(new) = self.lane_of(site, network) {
-                new.in_flight = lane.in_flight;
-                new.is_leasing = lane.is_leasing;
+                new.succeed(&mut lane, now);
             }
             for row in lane.queue.drain(..) {
                 self.take(row).await;

@@ -1,4 +1,4 @@
-//! One destination's part of the worker: what waits for it, and how it has fared.
+//! One destination's part of the worker: what waits for it, and whether it may go.
 
 use std::{
     collections::VecDeque,
@@ -6,10 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Destination;
+use super::{
+    Destination,
+    alarm::{Alarm, Alarms},
+    breaker::{Breaker, Change, Pass, Sign, Trouble},
+    order::Orders,
+    rate::Bucket,
+    share::{Standing, may_begin},
+};
 use crate::{
     store::LeasedRow,
-    tracking::verdict::{Judgement, RetryReason, Verdict},
+    tracking::{
+        timestamp::Timestamp,
+        verdict::{Judgement, Rejection, RetryReason, Verdict},
+    },
 };
 
 /// The queue of one destination.
@@ -20,45 +30,64 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Whether rows for it are on their way from the store.
     pub(super) is_leasing: bool,
+    pub(super) breaker: Breaker,
+    bucket: Option<Bucket>,
     held_until: Option<Instant>,
-    /// Answers in a row that found the credentials wrong.
-    refusals: u32,
-    /// Attempts in a row that met no verdict.
-    failures: u32,
+    /// Whether its last request was answered, with whatever.
+    was_answered: Option<bool>,
+    /// Since when something is under way and nothing has ended.
+    waiting_since: Option<Instant>,
+    /// Only for a network that asks for it.
+    orders: Option<Orders>,
     failing_since: Option<Instant>,
-    warned: Option<Instant>,
+    alarms: Alarms,
 }
 
 impl Lane {
-    pub(super) const fn new(destination: Arc<Destination>) -> Self {
+    pub(super) fn new(destination: Arc<Destination>, now: Instant) -> Self {
         Self {
-            destination,
             queue: VecDeque::new(),
             in_flight: 0,
             is_leasing: false,
+            breaker: Breaker::new(destination.concurrency, now),
+            bucket: destination.rate.map(Bucket::new),
             held_until: None,
-            refusals: 0,
-            failures: 0,
+            was_answered: None,
+            waiting_since: None,
+            orders: destination.in_order.then(Orders::default),
             failing_since: None,
-            warned: None,
+            alarms: Alarms::default(),
+            destination,
         }
     }
 
-    /// Whether the first row may be sent now.
-    pub(super) fn is_ready(&self, now: Instant) -> bool {
-        // One row at a time finds out whether a network is back.
-        let concurrency = if self.is_down() { 1 } else { self.destination.concurrency };
-        !self.queue.is_empty() && self.in_flight < concurrency && !self.is_held(now)
+    /// Takes over what is under way from the lane of an earlier configuration, but not its troubles: they
+    /// may have been what the new one corrects.
+    pub(super) fn succeed(&mut self, old: &mut Self, now: Instant) {
+        self.in_flight = old.in_flight;
+        self.is_leasing = old.is_leasing;
+        self.waiting_since = old.waiting_since;
+        self.breaker = old.breaker.renewed(self.destination.concurrency, now);
+        if self.destination.rate == old.destination.rate {
+            self.bucket = old.bucket;
+        }
+        if self.orders.is_some() && old.orders.is_some() {
+            self.orders = old.orders.take();
+        }
     }
 
-    /// Whether it is the network that fails, and not this row or that.
-    pub(super) const fn is_down(&self) -> bool {
-        self.failures >= FAILURES
+    /// Whether the first row may be sent now; `taken` of all destinations' places are.
+    pub(super) fn is_ready(&self, taken: usize, now: Instant) -> bool {
+        !self.queue.is_empty()
+            && self.in_flight < self.destination.concurrency
+            && self.takes_conversions(now)
+            && self.bucket.is_none_or(|bucket| bucket.has_one(now))
+            && may_begin(self.standing(now), self.in_flight, taken)
     }
 
     /// How many rows it would take from the store now; few are not worth a query.
     pub(super) fn room(&self, now: Instant) -> usize {
-        let is_open = !self.destination.paused && !self.is_leasing && !self.is_held(now);
+        let is_open = !self.destination.paused && !self.is_leasing && self.takes_conversions(now);
         if is_open && self.queue.len() <= QUEUE / 4 { QUEUE - self.queue.len() } else { 0 }
     }
 
@@ -66,142 +95,182 @@ impl Lane {
         self.queue.len() >= QUEUE
     }
 
-    /// Learns from an attempt: a network that asks for patience is left alone for a while.
-    pub(super) fn learn(&mut self, judgement: Judgement, asked: Option<Duration>, now: Instant) {
-        match judgement {
-            Judgement::Final(verdict) => {
-                self.refusals = 0;
-                self.failures = 0;
-                self.failing_since = None;
-                if verdict.is_dead_letter() {
-                    self.warn(now, dead_letter(verdict));
-                }
-            }
-            Judgement::Retry(RetryReason::Unauthorized) => {
-                // One refusal may be about one conversion; several in a row are about the account.
-                self.refusals += 1;
-                if self.refusals >= REFUSALS {
-                    self.hold(now + REFUSED);
-                    self.warn(now, "refuses our credentials (401 or 403); correct them, conversions are kept");
-                }
-            }
-            Judgement::Retry(_) => {
-                self.failures = self.failures.saturating_add(1);
-                if let Some(asked) = asked {
-                    self.hold(now + asked.min(LONGEST_HOLD));
-                }
-                // Requests that were under way together count as one more try, not as many.
-                if self.is_down() && !self.is_held(now) {
-                    let doublings = (self.failures - FAILURES).min(4);
-                    self.hold(now + (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE));
-                }
+    pub(super) fn push(&mut self, row: LeasedRow, now: Instant) {
+        if let Some(orders) = &mut self.orders {
+            orders.saw(&row.event, now);
+        }
+        self.queue.push_back(row);
+    }
+
+    /// When a row may be tried that has to wait for an earlier one of its order.
+    pub(super) fn turn_of(&mut self, row: &LeasedRow, wall: Timestamp, now: Instant) -> Option<Timestamp> {
+        let earlier = self.orders.as_mut()?.ahead_of(&row.event, now)?;
+        Some(earlier.max(wall).plus(BEHIND))
+    }
+
+    /// Begins a request.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Pass> {
+        let was_down = self.breaker.is_down();
+        let pass = self.breaker.begin(now)?;
+        if let (true, Some(orders)) = (was_down, &mut self.orders) {
+            orders.still_there(now);
+        }
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now);
+        }
+        self.in_flight += 1;
+        self.waiting_since.get_or_insert(now);
+        Some(pass)
+    }
+
+    /// A request is no longer under way.
+    pub(super) fn landed(&mut self, was_answered: bool, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.was_answered = Some(was_answered);
+        self.waiting_since = (self.in_flight > 0).then_some(now);
+    }
+
+    /// Learns what a request says about the network: one that asks for patience is left alone for a while.
+    pub(super) fn learn(&mut self, pass: Pass, judgement: Judgement, heard: Heard, now: Instant) {
+        let sign = sign(judgement, heard.status);
+        let asked = heard.asked.filter(|_| heard.speaks_of_itself());
+        if let (Sign::Failed, Some(asked)) = (sign, asked) {
+            // Not for longer than a row may be late beyond its age, so that the wait expires none.
+            let until = now + asked.clamp(SHORTEST_HOLD, LONGEST_HOLD).min(self.destination.max_age);
+            self.held_until = self.held_until.max(Some(until));
+        }
+        let change = self.breaker.end(pass, sign, now);
+        self.tell(change);
+        match sign {
+            Sign::Good => self.failing_since = None,
+            Sign::Failed => {
                 let since = *self.failing_since.get_or_insert(now);
-                if now.saturating_duration_since(since) >= ALARM {
-                    self.warn(now, "has not taken a conversion for minutes; they are kept and tried again");
+                if now.saturating_duration_since(since) >= LONG {
+                    self.alarm(Alarm::Failing, now);
                 }
             }
+            Sign::Refused | Sign::None => {}
+        }
+        if let Judgement::Final(verdict) = judgement {
+            self.regret(verdict, now);
         }
     }
 
-    fn hold(&mut self, until: Instant) {
-        self.held_until = self.held_until.max(Some(until));
+    /// Ends a request that says nothing about the network.
+    pub(super) fn give_up(&mut self, pass: Pass, now: Instant) {
+        let change = self.breaker.end(pass, Sign::None, now);
+        self.tell(change);
     }
 
-    fn is_held(&self, now: Instant) -> bool {
-        self.held_until.is_some_and(|until| now < until)
-    }
-
-    /// Warns about this destination, but not all the time.
-    fn warn(&mut self, now: Instant, what: &str) {
-        if self.warned.is_some_and(|warned| now.saturating_duration_since(warned) < ALARM) {
-            return;
+    /// Tells of a conversion that was lost.
+    pub(super) fn regret(&mut self, verdict: Verdict, now: Instant) {
+        if let Some(alarm) = Alarm::of(verdict) {
+            self.alarm(alarm, now);
         }
-        self.warned = Some(now);
+    }
+
+    /// Tells where the network's address points to now; postbacks never follow.
+    pub(super) fn moved(&mut self, host: Option<&str>, now: Instant) {
+        self.alarms.raise_with(Alarm::Moved, host, &self.destination, now);
+    }
+
+    /// Tells of conversions that will soon be too old.
+    pub(super) fn mind_age(&mut self, age: Duration, now: Instant) {
+        if age >= self.destination.max_age.mul_f64(AGEING) {
+            self.alarm(Alarm::Ageing, now);
+        }
+    }
+
+    /// A row is tried again, or is over.
+    pub(super) fn settled(&mut self, row: &LeasedRow, again: Option<Timestamp>, now: Instant) {
+        match (&mut self.orders, again) {
+            (Some(orders), Some(at)) => orders.waits(&row.event, at, now),
+            (Some(orders), None) => orders.ended(&row.event),
+            (None, _) => {}
+        }
+    }
+
+    fn alarm(&mut self, alarm: Alarm, now: Instant) {
+        self.alarms.raise(alarm, &self.destination, now);
+    }
+
+    fn tell(&self, change: Option<Change>) {
         let Destination { site, network, .. } = &*self.destination;
-        tracing::warn!(%site, %network, "the network {what}");
+        match change {
+            Some(Change::Opened(Trouble::Credentials)) => tracing::warn!(
+                %site, %network,
+                "the network refuses our credentials (401 or 403); correct them, conversions are kept"
+            ),
+            Some(Change::Opened(Trouble::Failing)) => {
+                tracing::info!(%site, %network, "the network fails and is left alone for a while; conversions are kept");
+            }
+            Some(Change::Closed) => tracing::info!(%site, %network, "the network takes conversions again"),
+            None => {}
+        }
+    }
+
+    fn takes_conversions(&self, now: Instant) -> bool {
+        self.breaker.admits(now) && self.held_until.is_none_or(|until| now >= until)
+    }
+
+    fn standing(&self, now: Instant) -> Standing {
+        let hangs = self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE);
+        match self.was_answered {
+            _ if hangs => Standing::Silent,
+            Some(true) => Standing::Answers,
+            Some(false) => Standing::Silent,
+            None => Standing::Unknown,
+        }
     }
 }
 
-const fn dead_letter(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Unclear => "gave an answer that its rules don't know; see `throughline outbox list`",
-        Verdict::Expired => "has been unreachable for too long; see `throughline outbox list`",
-        Verdict::Rejected(_)
-        | Verdict::Delivered
-        | Verdict::AlreadyKnown
-        | Verdict::InvalidClick
-        | Verdict::Withdrawn
-        | Verdict::Purged => "rejected a conversion; see `throughline outbox list`",
+/// What came back, beside the body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// The status of the answer, if there was one.
+    pub(super) status: Option<u16>,
+    /// How long the network asks us to wait.
+    pub(super) asked: Option<Duration>,
+}
+
+impl Heard {
+    /// Only with these two the network speaks about itself (RFC 9110, 10.2.3; RFC 6585, 4).
+    const fn speaks_of_itself(self) -> bool {
+        matches!(self.status, Some(429 | 503))
+    }
+}
+
+/// What an answer says about the network.
+const fn sign(judgement: Judgement, status: Option<u16>) -> Sign {
+    match judgement {
+        // Nobody is there any more, or somewhere else: that is about the address, not about this conversion.
+        Judgement::Final(Verdict::Rejected(Rejection::Status)) if matches!(status, Some(404 | 410)) => Sign::Failed,
+        Judgement::Final(Verdict::Rejected(Rejection::Redirect)) => Sign::Failed,
+        Judgement::Final(_) | Judgement::Retry(RetryReason::Unclear | RetryReason::Batch) => Sign::Good,
+        Judgement::Retry(RetryReason::Unauthorized) => Sign::Refused,
+        Judgement::Retry(
+            RetryReason::Status
+            | RetryReason::Connect
+            | RetryReason::Timeout
+            | RetryReason::Reset
+            | RetryReason::RefusedAddress
+            | RetryReason::Down,
+        ) => Sign::Failed,
     }
 }
 
 /// Rows in memory per destination. More wait in the store.
 const QUEUE: usize = 256;
-const REFUSALS: u32 = 3;
-/// Failures in a row after which the network counts as down.
-const FAILURES: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-const REFUSED: Duration = Duration::from_mins(5);
-const ALARM: Duration = Duration::from_mins(5);
+/// From here on a network that has something under way counts as one that does not answer.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Between the attempt of an earlier conversion and that of a later one of the same order.
+const BEHIND: Duration = Duration::from_secs(1);
+/// A network that fails for so long is worth an alarm.
+const LONG: Duration = Duration::from_mins(5);
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_hours(1);
+/// The part of `max_age` after which an alarm is raised.
+const AGEING: f64 = 0.8;
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::{store::clock, tracking::verdict::VerdictRules};
-
-    fn lane() -> Lane {
-        Lane::new(Arc::new(Destination {
-            site: "shop".into(),
-            network: "mine".into(),
-            concurrency: 8,
-            max_age: Duration::from_hours(1),
-            batch: None,
-            verdicts: VerdictRules::default(),
-            routes: BTreeMap::new(),
-            paused: false,
-            outbound: crate::delivery::outbound::Outbound::default(),
-        }))
-    }
-
-    const FAILED: Judgement = Judgement::Retry(RetryReason::Timeout);
-
-    #[test]
-    fn a_network_that_is_down_is_left_alone_longer_and_longer() {
-        let (mut lane, mut now) = (lane(), clock::instant());
-        for _ in 0..9 {
-            lane.learn(FAILED, None, now);
-        }
-        assert!(!lane.is_down() && lane.room(now) > 0);
-        for pause in [30, 60, 120, 240, 300, 300] {
-            lane.learn(FAILED, None, now);
-            assert!(lane.is_down() && lane.room(now) == 0);
-            assert_eq!(lane.room(now + Duration::from_secs(pause - 1)), 0, "{pause}");
-            now += Duration::from_secs(pause);
-            assert!(lane.room(now) > 0, "{pause}");
-        }
-        lane.learn(Judgement::Final(Verdict::Delivered), None, now);
-        assert!(!lane.is_down());
-    }
-
-    #[test]
-    fn a_network_that_asks_for_patience_gets_it() {
-        let (mut lane, now) = (lane(), clock::instant());
-        lane.learn(FAILED, Some(Duration::from_mins(2)), now);
-        assert!(lane.room(now + Duration::from_secs(119)) == 0 && lane.room(now + Duration::from_mins(2)) > 0);
-    }
-
-    #[test]
-    fn only_several_refusals_in_a_row_are_about_the_account() {
-        let (mut lane, now) = (lane(), clock::instant());
-        let refused = Judgement::Retry(RetryReason::Unauthorized);
-        lane.learn(refused, None, now);
-        lane.learn(refused, None, now);
-        assert!(lane.room(now) > 0);
-        lane.learn(refused, None, now);
-        assert!(lane.room(now) == 0 && lane.room(now + Duration::from_mins(5)) > 0);
-    }
-}
+mod tests;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
+    Destination,
     client::Reply,
     echo,
+    lane::Heard,
     retry::{self, Condition, Failed, Next},
     worker::{Flight, Worker},
 };
@@ -20,34 +22,28 @@ use crate::{
 
 impl Worker {
     /// Records what an attempt led to, for each of its rows.
-    pub(super) async fn conclude(&mut self, flight: Flight, judgement: BatchJudgement, reply: Option<&Reply>) {
+    pub(super) async fn conclude(&mut self, mut flight: Flight, judgement: BatchJudgement, reply: Option<&Reply>) {
         let (now, instant) = (clock::now(), clock::instant());
         let asked =
             reply.and_then(|reply| reply.retry_after.as_deref()).and_then(|header| retry::retry_after(header, now));
-        let mut network = Condition::Up;
-        if let Some(lane) = self.lane_of(&flight.destination.site, &flight.destination.network) {
-            // Only with these two the network speaks about itself (RFC 9110, 10.2.3; RFC 6585, 4).
-            let is_general = reply.is_some_and(|reply| matches!(reply.status, 429 | 503));
-            if let Some(lesson) = lesson(&judgement) {
-                lane.learn(lesson, asked.filter(|_| is_general), instant);
-            }
-            if lane.is_down() {
-                network = Condition::Down;
-            }
-        }
+        let heard = Heard { status: reply.map(|reply| reply.status), asked };
+        let moved_to = reply.and_then(|reply| reply.moved_to.as_deref());
+        let network = self.hear(&mut flight, lesson(&judgement), heard, moved_to);
         let said = said(&flight, &judgement, reply);
         let attempt = Attempt::of(&flight, reply);
-        let max_age = flight.destination.max_age;
+        let Destination { max_age, max_attempts, .. } = *flight.destination;
         for (row, EventJudgement { fate, record }) in flight.rows.into_iter().zip(judgement.events) {
             let (outcome, word) = match fate {
                 Fate::Judged(Judgement::Final(verdict)) => (Settled::Final(verdict), verdict.as_str()),
                 Fate::Judged(Judgement::Retry(reason)) => {
-                    let age = now.since(row.event.time);
+                    let age = self.uptime.age(row.event.time, now, instant).at_least();
                     let attempts = row.attempts.saturating_add(1);
-                    let failed = Failed { attempts, reason, retry_after: asked, network, age, max_age };
+                    let failed = Failed { attempts, max_attempts, reason, retry_after: asked, network, age, max_age };
                     match failed.next(random()) {
-                        Next::After(delay) => (Settled::Retry { at: now.plus(delay), reason }, reason.as_str()),
-                        Next::Expired => (Settled::Final(Verdict::Expired), Verdict::Expired.as_str()),
+                        Next::After(delay) => {
+                            (Settled::Retry { at: now.plus(delay), reason: network.blamed(reason) }, reason.as_str())
+                        }
+                        Next::GivenUp(verdict) => (Settled::Final(verdict), verdict.as_str()),
                     }
                 }
                 Fate::Alone => self.send_alone(&row, now),
@@ -60,10 +56,41 @@ impl Worker {
         }
     }
 
+    /// Tells the lane what a request says about its network, and says how that fares.
+    fn hear(
+        &mut self,
+        flight: &mut Flight,
+        lesson: Option<Judgement>,
+        heard: Heard,
+        moved_to: Option<&str>,
+    ) -> Condition {
+        let Destination { site, network, .. } = &*flight.destination;
+        let now = clock::instant();
+        let Some(lane) = self.lane_of(site, network) else { return Condition::Up };
+        let was_down = lane.breaker.is_down();
+        match (flight.pass.take(), lesson) {
+            (Some(pass), Some(lesson)) => lane.learn(pass, lesson, heard, now),
+            (Some(pass), None) => lane.give_up(pass, now),
+            (None, _) => {}
+        }
+        if matches!(heard.status, Some(301 | 308)) {
+            lane.moved(moved_to, now);
+        }
+        let is_down = lane.breaker.is_down();
+        if is_down != was_down {
+            self.observer.left_alone(site, network, is_down);
+        }
+        if is_down { Condition::Down } else { Condition::Up }
+    }
+
     /// Counts a panic; the third is the row's own fault.
     pub(super) async fn panicked(&mut self, mut flight: Flight) {
         let attempt = Attempt::of(&flight, None);
         let now = clock::now();
+        let Destination { site, network, .. } = &*flight.destination;
+        if let (Some(pass), Some(lane)) = (flight.pass.take(), self.lane_of(site, network)) {
+            lane.give_up(pass, clock::instant());
+        }
         let [row] = &*flight.rows else {
             tracing::error!(count = flight.rows.len(), "conversions in one request made the delivery worker panic");
             for row in std::mem::take(&mut flight.rows) {
@@ -106,13 +133,27 @@ impl Worker {
     pub(super) async fn settle(&mut self, row: LeasedRow, outcome: Settled, answer: Option<AnswerRecord>) {
         if self.store.is_withdrawn(row.event.id) {
             // It was on the wire already; what the store has said of it stands.
-            return;
+            return self.forget(&row);
+        }
+        let again = match outcome {
+            Settled::Retry { at, .. } => Some(at),
+            Settled::Final(_) => None,
+        };
+        if let Some(lane) = self.lane_of(&row.event.site, &row.event.network) {
+            lane.settled(&row, again, clock::instant());
         }
         if let Settled::Final(verdict) = outcome {
             self.alone.remove(&row.event.id);
             self.observer.settled(&row.event.site, &row.event.network, verdict);
         }
         self.store.settle(Settlement { row, outcome, answer, now: clock::now() }).await;
+    }
+
+    /// Drops a row that the store has ended.
+    pub(super) fn forget(&mut self, row: &LeasedRow) {
+        if let Some(lane) = self.lane_of(&row.event.site, &row.event.network) {
+            lane.settled(row, None, clock::instant());
+        }
     }
 
     async fn record(

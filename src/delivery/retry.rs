@@ -6,13 +6,21 @@ use std::time::Duration;
 
 use time::{Date, Month, PrimitiveDateTime, Time};
 
-use crate::tracking::{timestamp::Timestamp, verdict::RetryReason};
+use crate::{
+    store::uptime::{GRACE, LONGEST_WAIT},
+    tracking::{
+        timestamp::Timestamp,
+        verdict::{RetryReason, Verdict},
+    },
+};
 
 /// An attempt that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed {
     /// Attempts so far, this one included.
     pub attempts: u32,
+    /// How many there may be while its network takes others.
+    pub max_attempts: u32,
     /// What went wrong.
     pub reason: RetryReason,
     /// What the network asked for.
@@ -40,7 +48,21 @@ pub enum Next {
     /// Another attempt, after this time.
     After(Duration),
     /// Nothing: too old, or tried too often.
-    Expired,
+    GivenUp(Verdict),
+}
+
+impl Condition {
+    /// What a row's failure is put down to: an attempt at a network that takes nothing is none of the
+    /// row's own, and is not counted.
+    #[must_use]
+    pub const fn blamed(self, reason: RetryReason) -> RetryReason {
+        match (self, reason) {
+            (Self::Down, RetryReason::Status | RetryReason::Connect | RetryReason::Timeout | RetryReason::Reset) => {
+                RetryReason::Down
+            }
+            (Self::Up | Self::Down, reason) => reason,
+        }
+    }
 }
 
 impl Failed {
@@ -51,19 +73,29 @@ impl Failed {
     #[must_use]
     pub fn next(&self, random: f64) -> Next {
         let left = self.max_age.saturating_sub(self.age);
-        let is_counted = self.reason != RetryReason::Unauthorized;
-        let is_limited = is_counted && self.network == Condition::Up;
-        if left.is_zero() || (is_limited && self.attempts >= MAX_ATTEMPTS) {
-            return Next::Expired;
+        let is_limited = self.network.blamed(self.reason).is_counted();
+        if left.is_zero() || (is_limited && self.attempts >= self.max_attempts) {
+            return Next::GivenUp(match self.reason {
+                // It was perhaps taken every time: that is for a person to find out.
+                RetryReason::Unclear => Verdict::Unclear,
+                RetryReason::Status
+                | RetryReason::Unauthorized
+                | RetryReason::Connect
+                | RetryReason::Timeout
+                | RetryReason::Reset
+                | RetryReason::Batch
+                | RetryReason::RefusedAddress
+                | RetryReason::Down => Verdict::Expired,
+            });
         }
         let random = random.clamp(0.0, 1.0);
         let step = step(self.attempts);
-        let computed = match (is_counted, self.attempts) {
+        let computed = match (self.reason != RetryReason::Unauthorized, self.attempts) {
             (false, _) => UNAUTHORIZED + UNAUTHORIZED.mul_f64(random),
             (true, 0 | 1) => step / 2 + (step / 2).mul_f64(random),
             (true, _) => step.mul_f64(random),
         };
-        let asked = self.retry_after.unwrap_or(Duration::ZERO).min(LONGEST);
+        let asked = self.retry_after.unwrap_or(Duration::ZERO).min(LONGEST_WAIT);
         // The last attempt falls on the last moment.
         Next::After(computed.max(asked).min(left).max(SHORTEST))
     }
@@ -71,7 +103,8 @@ impl Failed {
 
 /// Whether a row is so old that it is given up without an attempt.
 ///
-/// The grace lets an attempt that was set on the last moment happen, and covers a clock set by an hour.
+/// The grace lets an attempt happen that was set on the last moment, or was held up by a network that
+/// asked for patience, and covers a clock set by an hour.
 #[must_use]
 pub fn is_overdue(age: Duration, max_age: Duration) -> bool {
     age > max_age.saturating_add(GRACE)
@@ -109,15 +142,12 @@ fn step(attempts: u32) -> Duration {
     match attempts {
         0 | 1 => Duration::from_secs(5),
         2 => Duration::from_secs(15),
-        _ => Duration::from_mins(1).saturating_mul(3_u32.saturating_pow(attempts - 3)).min(LONGEST),
+        _ => Duration::from_mins(1).saturating_mul(3_u32.saturating_pow(attempts - 3)).min(LONGEST_WAIT),
     }
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const MAX_ATTEMPTS: u32 = 20;
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_hours(1);
-const GRACE: Duration = Duration::from_hours(1);
 /// Between two looks at whether someone has corrected the credentials.
 const UNAUTHORIZED: Duration = Duration::from_mins(5);
 
@@ -128,11 +158,13 @@ mod tests {
     use super::*;
 
     const DAY: Duration = Duration::from_hours(24);
+    const EXPIRED: Next = Next::GivenUp(Verdict::Expired);
 
     fn failed(attempts: u32) -> Failed {
         let network = Condition::Up;
         Failed {
             attempts,
+            max_attempts: 20,
             reason: RetryReason::Status,
             retry_after: None,
             network,
@@ -144,7 +176,7 @@ mod tests {
     fn seconds(next: Next) -> f64 {
         match next {
             Next::After(delay) => delay.as_secs_f64(),
-            Next::Expired => panic!("expired"),
+            Next::GivenUp(_) => panic!("given up"),
         }
     }
 
@@ -158,7 +190,9 @@ mod tests {
 
     #[test]
     fn twenty_attempts_are_enough_unless_the_credentials_are_wrong() {
-        assert_eq!(failed(20).next(0.5), Next::Expired);
+        assert_eq!(failed(20).next(0.5), EXPIRED);
+        assert_eq!(Failed { max_attempts: 3, ..failed(3) }.next(0.5), EXPIRED);
+        assert!(matches!(Failed { max_attempts: 3, ..failed(2) }.next(0.5), Next::After(_)));
         let unauthorized = Failed { reason: RetryReason::Unauthorized, ..failed(20) };
         assert!(seconds(unauthorized.next(0.0)) >= 300.0);
     }
@@ -167,14 +201,30 @@ mod tests {
     fn an_outage_uses_up_no_attempts() {
         let down = Failed { network: Condition::Down, ..failed(40) };
         assert!(matches!(down.next(0.5), Next::After(_)));
-        assert_eq!(Failed { age: 7 * DAY, ..down }.next(0.5), Next::Expired);
+        assert_eq!(Failed { age: 7 * DAY, ..down }.next(0.5), EXPIRED);
+    }
+
+    #[test]
+    fn an_answer_that_stays_unclear_is_for_a_person_to_look_at() {
+        let unclear = |attempts| Failed { reason: RetryReason::Unclear, ..failed(attempts) };
+        assert!(matches!(unclear(19).next(0.5), Next::After(_)));
+        assert_eq!(unclear(20).next(0.5), Next::GivenUp(Verdict::Unclear));
+    }
+
+    #[test]
+    fn what_fails_with_its_network_is_put_down_to_the_network() {
+        for reason in [RetryReason::Status, RetryReason::Connect, RetryReason::Timeout, RetryReason::Reset] {
+            assert_eq!(Condition::Down.blamed(reason), RetryReason::Down);
+            assert_eq!(Condition::Up.blamed(reason), reason);
+        }
+        assert_eq!(Condition::Down.blamed(RetryReason::Unclear), RetryReason::Unclear);
     }
 
     #[test]
     fn the_last_attempt_falls_on_the_last_moment() {
         let old = Failed { age: Duration::from_secs(7 * 86_400 - 10), ..failed(10) };
         assert_eq!(old.next(1.0), Next::After(Duration::from_secs(10)));
-        assert_eq!(Failed { age: 7 * DAY, ..failed(1) }.next(0.5), Next::Expired);
+        assert_eq!(Failed { age: 7 * DAY, ..failed(1) }.next(0.5), EXPIRED);
         assert!(!is_overdue(7 * DAY, 7 * DAY) && is_overdue(8 * DAY, 7 * DAY));
     }
 
@@ -183,7 +233,7 @@ mod tests {
         let asked = |secs| Failed { retry_after: Some(Duration::from_secs(secs)), ..failed(1) }.next(1.0);
         assert_eq!(asked(1), Next::After(Duration::from_secs(5)));
         assert_eq!(asked(120), Next::After(Duration::from_mins(2)));
-        assert_eq!(asked(86_400), Next::After(LONGEST));
+        assert_eq!(asked(86_400), Next::After(LONGEST_WAIT));
     }
 
     #[test]
@@ -192,7 +242,7 @@ mod tests {
         assert_eq!(retry_after(" 120 ", now), Some(Duration::from_mins(2)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_mins(1)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO), "the past");
-        assert!(retry_after("99999999999999999999", now) > Some(LONGEST));
+        assert!(retry_after("99999999999999999999", now) > Some(LONGEST_WAIT));
         for nonsense in ["", "-1", "1.5", "soon", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT"] {
             assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
         }
@@ -207,9 +257,9 @@ mod tests {
             let retry_after = asked.map(Duration::from_secs);
             let failed = Failed { retry_after, age: Duration::from_secs(age), ..failed(attempts) };
             match failed.next(random) {
-                Next::Expired => prop_assert!(failed.age >= failed.max_age),
+                Next::GivenUp(_) => prop_assert!(failed.age >= failed.max_age),
                 Next::After(delay) => {
-                    prop_assert!((SHORTEST..=LONGEST).contains(&delay));
+                    prop_assert!((SHORTEST..=LONGEST_WAIT).contains(&delay));
                     prop_assert!(failed.age + delay <= failed.max_age.max(failed.age + SHORTEST));
                 }
             }

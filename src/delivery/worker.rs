@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     DeliveryObserver, Destination, Destinations,
+    breaker::{BreakerState, Pass},
     client::Reply,
     lane::Lane,
     load::{Load, Loaded},
@@ -25,7 +26,10 @@ use super::{
     sender::Sender,
 };
 use crate::{
-    store::{LeasedRow, Settled, Store, clock},
+    store::{
+        LeasedRow, Settled, Store, clock,
+        uptime::{self, Age, Uptime},
+    },
     tracking::{
         event::{Event, EventId},
         postback::{Postback, PostbackRule, Unrenderable},
@@ -40,6 +44,7 @@ pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, U
 #[derive(Debug)]
 pub(super) enum Control {
     Replace(Arc<Destinations>),
+    Breakers(oneshot::Sender<Vec<(Arc<str>, Arc<str>, BreakerState)>>),
     Drain { within: Duration, done: oneshot::Sender<()> },
 }
 
@@ -62,6 +67,8 @@ pub(super) struct Worker {
     pub(super) panics: BTreeMap<EventId, u32>,
     /// Rows that share no request, because one with others was refused.
     pub(super) alone: BTreeSet<EventId>,
+    /// Whether the ages of rows can be believed.
+    pub(super) uptime: Uptime,
 }
 
 /// The rows of one request under way.
@@ -69,6 +76,8 @@ pub(super) struct Flight {
     pub(super) rows: Vec<LeasedRow>,
     pub(super) destination: Arc<Destination>,
     pub(super) started: Instant,
+    /// Gone once the network's breaker has heard how it ended.
+    pub(super) pass: Option<Pass>,
 }
 
 impl Worker {
@@ -81,6 +90,10 @@ impl Worker {
         sender: Sender,
         render: Render,
     ) -> Self {
+        let now = clock::instant();
+        for destination in destinations.iter() {
+            observer.left_alone(&destination.site, &destination.network, false);
+        }
         Self {
             store,
             fresh,
@@ -88,7 +101,7 @@ impl Worker {
             observer,
             sender,
             render,
-            lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination))).collect(),
+            lanes: destinations.iter().map(|destination| Lane::new(Arc::clone(destination), now)).collect(),
             destinations,
             turn: 0,
             sending: JoinSet::new(),
@@ -96,6 +109,7 @@ impl Worker {
             leasing: JoinSet::new(),
             panics: BTreeMap::new(),
             alone: BTreeSet::new(),
+            uptime: Uptime::new(clock::now(), now, DOUBT),
         }
     }
 
@@ -110,6 +124,8 @@ impl Worker {
             tokio::select! {
                 control = self.control.recv() => match control {
                     Some(Control::Replace(destinations)) => self.replace(destinations).await,
+                    // Whoever no longer waits for it needs no answer.
+                    Some(Control::Breakers(answer)) => drop(answer.send(self.breakers())),
                     Some(Control::Drain { within, done }) => {
                         self.drain(within).await;
                         // Its end is the answer.
@@ -141,6 +157,8 @@ impl Worker {
 
     /// Asks the store for rows where there is room and something due.
     fn poll(&mut self) {
+        // The store counts and tells of a clock that was set.
+        self.uptime.observe(clock::now(), clock::instant());
         for position in 0..self.lanes.len() {
             self.poll_lane(position);
         }
@@ -168,7 +186,7 @@ impl Worker {
         if lane.destination.paused || lane.is_full() {
             self.store.release(row).await;
         } else if lane.destination.routes.contains_key(&row.event.conversion) {
-            lane.queue.push_back(row);
+            lane.push(row, clock::instant());
         } else {
             // Its destination is polled, so it must not be due again at once.
             self.store.park(row, clock::now().plus(PARKED)).await;
@@ -177,12 +195,12 @@ impl Worker {
 
     /// Starts what may start, one request of each destination in turn.
     async fn launch_ready(&mut self) {
-        while self.sending.len() < MAX_IN_FLIGHT {
-            let now = clock::instant();
+        loop {
+            let (now, taken) = (clock::instant(), self.sending.len());
             let count = self.lanes.len();
             let ready = (0..count)
                 .map(|offset| (self.turn + offset) % count)
-                .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(now)));
+                .find(|index| self.lanes.get(*index).is_some_and(|lane| lane.is_ready(taken, now)));
             let Some(index) = ready else { return };
             self.turn = (index + 1) % count;
             self.launch(index).await;
@@ -194,7 +212,7 @@ impl Worker {
         let Some(lane) = self.lanes.get(index) else { return };
         let destination = Arc::clone(&lane.destination);
         // One conversion is enough to find out whether a network is back.
-        let mut load = Load::new(destination.batch.as_ref().filter(|_| !lane.is_down()));
+        let mut load = Load::new(destination.batch.as_ref().filter(|_| !lane.breaker.is_down()));
         for _ in 0..destination.batch.as_ref().map_or(1, |_| lane.queue.len()) {
             let row = self.lanes.get_mut(index).filter(|_| load.is_open()).and_then(|lane| lane.queue.pop_front());
             let Some(row) = row else { break };
@@ -209,38 +227,63 @@ impl Worker {
         let Some(lane) = self.lanes.get_mut(index) else { return };
         left.into_iter().rev().for_each(|row| lane.queue.push_front(row));
         let Some(postback) = postback else { return };
-        lane.in_flight += 1;
         let started = clock::instant();
+        let Some(pass) = lane.begin(started) else {
+            for row in rows {
+                self.store.release(row).await;
+            }
+            return;
+        };
         let handle = self.sending.spawn(self.sender.send(&destination, postback));
-        self.flights.insert(handle.id(), Flight { rows, destination, started });
+        self.flights.insert(handle.id(), Flight { rows, destination, started, pass: Some(pass) });
     }
 
     /// Builds the request of one row; a row that is not to be sent goes its way here.
     async fn prepare(&mut self, row: LeasedRow, destination: &Arc<Destination>) -> Option<(LeasedRow, Postback)> {
         if self.store.is_withdrawn(row.event.id) {
             // The store has ended it.
+            self.forget(&row);
             return None;
         }
-        let started = clock::instant();
-        if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
-            self.settle(row, Settled::Final(Verdict::Expired), None).await;
-            return None;
+        let (now, started) = (clock::now(), clock::instant());
+        let age = self.uptime.age(row.event.time, now, started);
+        match age {
+            Age::Certain(age) if retry::is_overdue(age, destination.max_age) => {
+                self.settle(row, Settled::Final(Verdict::Expired), None).await;
+                return None;
+            }
+            // It waits for the clock to be right, or for the certainty that it is.
+            Age::Doubtful { age, certain_in, .. } if retry::is_overdue(age, destination.max_age) => {
+                self.store.park(row, now.plus(certain_in)).await;
+                return None;
+            }
+            Age::Certain(_) | Age::Doubtful { .. } => {}
         }
         let Some(rule) = destination.routes.get(&row.event.conversion) else {
             self.store.park(row, clock::now().plus(PARKED)).await;
             return None;
         };
+        if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
+            lane.mind_age(age.at_least(), started);
+            if let Some(turn) = lane.turn_of(&row, now, started) {
+                self.store.park(row, turn).await;
+                return None;
+            }
+        }
         match catch_unwind(AssertUnwindSafe(|| (self.render)(rule, &row.event))) {
             Ok(Ok(postback)) => return Some((row, postback)),
             Ok(Err(error)) => {
                 tracing::debug!(event = %row.event.id, %error, "a postback can't be built");
                 let verdict = Verdict::Rejected(Rejection::Unrenderable);
                 if let Some(lane) = self.lane_of(&destination.site, &destination.network) {
-                    lane.learn(Judgement::Final(verdict), None, started);
+                    lane.regret(verdict, started);
                 }
                 self.settle(row, Settled::Final(verdict), None).await;
             }
-            Err(_) => self.panicked(Flight { rows: vec![row], destination: Arc::clone(destination), started }).await,
+            Err(_) => {
+                let destination = Arc::clone(destination);
+                self.panicked(Flight { rows: vec![row], destination, started, pass: None }).await;
+            }
         }
         None
     }
@@ -252,7 +295,7 @@ impl Worker {
         let Destination { site, network, .. } = &*flight.destination;
         if let Some(position) = self.destinations.position(site, network) {
             if let Some(lane) = self.lanes.get_mut(position) {
-                lane.in_flight = lane.in_flight.saturating_sub(1);
+                lane.landed(matches!(finished, Ok((_, Ok(_)))), clock::instant());
             }
             // A backlog moves as fast as its network, not as fast as the clock ticks.
             self.poll_lane(position);
@@ -273,6 +316,14 @@ impl Worker {
         }
     }
 
+    fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+        let state = |lane: &Lane| {
+            let Destination { site, network, .. } = &*lane.destination;
+            (Arc::clone(site), Arc::clone(network), lane.breaker.state())
+        };
+        self.lanes.iter().map(state).collect()
+    }
+
     pub(super) fn lane_of(&mut self, site: &str, network: &str) -> Option<&mut Lane> {
         self.destinations.position(site, network).and_then(|position| self.lanes.get_mut(position))
     }
@@ -280,7 +331,7 @@ impl Worker {
 
 /// Between two looks for rows that have become due.
 const POLL: Duration = Duration::from_millis(500);
-/// Requests at the same time, over all destinations.
-const MAX_IN_FLIGHT: usize = 64;
 /// How long a row waits whose conversion has no route, before it is looked at again.
 const PARKED: Duration = Duration::from_mins(5);
+/// How long after the start a clock is doubted that calls a conversion too old.
+const DOUBT: Duration = if cfg!(test) { Duration::from_secs(2) } else { uptime::GRACE };

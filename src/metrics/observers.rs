@@ -21,6 +21,10 @@ impl StoreObserver for Metrics {
     fn withdrawn(&self, site: &str, network: &str) {
         self.postbacks_total.with_label_values(&[site, network, Verdict::Withdrawn.as_str()]).inc();
     }
+
+    fn clock_jumped(&self) {
+        self.clock_jumps_total.inc();
+    }
 }
 
 impl DeliveryObserver for Metrics {
@@ -35,6 +39,10 @@ impl DeliveryObserver for Metrics {
 
     fn settled(&self, site: &str, network: &str, verdict: Verdict) {
         self.postbacks_total.with_label_values(&[site, network, verdict.as_str()]).inc();
+    }
+
+    fn left_alone(&self, site: &str, network: &str, is_left_alone: bool) {
+        self.breaker_open.with_label_values(&[site, network]).set(i64::from(is_left_alone));
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::Retention;
+use super::{
+    Retention, StoreObserver,
+    uptime::{GRACE, Jump, LONGEST_WAIT, Uptime},
+};
 use crate::tracking::timestamp::Timestamp;
 
 /// When the next slice is due, and where the walk through the keys stands.
@@ -14,16 +17,49 @@ pub(super) struct Housekeeping {
     retention: Retention,
     /// The last key that was looked at; empty at the beginning of a round.
     key: Vec<u8>,
+    /// From the first look at the clocks.
+    uptime: Option<Uptime>,
+    /// What rows have still to follow the clock by.
+    set_back: Option<SetBack>,
+}
+
+/// The clock was set back, and what waits would wait for the time to come again.
+#[derive(Clone, Copy, Debug)]
+enum SetBack {
+    /// Perhaps while nobody was there to see it.
+    Unknown,
+    /// By so much.
+    By(Duration),
 }
 
 impl Housekeeping {
     pub(super) const fn new(now: Instant, retention: Retention) -> Self {
-        Self { due: now, retention, key: Vec::new() }
+        Self { due: now, retention, key: Vec::new(), uptime: None, set_back: Some(SetBack::Unknown) }
+    }
+
+    /// Compares the clocks, and lets rows follow one that was set back.
+    pub(super) fn follow_clock(
+        &mut self,
+        connection: &Connection,
+        instant: Instant,
+        now: Timestamp,
+        observer: &dyn StoreObserver,
+    ) -> rusqlite::Result<()> {
+        if let Some(jump) = self.uptime.get_or_insert_with(|| Uptime::new(now, instant, GRACE)).observe(now, instant) {
+            observer.clock_jumped();
+            self.heed(jump);
+        }
+        if let Some(set_back) = self.set_back {
+            bring_forward(connection, set_back, now)?;
+            self.set_back = None;
+        }
+        Ok(())
     }
 
     /// Works on one slice of everything when it is time to.
     pub(super) fn tick(&mut self, connection: &Connection, instant: Instant, now: Timestamp) -> rusqlite::Result<()> {
-        if instant < self.due {
+        // Nothing is forgotten by a clock that may be wrong.
+        if instant < self.due || self.uptime.as_ref().is_some_and(|uptime| uptime.is_doubtful(instant)) {
             return Ok(());
         }
         let since =
@@ -40,6 +76,22 @@ impl Housekeeping {
         let pause = if has_more.contains(&true) { PAUSE_IN_BACKLOG } else { PAUSE };
         self.due = instant + pause;
         shrink(connection)
+    }
+
+    fn heed(&mut self, jump: Jump) {
+        match jump {
+            Jump::Forward(by) => tracing::warn!(
+                seconds = by.as_secs(),
+                "the system's clock was set forward, or the machine slept; nothing expires by it for an hour"
+            ),
+            Jump::Back(by) => {
+                tracing::warn!(seconds = by.as_secs(), "the system's clock was set back; what waits follows it");
+                self.set_back = Some(match self.set_back {
+                    Some(SetBack::By(before)) => SetBack::By(before.saturating_add(by)),
+                    Some(SetBack::Unknown) | None => SetBack::By(by),
+                });
+            }
+        }
     }
 
     /// Deletes the expired keys among the next slice; says whether there were many.
@@ -67,6 +119,27 @@ impl Housekeeping {
         self.key = last;
         Ok(expired > 500)
     }
+}
+
+/// Lets rows follow a clock that was set back. What the new clock has set in the second before that was
+/// noticed is due a little early.
+fn bring_forward(connection: &Connection, set_back: SetBack, now: Timestamp) -> rusqlite::Result<()> {
+    let (now_ms, latest) = (now.as_millis(), now.plus(LONGEST_WAIT).as_millis());
+    // Leases of the dead are taken over first; rows of the living may be given back with their old time.
+    let (from, by, stranded) = match set_back {
+        SetBack::Unknown => (latest, 0, "lease IS NULL AND verdict IS NULL AND next_ms > ?1"),
+        SetBack::By(by) => {
+            (now_ms, i64::try_from(by.as_millis()).unwrap_or(i64::MAX), "verdict IS NULL AND next_ms > ?1")
+        }
+    };
+    // Without this look, every start would write.
+    if !connection.prepare_cached(&format!("SELECT 1 FROM outbox WHERE {stranded}"))?.exists([from])? {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(&format!("UPDATE outbox SET next_ms = max(?2, min(?3, next_ms - ?4)) WHERE {stranded}"))?
+        .execute((from, now_ms, latest, by))
+        .map(drop)
 }
 
 /// Rows of the history stand in the order of their end, so the oldest come first.
@@ -153,3 +226,6 @@ const OWED_KEPT: Duration = Duration::from_hours(2);
 const ERASED_KEPT: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_IN_BACKLOG: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

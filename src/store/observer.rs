@@ -12,6 +12,8 @@ pub trait StoreObserver: Send + Sync {
     fn failed(&self, kind: ErrorKind);
     /// A postback ended before it was sent, because consent to it was withdrawn.
     fn withdrawn(&self, site: &str, network: &str);
+    /// The system's clock was set.
+    fn clock_jumped(&self) {}
 }
 
 /// What went wrong, as a metric label.

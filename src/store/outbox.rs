@@ -6,7 +6,7 @@ use super::{AnswerRecord, LeasedRow, Settled, Settlement};
 use crate::tracking::{
     event::{Event, EventId, Payload},
     timestamp::Timestamp,
-    verdict::{RetryReason, Verdict},
+    verdict::Verdict,
 };
 
 /// Stores a row and says where; `None` when this event is stored already.
@@ -114,7 +114,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
     let answer = answer.as_ref().map(json::<AnswerRecord>).transpose()?;
     match *outcome {
         Settled::Retry { at, reason } => {
-            let counted = i64::from(reason != RetryReason::Unauthorized);
+            let counted = i64::from(reason.is_counted());
             connection
                 .prepare_cached(
                     "UPDATE outbox SET attempts = attempts + ?1, next_ms = ?2, reason = ?3, last_answer = ?4, lease = NULL

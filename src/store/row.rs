@@ -16,7 +16,7 @@ use crate::tracking::{
 pub struct LeasedRow {
     /// What happened.
     pub event: Event,
-    /// Attempts so far, those that found wrong credentials not counted.
+    /// Attempts so far; those that failed for no reason of its own are not counted.
     pub attempts: u32,
     /// Where it stands in the outbox.
     pub(super) id: i64,

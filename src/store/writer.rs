@@ -7,9 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +15,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    End, ErrorKind, LeasedRow, NewRow, Retention, Settled, StoreObserver, clock,
+    End, ErrorKind, LeasedRow, NewRow, Retention, Settled, StoreObserver,
+    batch::{self, BATCH, Work},
+    clock,
     command::Command,
     database::Database,
     filesystem,
@@ -32,7 +32,6 @@ use super::{
 use crate::tracking::timestamp::Timestamp;
 
 pub(super) struct Writer {
-    receiver: mpsc::Receiver<Command>,
     fresh: mpsc::UnboundedSender<LeasedRow>,
     pub(super) observer: Arc<dyn StoreObserver>,
     pub(super) shared: Arc<Shared>,
@@ -53,7 +52,6 @@ pub(super) struct Writer {
 impl Writer {
     /// Opens the store, or begins in degraded mode.
     pub(super) fn new(
-        receiver: mpsc::Receiver<Command>,
         fresh: mpsc::UnboundedSender<LeasedRow>,
         retention: Retention,
         observer: Arc<dyn StoreObserver>,
@@ -61,7 +59,6 @@ impl Writer {
     ) -> Self {
         let now = clock::instant();
         let mut writer = Self {
-            receiver,
             fresh,
             observer,
             instance: Instance::new(&shared.folder),
@@ -82,33 +79,16 @@ impl Writer {
     }
 
     /// Works until it is closed or nobody is left to ask.
-    pub(super) fn run(mut self) {
-        let waker = Unpark::this_thread();
-        let mut context = Context::from_waker(&waker);
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            self.tick();
-            // By hand, because the blocking receive knows no timeout and a timer would cost more.
-            let polled = {
-                let receive = std::pin::pin!(self.receiver.recv_many(&mut batch, BATCH));
-                receive.poll(&mut context)
-            };
-            match polled {
-                Poll::Pending if self.database.is_some() && !self.deferred.is_empty() => self.write_deferred(),
-                Poll::Pending => thread::park_timeout(TICK),
-                Poll::Ready(0) => return self.end(),
-                Poll::Ready(_) => {
-                    let closing = take_closing(&mut batch);
-                    self.handle(mem::take(&mut batch));
-                    if !closing.is_empty() {
-                        self.drain();
-                        self.end();
-                        return closing.into_iter().for_each(Command::refuse);
-                    }
-                    batch.reserve(BATCH);
-                }
-            }
-        }
+    pub(super) fn run(mut self, receiver: mpsc::Receiver<Command>) {
+        batch::run(receiver, &mut self, &Unpark::this_thread(), |_| thread::park_timeout(TICK));
+    }
+}
+
+impl Work for Writer {
+    type Command = Command;
+
+    fn is_last(command: &Command) -> bool {
+        matches!(command, Command::Close(_))
     }
 
     fn handle(&mut self, batch: Vec<Command>) {
@@ -120,6 +100,70 @@ impl Writer {
         if self.database.is_some() { self.write(batch) } else { self.refuse(batch) }
     }
 
+    fn catch_up(&mut self) -> bool {
+        let is_possible = self.database.is_some() && !self.deferred.is_empty();
+        if is_possible {
+            self.write_deferred();
+        }
+        is_possible
+    }
+
+    /// What happens about once a second, with or without work.
+    fn tick(&mut self) {
+        let instant = clock::instant();
+        if instant < self.next_tick {
+            return;
+        }
+        self.next_tick = instant + TICK;
+        for _ in 0..self.shared.lost.swap(0, Ordering::Relaxed) {
+            self.observer.failed(ErrorKind::Queue);
+        }
+        if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
+            tracing::error!("the file of the store was moved or deleted; opening it anew");
+            self.database = None;
+        }
+        if self.database.is_none() && instant >= self.retry_at {
+            self.reopen();
+        }
+        if self.database.is_some() {
+            self.write_deferred();
+        }
+        let Some(database) = &self.database else { return };
+        let kept = self
+            .instance
+            .take_over(&database.connection)
+            .inspect(TakenOver::log)
+            .and_then(|_| News::since(&database.connection, self.heard))
+            .map(|news| self.heard = Some(hear(&self.shared, &*self.observer, news)))
+            .and_then(|()| self.housekeeping.follow_clock(&database.connection, instant, clock::now(), &*self.observer))
+            .and_then(|()| self.housekeeping.tick(&database.connection, instant, clock::now()))
+            .and_then(|()| outbox::all_due(&database.connection));
+        match kept {
+            Ok(due) => self.shared.due.replace(due),
+            Err(error) => {
+                if ErrorKind::of(&error) == ErrorKind::Busy {
+                    // Another process writes a lot; it can wait.
+                    self.observer.failed(ErrorKind::Busy);
+                } else {
+                    self.fail(&error);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.instance.leave(self.database.as_ref().map(|database| &database.connection));
+        if let Some(database) = self.database.take() {
+            database.checkpoint();
+        }
+    }
+
+    fn ended(command: Command) {
+        command.refuse();
+    }
+}
+
+impl Writer {
     /// Writes a batch and answers it.
     fn write(&mut self, mut batch: Vec<Command>) {
         let Some(database) = &self.database else { return self.refuse(batch) };
@@ -244,71 +288,6 @@ impl Writer {
         }
     }
 
-    /// What happens about once a second, with or without work.
-    fn tick(&mut self) {
-        let instant = clock::instant();
-        if instant < self.next_tick {
-            return;
-        }
-        self.next_tick = instant + TICK;
-        for _ in 0..self.shared.lost.swap(0, Ordering::Relaxed) {
-            self.observer.failed(ErrorKind::Queue);
-        }
-        if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
-            tracing::error!("the file of the store was moved or deleted; opening it anew");
-            self.database = None;
-        }
-        if self.database.is_none() && instant >= self.retry_at {
-            self.reopen();
-        }
-        if self.database.is_some() {
-            self.write_deferred();
-        }
-        let Some(database) = &self.database else { return };
-        let kept = self
-            .instance
-            .take_over(&database.connection)
-            .inspect(TakenOver::log)
-            .and_then(|_| News::since(&database.connection, self.heard))
-            .map(|news| self.heard = Some(hear(&self.shared, &*self.observer, news)))
-            .and_then(|()| self.housekeeping.tick(&database.connection, instant, clock::now()))
-            .and_then(|()| outbox::all_due(&database.connection));
-        match kept {
-            Ok(due) => self.shared.due.replace(due),
-            Err(error) => {
-                if ErrorKind::of(&error) == ErrorKind::Busy {
-                    // Another process writes a lot; it can wait.
-                    self.observer.failed(ErrorKind::Busy);
-                } else {
-                    self.fail(&error);
-                }
-            }
-        }
-    }
-
-    /// Writes what is still queued at the end.
-    fn drain(&mut self) {
-        self.receiver.close();
-        let mut rest = Vec::new();
-        while let Ok(command) = self.receiver.try_recv() {
-            rest.push(command);
-            if rest.len() == BATCH {
-                self.handle(mem::take(&mut rest));
-            }
-        }
-        self.handle(rest);
-        while self.database.is_some() && !self.deferred.is_empty() {
-            self.write_deferred();
-        }
-    }
-
-    fn end(&mut self) {
-        self.instance.leave(self.database.as_ref().map(|database| &database.connection));
-        if let Some(database) = self.database.take() {
-            database.checkpoint();
-        }
-    }
-
     #[cfg(test)]
     fn run_tests(&self, batch: Vec<Command>) -> Vec<Command> {
         let mut rest = Vec::new();
@@ -349,12 +328,6 @@ const fn is_deferred(command: &Command) -> bool {
     )
 }
 
-fn take_closing(batch: &mut Vec<Command>) -> Vec<Command> {
-    batch.extract_if(.., |command| matches!(command, Command::Close(_))).collect()
-}
-
-/// Commands in one transaction, at most.
-const BATCH: usize = 512;
 const TICK: Duration = Duration::from_secs(1);
 /// Settlements kept while nothing can be written.
 const DEFERRED: usize = 100_000;

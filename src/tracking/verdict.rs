@@ -67,6 +67,10 @@ pub enum RetryReason {
     Batch,
     /// The network's name stands for private or reserved addresses alone: not connected, surely not received.
     RefusedAddress,
+    /// Perhaps taken; the network drops repeats, so asking again is safe.
+    Unclear,
+    /// It failed, and so did everything else that was sent to this network.
+    Down,
 }
 
 /// What to do after an attempt.
@@ -146,6 +150,17 @@ impl RetryReason {
             Self::Reset => "reset",
             Self::Batch => "batch",
             Self::RefusedAddress => "refused_address",
+            Self::Unclear => "unclear",
+            Self::Down => "down",
+        }
+    }
+
+    /// Whether the attempt counts as one of those that a conversion has.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        match self {
+            Self::Status | Self::Connect | Self::Timeout | Self::Reset | Self::Unclear | Self::RefusedAddress => true,
+            Self::Unauthorized | Self::Down | Self::Batch => false,
         }
     }
 }
@@ -164,6 +179,17 @@ pub struct Answer<'a> {
 pub struct VerdictRules {
     rules: Vec<VerdictRule>,
     read_the_body: bool,
+    repeats: Repeats,
+}
+
+/// What a network does with an event id that it has seen before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// It counts another conversion, or nobody knows.
+    #[default]
+    Counted,
+    /// It drops them: what is unclear may be asked again.
+    Dropped,
 }
 
 /// When an answer means what.
@@ -217,17 +243,28 @@ impl VerdictRules {
     #[must_use]
     pub fn new(rules: Vec<VerdictRule>) -> Self {
         let read_the_body = rules.iter().any(|rule| !rule.body.is_empty());
-        Self { rules, read_the_body }
+        Self { rules, read_the_body, repeats: Repeats::default() }
+    }
+
+    /// The same rules for a network that does this with repeats.
+    #[must_use]
+    pub fn with_repeats(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
     }
 
     /// Says what the answer means: the first matching rule, else the table by status.
     #[must_use]
     pub fn judge(&self, answer: Answer<'_>) -> Judgement {
         let json = OnceCell::new();
-        self.rules
+        let judgement = self
+            .rules
             .iter()
             .find(|rule| rule.matches(answer, &json))
-            .map_or_else(|| self.judge_by_status(answer.status), |rule| rule.judgement)
+            .map_or_else(|| self.judge_by_status(answer.status), |rule| rule.judgement);
+        match (judgement, self.repeats) {
+            (Judgement::Final(Verdict::Unclear), Repeats::Dropped) => Judgement::Retry(RetryReason::Unclear),
+            (judgement, Repeats::Counted | Repeats::Dropped) => judgement,
+        }
     }
 
     fn judge_by_status(&self, status: u16) -> Judgement {
@@ -335,15 +372,33 @@ mod tests {
 
     #[test]
     fn without_rules_the_status_decides() {
-        assert_eq!(by_status(204), Judgement::Final(Verdict::Delivered));
-        assert_eq!(by_status(302), Judgement::Final(Verdict::Rejected(Rejection::Redirect)));
-        assert_eq!(by_status(404), Judgement::Final(Verdict::Rejected(Rejection::Status)));
-        assert_eq!(by_status(403), Judgement::Retry(RetryReason::Unauthorized));
-        for later in [408, 425, 429, 500, 502, 503, 504, 522] {
-            assert_eq!(by_status(later), Judgement::Retry(RetryReason::Status), "{later}");
+        let rejected = |rejection| Judgement::Final(Verdict::Rejected(rejection));
+        let expected: [(&[u16], Judgement); 5] = [
+            (&[200, 201, 202, 204, 299], Judgement::Final(Verdict::Delivered)),
+            (&[300, 301, 302, 303, 304, 307, 308], rejected(Rejection::Redirect)),
+            (&[400, 402, 404, 405, 406, 409, 410, 413, 414, 415, 422, 501, 505], rejected(Rejection::Status)),
+            (&[401, 403], Judgement::Retry(RetryReason::Unauthorized)),
+            (&[408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529, 599], Judgement::Retry(RetryReason::Status)),
+        ];
+        for (statuses, judgement) in expected {
+            for status in statuses {
+                assert_eq!(by_status(*status), judgement, "{status}");
+            }
         }
-        for never in [501, 505] {
-            assert_eq!(by_status(never), Judgement::Final(Verdict::Rejected(Rejection::Status)), "{never}");
+    }
+
+    #[test]
+    fn a_conversion_has_no_fewer_attempts_for_what_is_not_its_own_fault() {
+        for (reason, is_counted) in [
+            (RetryReason::Status, true),
+            (RetryReason::Connect, true),
+            (RetryReason::Timeout, true),
+            (RetryReason::Reset, true),
+            (RetryReason::Unclear, true),
+            (RetryReason::Unauthorized, false),
+            (RetryReason::Down, false),
+        ] {
+            assert_eq!(reason.is_counted(), is_counted, "{}", reason.as_str());
         }
     }
 
@@ -361,6 +416,18 @@ mod tests {
         let unclear = Judgement::Final(Verdict::Unclear);
         assert_eq!(rules.judge(Answer { status: 200, body: Some(b"welcome") }), unclear);
         assert_eq!(rules.judge(Answer { status: 200, body: None }), unclear, "unreadable");
+    }
+
+    #[test]
+    fn what_is_unclear_is_asked_again_only_where_repeats_are_dropped() {
+        let mut rules = vec![ok_rule()];
+        rules.push(VerdictRule { body: vec![BodyPattern::Is("?".into())], ..ok_rule() });
+        rules[1].judgement = Judgement::Final(Verdict::Unclear);
+        let rules = VerdictRules::new(rules).with_repeats(Repeats::Dropped);
+        for body in [Some(&b"welcome"[..]), Some(b"?"), None] {
+            assert_eq!(rules.judge(Answer { status: 200, body }), Judgement::Retry(RetryReason::Unclear), "{body:?}");
+        }
+        assert_eq!(rules.judge(Answer { status: 200, body: Some(b"OK") }), Judgement::Final(Verdict::Delivered));
     }
 
     #[test]

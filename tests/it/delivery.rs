@@ -12,6 +12,8 @@ use crate::support::{
     server::Request,
 };
 
+mod policy;
+
 const VERDICTS: &str = "throughline_postbacks_total";
 
 /// One purchase, reported to a network that answers like this.

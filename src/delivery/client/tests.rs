@@ -409,6 +409,9 @@ fn destinations_with_the_same_route_share_a_client_and_keep_it() {
         network: network.into(),
         concurrency: 8,
         max_age: Duration::from_hours(1),
+        max_attempts: 20,
+        rate: None,
+        in_order: false,
 
         batch: None,
         verdicts: VerdictRules::default(),
