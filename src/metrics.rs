@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 
@@ -76,6 +76,8 @@ metrics! {
     outbox_parked: IntGaugeVec ["site", "network"],
     /// Postbacks that were given up and wait for a person.
     dead_letters: IntGaugeVec ["site", "network"],
+    /// Dead letters that an operator put back; each will have another verdict.
+    replayed_total: IntCounterVec ["site", "network"],
     /// How long one transaction of the store took, fsync included, in seconds.
     commit_seconds: Histogram [] in FINE_SECONDS,
     /// Conversions that reached the disk after their page had left.
@@ -84,6 +86,8 @@ metrics! {
     late_recalls_total: IntCounter [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
+    /// What the store takes on disk, its log included, in bytes.
+    store_bytes: IntGauge [],
     /// Fields of conversions, by whether they had a value.
     fields_total: IntCounterVec ["site", "conversion", "field", "result"],
     /// Requests that match a capture, by what became of it.
@@ -140,6 +144,12 @@ impl Kind for IntCounter {
 impl Kind for IntCounterVec {
     fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
         valid(Self::new(options(name, &help), labels))
+    }
+}
+
+impl Kind for IntGauge {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], _buckets: &[f64]) -> Self {
+        valid(Self::with_opts(options(name, &help)))
     }
 }
 

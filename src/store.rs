@@ -22,12 +22,16 @@ use crate::tracking::{
     timestamp::Timestamp,
 };
 
+pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod desk;
 pub mod inspector;
+pub mod mask;
 pub mod observer;
 pub mod row;
 
+mod attempts;
 mod command;
 mod database;
 mod dedup;
@@ -38,6 +42,7 @@ mod held;
 mod housekeeping;
 mod instance;
 mod journeys;
+mod notice;
 mod outbox;
 mod reader;
 mod recovery;
@@ -45,6 +50,7 @@ mod schema;
 mod shared;
 mod transaction;
 mod unpark;
+mod upkeep;
 mod visitor;
 mod withdrawal;
 mod writer;
@@ -53,6 +59,7 @@ mod writer;
 mod tests;
 
 pub use crate::tracking::visit::Hold;
+pub use attempts::Attempt;
 pub use fate::Fate;
 pub use inspector::Inspector;
 pub use observer::{ErrorKind, StoreObserver};

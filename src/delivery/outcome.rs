@@ -34,7 +34,7 @@ impl Worker {
             reason,
             retry_after: asked,
             network,
-            age: now.since(flight.row.event.time),
+            age: flight.row.age(now),
             max_age: flight.destination.max_age,
         };
         let (outcome, word) = match judgement {
@@ -87,11 +87,12 @@ impl Worker {
             Settled::Retry { .. } => "retry",
         };
         self.observer.attempted(&event.site, &event.network, label, took);
-        let body = reply.and_then(|reply| reply.body.as_deref()).map(AnswerRecord::excerpt).unwrap_or_default();
+        let body =
+            reply.and_then(|reply| reply.body.as_deref()).map(|body| AnswerRecord::excerpt(body, &event.payload));
         let answer = AnswerRecord {
             at: clock::now(),
             status: reply.map(|reply| reply.status),
-            body,
+            body: body.unwrap_or_default(),
             result: word,
             millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };

@@ -194,7 +194,7 @@ impl Worker {
             return;
         }
         let started = clock::instant();
-        if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {
+        if retry::is_overdue(row.age(clock::now()), destination.max_age) {
             return self.settle(row, Settled::Final(Verdict::Expired), None).await;
         }
         let Some(rule) = destination.routes.get(&row.event.conversion) else {

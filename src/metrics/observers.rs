@@ -21,6 +21,18 @@ impl StoreObserver for Metrics {
     fn withdrawn(&self, site: &str, network: &str) {
         self.postbacks_total.with_label_values(&[site, network, Verdict::Withdrawn.as_str()]).inc();
     }
+
+    fn purged(&self, site: &str, network: &str, count: u64) {
+        self.postbacks_total.with_label_values(&[site, network, Verdict::Purged.as_str()]).inc_by(count);
+    }
+
+    fn replayed(&self, site: &str, network: &str, count: u64) {
+        self.replayed_total.with_label_values(&[site, network]).inc_by(count);
+    }
+
+    fn sized(&self, bytes: u64) {
+        self.store_bytes.set(gauge(bytes));
+    }
 }
 
 impl DeliveryObserver for Metrics {

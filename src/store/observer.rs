@@ -12,6 +12,12 @@ pub trait StoreObserver: Send + Sync {
     fn failed(&self, kind: ErrorKind);
     /// A postback ended before it was sent, because consent to it was withdrawn.
     fn withdrawn(&self, site: &str, network: &str);
+    /// An operator ended so many postbacks that had no verdict.
+    fn purged(&self, _site: &str, _network: &str, _count: u64) {}
+    /// An operator put so many dead letters back, which will have another verdict.
+    fn replayed(&self, _site: &str, _network: &str, _count: u64) {}
+    /// The store takes so many bytes on disk, its log included.
+    fn sized(&self, _bytes: u64) {}
 }
 
 /// What went wrong, as a metric label.
