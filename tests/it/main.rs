@@ -14,6 +14,7 @@
 )]
 
 mod attribution;
+mod backup;
 mod browser;
 mod caches;
 mod canary;
@@ -21,6 +22,8 @@ mod certificates;
 mod commands;
 mod consent;
 mod csp;
+mod damage;
+mod dead_letters;
 mod delivery;
 mod demo;
 mod differential;
