@@ -86,6 +86,8 @@ metrics! {
     late_recalls_total: IntCounter [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
+    /// Records of hits that were not written down, because too many came at once.
+    history_dropped_total: IntCounter [],
     /// What the store takes on disk, its log included, in bytes.
     store_bytes: IntGauge [],
     /// Fields of conversions, by whether they had a value.

@@ -39,6 +39,7 @@ mod due;
 mod fate;
 mod filesystem;
 mod held;
+mod hits;
 mod housekeeping;
 mod instance;
 mod journeys;
@@ -61,7 +62,8 @@ mod tests;
 pub use crate::tracking::visit::Hold;
 pub use attempts::Attempt;
 pub use fate::Fate;
-pub use inspector::Inspector;
+pub use hits::{Hit, StoredHit};
+pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
 

@@ -30,6 +30,10 @@ impl StoreObserver for Metrics {
         self.replayed_total.with_label_values(&[site, network]).inc_by(count);
     }
 
+    fn dropped(&self, hits: u64) {
+        self.history_dropped_total.inc_by(hits);
+    }
+
     fn sized(&self, bytes: u64) {
         self.store_bytes.set(gauge(bytes));
     }

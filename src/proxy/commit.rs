@@ -109,7 +109,7 @@ async fn write(
         }
         refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
         if let Some(outcome) = outcome {
-            site.metrics.outcome(conversion, send, outcome_of(accepted, outcome));
+            site.decide(&tracker.store, conversion, send, outcome_of(accepted, outcome));
         }
     }
     refused
@@ -166,23 +166,23 @@ pub(super) async fn claim(
         };
         match refused {
             Some(reason) => {
-                site.metrics.outcome(claim.conversion, claim.send, outcome);
+                site.decide(&tracker.store, claim.conversion, claim.send, outcome);
                 site.metrics.injection(claim.network, reason);
             }
-            None => shown.push(show(site, claim)),
+            None => shown.push(show(tracker, site, claim)),
         }
     }
     for claim in unkeyed {
         site.metrics.undeduplicated(claim.conversion);
-        shown.push(show(site, claim));
+        shown.push(show(tracker, site, claim));
     }
     shown
 }
 
 /// Without proof to wait for, the outcome is known.
-fn show(site: &TrackedSite, claim: PlannedClaim) -> Pixels {
+fn show(tracker: &Tracker, site: &TrackedSite, claim: PlannedClaim) -> Pixels {
     if !claim.needs_proof {
-        site.metrics.outcome(claim.conversion, claim.send, Outcome::NoClick);
+        site.decide(&tracker.store, claim.conversion, claim.send, Outcome::NoClick);
     }
     let awaits = claim.needs_proof.then_some(claim.event_id);
     Pixels { network: claim.network, urls: claim.pixels, awaits, result: Injection::Injected }

@@ -32,6 +32,7 @@ enum Chore {
     Incomplete,
     Journeys,
     Attempts,
+    Hits,
     Announcements,
     Audit,
     FreePages,
@@ -84,6 +85,7 @@ impl Housekeeping {
             Chore::Incomplete => expire_incomplete(connection, since(self.retention.dead_letters)),
             Chore::Journeys => expire_journeys(connection, now.as_millis()),
             Chore::Attempts => self.expire_attempts(connection),
+            Chore::Hits => expire_hits(connection, since(self.retention.history)),
             Chore::Announcements => expire_announcements(connection, since(ANNOUNCED)),
             Chore::Audit => expire_first(connection, "audit", since(AUDIT_KEPT)),
             Chore::FreePages => shrink(connection),
@@ -197,6 +199,23 @@ fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<Res
     Ok(rest_after(deleted, 200))
 }
 
+/// By age, and by number: a flood of bots must not fill the disk. Small rows, so a larger slice.
+fn expire_hits(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
+    let edge = "SELECT id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2 FROM hits ORDER BY id LIMIT 1";
+    let is_old =
+        connection.prepare_cached(edge)?.query_map((HITS_KEPT, kept_from), |row| row.get::<_, bool>(0))?.next();
+    if !is_old.transpose()?.unwrap_or(false) {
+        return Ok(Rest::Nothing);
+    }
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM hits WHERE id IN (SELECT id FROM hits ORDER BY id LIMIT 2000)
+             AND (id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2)",
+        )?
+        .execute((HITS_KEPT, kept_from))?;
+    Ok(rest_after(deleted, 2000))
+}
+
 /// What every living process has long heard of.
 fn expire_announcements(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let erased = expire_first(connection, "erased", kept_from)?;
@@ -236,13 +255,14 @@ const fn rest_after(deleted: usize, slice: usize) -> Rest {
     if deleted < slice { Rest::Nothing } else { Rest::More }
 }
 
-const CHORES: [Chore; 9] = [
+const CHORES: [Chore; 10] = [
     Chore::Keys,
     Chore::History,
     Chore::Dead,
     Chore::Incomplete,
     Chore::Journeys,
     Chore::Attempts,
+    Chore::Hits,
     Chore::Announcements,
     Chore::Audit,
     Chore::FreePages,
@@ -251,6 +271,8 @@ const CHORES: [Chore; 9] = [
 /// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
 const ANNOUNCED: Duration = Duration::from_hours(24);
 const AUDIT_KEPT: Duration = Duration::from_hours(365 * 24);
+/// Records of hits without a row: about 80 MB.
+const HITS_KEPT: i64 = 1_000_000;
 /// Free pages that stay in the file: 16 MiB.
 pub(super) const KEPT_PAGES: i64 = 4096;
 /// A turn that has taken longer is broken off between two chores.

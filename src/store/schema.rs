@@ -53,7 +53,7 @@ pub(super) fn has(connection: &Connection, step: i32) -> rusqlite::Result<bool> 
 
 /// Brought `held`, `journeys` and `erased`.
 pub(super) const WITH_JOURNEYS: i32 = 101;
-/// Brought `attempts`, `audit` and `notices`.
+/// Brought `attempts`, `audit`, `notices` and `hits`.
 pub(super) const WITH_DESK: i32 = 102;
 
 /// Each step with the version it leads to.
@@ -68,7 +68,7 @@ pub(super) const WITH_DESK: i32 = 102;
 /// - `journeys_expiry` finds what is to be forgotten: personal values must not outlive their time by
 ///   however long a walk through the table takes. No conversion pays for it, only a capture.
 ///
-/// `history`, `held`, `dedup`, `attempts` and `audit` expire along their own keys and need none. Columns that scans read
+/// `history`, `held`, `dedup`, `attempts`, `audit` and `hits` expire along their own keys and need none. Columns that scans read
 /// stand before `payload`, so that scans never follow overflow pages.
 const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK)];
 
@@ -152,7 +152,8 @@ CREATE INDEX history_event ON history (event_id);";
 /// that is delivered at once, as nearly all are, costs nothing here.
 ///
 /// `revived_ms` is when an operator gave a conversion new time although it was too old. `notices` tells
-/// the processes of this folder what an operator did, for their counters; `audit` tells people.
+/// the processes of this folder what an operator did, for their counters; `audit` tells people. `hits`
+/// are those that left no row.
 const DESK: &str = "CREATE TABLE attempts (
     event_id BLOB NOT NULL,
     number INTEGER NOT NULL,
@@ -178,5 +179,13 @@ CREATE TABLE notices (
     site TEXT NOT NULL,
     network TEXT NOT NULL,
     count INTEGER NOT NULL
+);
+CREATE TABLE hits (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    outcome TEXT NOT NULL
 );
 ALTER TABLE outbox ADD COLUMN revived_ms INTEGER;";

@@ -35,6 +35,11 @@ impl StoreObserver for Noted {
     fn replayed(&self, site: &str, network: &str, count: u64) {
         self.1.lock().unwrap().push(format!("{count} replayed {site} {network}"));
     }
+    fn dropped(&self, hits: u64) {
+        if hits > 0 {
+            self.1.lock().unwrap().push(format!("{hits} dropped"));
+        }
+    }
     fn failed(&self, kind: ErrorKind) {
         self.0.lock().unwrap().push(kind);
     }

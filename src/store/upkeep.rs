@@ -40,12 +40,14 @@ impl Writer {
         }
         let Some(database) = &self.database else { return };
         self.observer.sized(database.size());
+        self.observer.dropped(self.shared.hits.dropped());
         let connection = &database.connection;
         let kept = self
             .instance
             .take_over(connection)
             .inspect(TakenOver::log)
             .and_then(|_| self.heard.listen(connection, &self.shared, &*self.observer))
+            .and_then(|()| self.shared.hits.write(connection))
             .and_then(|()| self.housekeeping.tick(connection, instant, clock::now()))
             .and_then(|()| database.shorten_log())
             .and_then(|()| outbox::all_due(connection));

@@ -260,6 +260,9 @@ impl Writer {
     }
 
     fn end(&mut self) {
+        if let Some(Err(error)) = self.database.as_ref().map(|database| self.shared.hits.write(&database.connection)) {
+            tracing::debug!(%error, "the last hits were not written down");
+        }
         self.instance.leave(self.database.as_ref().map(|database| &database.connection));
         if let Some(database) = self.database.take() {
             database.checkpoint();

@@ -249,3 +249,24 @@ fn what_a_network_answers_is_stored_without_personal_values() {
     assert_eq!(row.last_answer.unwrap().body, "no: ***");
     assert_eq!(row.attempts.len(), 1);
 }
+
+#[test]
+fn a_hit_that_leaves_no_row_is_written_down_without_the_visitor() {
+    let story = Story::with(200, "");
+    story.sells("A-1");
+    story.sells("A-1");
+    let mut bot = story.proxy.visitor().sending("Cookie", "_cid=abc").sending("User-Agent", "Googlebot/2.1");
+    bot.get("/thank-you/A-2");
+    story.proxy.visitor().get("/thank-you/A-3");
+    story.proxy.await_metric(OUTCOMES, &[], 4);
+    let inspector = throughline::store::Inspector::open(&story.proxy.folder().join("state")).unwrap();
+    let mut words = await_fact(
+        || Some(inspector.hits(10).unwrap()).filter(|hits| hits.len() == 3),
+        || format!("three records, not {:?}", inspector.hits(10)),
+    );
+    words.sort_by(|one, other| one.outcome.cmp(&other.outcome));
+    let words: Vec<_> =
+        words.iter().map(|hit| (hit.conversion.as_str(), hit.network.as_str(), hit.outcome.as_str())).collect();
+    assert_eq!(words, ["bot", "duplicate", "no_click"].map(|outcome| ("purchase", "old", outcome)));
+    assert_accounts(&story.proxy);
+}

@@ -3,9 +3,12 @@
 use std::{os::unix::fs::OpenOptionsExt, thread};
 
 use super::*;
-use crate::store::{
-    backup::BackupError,
-    housekeeping::{Housekeeping, KEPT_PAGES},
+use crate::{
+    store::{
+        backup::BackupError,
+        housekeeping::{Housekeeping, KEPT_PAGES},
+    },
+    tracking::conversion::Outcome,
 };
 
 /// The statements of the version before that write, with names for their values.
@@ -47,7 +50,7 @@ const OF_THE_VERSION_BEFORE: &[&str] = &[
 ];
 
 /// Takes away what came with the desk.
-const BEFORE_THE_DESK: &str = "DROP TABLE attempts; DROP TABLE audit; DROP TABLE notices;
+const BEFORE_THE_DESK: &str = "DROP TABLE attempts; DROP TABLE audit; DROP TABLE notices; DROP TABLE hits;
      ALTER TABLE outbox DROP COLUMN revived_ms; PRAGMA user_version = 101";
 
 #[tokio::test]
@@ -236,4 +239,64 @@ async fn a_backup_that_fails_leaves_nothing_behind() {
     assert!(matches!(store.inspect().back_up(Path::new("/nowhere/backup")), Err(BackupError::File { .. })));
     let names: Vec<_> = fs::read_dir(copy.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["backup.partial"], "and it is left alone");
+}
+
+fn hit(outcome: Outcome) -> Hit {
+    Hit { site: "shop".into(), conversion: "purchase".into(), network: "exoclick".into(), time: NOW, outcome }
+}
+
+#[tokio::test]
+async fn a_hit_that_leaves_no_row_is_written_down_once() {
+    let folder = TempDir::new().unwrap();
+    let (store, _fresh, _) = start(folder.path());
+    Outcome::ALL.into_iter().for_each(|outcome| store.note(hit(outcome)));
+    store.close().await;
+    let found = Inspector::open(folder.path()).unwrap().hits(100).unwrap();
+    let words: Vec<_> = found.iter().rev().map(|hit| hit.outcome.as_str()).collect();
+    let expected: Vec<_> =
+        Outcome::ALL.map(Outcome::as_str).into_iter().filter(|word| !["queued", "incomplete"].contains(word)).collect();
+    assert_eq!(words, expected);
+    assert_eq!((found[0].time, found[0].network.as_str()), (NOW, "exoclick"));
+}
+
+#[tokio::test]
+async fn a_flood_of_hits_is_cut_off_and_counted() {
+    let folder = TempDir::new().unwrap();
+    let (store, _fresh, noted) = start(folder.path());
+    // The writer is kept from its look until all have come.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    store.on_connection(move |_| wait.recv().unwrap()).await;
+    (0..1500).for_each(|_| store.note(hit(Outcome::Bot)));
+    go.send(()).unwrap();
+    eventually("what was dropped is told", || async {
+        let told = noted.1.lock().unwrap().clone();
+        (told == ["1000 dropped"]).then_some(())
+    })
+    .await;
+    assert_eq!(accept(&store, row("1")).await, Accepted::Queued);
+    store.close().await;
+    assert_eq!(Inspector::open(folder.path()).unwrap().hits(10_000).unwrap().len(), 500);
+}
+
+#[tokio::test]
+async fn hits_are_forgotten_by_age_and_by_number() {
+    let folder = TempDir::new().unwrap();
+    let (store, _fresh, _) = start(folder.path());
+    store.close().await;
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    let left_of = |rows: &[(i64, Timestamp)]| {
+        connection.execute("DELETE FROM hits", []).unwrap();
+        for (id, time) in rows {
+            let sql = "INSERT INTO hits VALUES (?1, ?2, 's', 'c', 'n', 'bot')";
+            connection.execute(sql, (id, time.as_millis())).unwrap();
+        }
+        let mut housekeeping = Housekeeping::new(clock::instant(), Retention::default());
+        housekeeping.tick(&connection, clock::instant(), NOW).unwrap();
+        let mut statement = connection.prepare("SELECT id FROM hits ORDER BY id").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<i64>, _>>().unwrap()
+    };
+    let old = Timestamp::from_millis(NOW.as_millis() - 31 * 24 * 60 * 60 * 1000);
+    assert_eq!(left_of(&[(1, NOW), (2, NOW)]), [1, 2]);
+    assert_eq!(left_of(&[(1, old), (2, NOW)]), [2]);
+    assert_eq!(left_of(&[(1, NOW), (2, NOW), (1_000_002, NOW)]), [1_000_002]);
 }
