@@ -2,12 +2,16 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Config, Environment};
+
+mod actor;
+mod backup;
 mod check;
 mod cookies;
 pub mod demo;
@@ -42,8 +46,10 @@ enum Command {
     Demo(demo::Options),
     /// Lists the networks that come with Throughline, or shows one
     Networks(networks::Options),
-    /// Shows what waits, what was delivered and what was given up
+    /// Shows what waits, what was delivered and what was given up; sends it again, ends it, adopts it
     Outbox(outbox::Options),
+    /// Copies the store into a new file while it is in use
+    Backup(backup::Options),
     /// Shows, hands out or erases what is stored of one person
     Visitor(visitor::Options),
     /// Tells what would be done about a request, step by step, and why; nothing is stored or sent
@@ -88,11 +94,27 @@ impl Arguments {
             Command::Demo(options) => demo::execute(&options),
             Command::Networks(options) => networks::execute(&options),
             Command::Outbox(options) => outbox::execute(&file, options),
+            Command::Backup(options) => backup::execute(&file, &options),
             Command::Visitor(options) => visitor::execute(&file, &options),
             Command::Explain(options) => explain::execute(&file, &options),
             Command::Cookies(options) => cookies::execute(&file, &options),
         }
     }
+}
+
+/// Does something with the configuration, or says what is wrong with it or why it was not done.
+fn with_config(file: &Path, environment: Environment, act: impl FnOnce(&Config) -> Result<Exit, String>) -> Exit {
+    let config = match Config::load(file, environment) {
+        Ok(config) => config,
+        Err(error) => {
+            check::print(&error.problems);
+            return Exit::Configuration;
+        }
+    };
+    act(&config).unwrap_or_else(|refusal| {
+        complain(&refusal);
+        Exit::Failure
+    })
 }
 
 /// Prints for whoever reads the command's result.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 
@@ -80,6 +80,8 @@ metrics! {
     dead_letters: IntGaugeVec ["site", "network"],
     /// Whether a network gets nothing for now, because it fails or refuses our credentials: 1 or 0.
     breaker_open: IntGaugeVec ["site", "network"],
+    /// Dead letters that an operator put back; each will have another verdict.
+    replayed_total: IntCounterVec ["site", "network"],
     /// How long one transaction of the store took, fsync included, in seconds.
     commit_seconds: Histogram [] in FINE_SECONDS,
     /// Conversions that reached the disk after their page had left.
@@ -90,6 +92,10 @@ metrics! {
     clock_jumps_total: IntCounter [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
+    /// Records of hits that were not written down, because too many came at once.
+    history_dropped_total: IntCounter [],
+    /// What the store takes on disk, its log included, in bytes.
+    store_bytes: IntGauge [],
     /// Fields of conversions, by whether they had a value.
     fields_total: IntCounterVec ["site", "conversion", "field", "result"],
     /// Requests that match a capture, by what became of it.
@@ -146,6 +152,12 @@ impl Kind for IntCounter {
 impl Kind for IntCounterVec {
     fn named<const LINES: usize>(name: &str, help: [&str; LINES], labels: &[&str], _buckets: &[f64]) -> Self {
         valid(Self::new(options(name, &help), labels))
+    }
+}
+
+impl Kind for IntGauge {
+    fn named<const LINES: usize>(name: &str, help: [&str; LINES], _labels: &[&str], _buckets: &[f64]) -> Self {
+        valid(Self::with_opts(options(name, &help)))
     }
 }
 

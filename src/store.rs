@@ -22,13 +22,17 @@ use crate::tracking::{
     timestamp::Timestamp,
 };
 
+pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod desk;
 pub mod inspector;
+pub mod mask;
 pub mod observer;
 pub mod row;
 pub mod uptime;
 
+mod attempts;
 mod batch;
 mod command;
 mod database;
@@ -37,9 +41,11 @@ mod due;
 mod fate;
 mod filesystem;
 mod held;
+mod hits;
 mod housekeeping;
 mod instance;
 mod journeys;
+mod notice;
 mod outbox;
 mod reader;
 mod recovery;
@@ -47,6 +53,7 @@ mod schema;
 mod shared;
 mod transaction;
 mod unpark;
+mod upkeep;
 mod visitor;
 mod withdrawal;
 mod writer;
@@ -55,8 +62,10 @@ mod writer;
 mod tests;
 
 pub use crate::tracking::visit::Hold;
+pub use attempts::Attempt;
 pub use fate::Fate;
-pub use inspector::Inspector;
+pub use hits::{Hit, StoredHit};
+pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
 

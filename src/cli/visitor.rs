@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
-use super::{Exit, check, complain, run, say};
+use super::{Exit, actor, run, say, with_config};
 use crate::{
     config::{Config, Environment},
     store::{
@@ -59,20 +59,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     // Only journeys' keys need the secrets.
     let needs_secrets = who.order.is_some() || who.cookie.is_some();
     let environment = if needs_secrets { Environment::Process } else { Environment::Ignored };
-    let config = match Config::load(file, environment) {
-        Ok(config) => config,
-        Err(error) => {
-            check::print(&error.problems);
-            return Exit::Configuration;
-        }
-    };
-    match answer(&config, &options.command, who) {
-        Ok(()) => Exit::Success,
-        Err(refusal) => {
-            complain(&refusal);
-            Exit::Failure
-        }
-    }
+    with_config(file, environment, |config| answer(config, &options.command, who).map(|()| Exit::Success))
 }
 
 /// Does it, or says why not.
@@ -84,8 +71,9 @@ fn answer(config: &Config, command: &Command, who: &Who) -> Result<(), String> {
         Command::Show(_) => show(&known),
         Command::Export(_) => say(&exported(&known).to_string()),
         Command::Erase(_) => {
-            let receipt =
-                Desk::open(folder).and_then(|mut desk| desk.erase(&known)).map_err(|error| error.to_string())?;
+            let receipt = Desk::open(folder, actor::current())
+                .and_then(|mut desk| desk.erase(&known, who.kind()))
+                .map_err(|error| error.to_string())?;
             acknowledge(folder, &receipt);
         }
     }
@@ -93,6 +81,20 @@ fn answer(config: &Config, command: &Command, who: &Who) -> Result<(), String> {
 }
 
 impl Who {
+    /// By what they are looked for, for the audit.
+    const fn kind(&self) -> &'static str {
+        let Self { email, click, order, cookie: _ } = self;
+        if email.is_some() {
+            "--email"
+        } else if click.is_some() {
+            "--click"
+        } else if order.is_some() {
+            "--order"
+        } else {
+            "--cookie"
+        }
+    }
+
     fn person(&self, config: &Config) -> Result<Person, String> {
         if let Some(email) = &self.email {
             return Ok(Person::Email(email.clone()));
@@ -155,7 +157,7 @@ fn listed(names: &[&str]) -> String {
 }
 
 fn exported(known: &Known) -> Value {
-    let conversion = |RowDetail { summary: it, payload, last_answer }: &RowDetail| {
+    let conversion = |RowDetail { summary: it, payload, last_answer, attempts }: &RowDetail| {
         json!({
             "event": it.event_id,
             "time": it.time.rfc3339(),
@@ -168,6 +170,7 @@ fn exported(known: &Known) -> Value {
             "attempts": it.attempts,
             "stored": payload,
             "answer": last_answer,
+            "tried": attempts,
         })
     };
     let journey = |KnownJourney { key, site, expires, journey }: &KnownJourney| json!({ "key": key, "site": site, "expires": expires.rfc3339(), "stored": journey });

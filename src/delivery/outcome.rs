@@ -36,7 +36,7 @@ impl Worker {
             let (outcome, word) = match fate {
                 Fate::Judged(Judgement::Final(verdict)) => (Settled::Final(verdict), verdict.as_str()),
                 Fate::Judged(Judgement::Retry(reason)) => {
-                    let age = self.uptime.age(row.event.time, now, instant).at_least();
+                    let age = self.uptime.age(row.counts_from(), now, instant).at_least();
                     let attempts = row.attempts.saturating_add(1);
                     let failed = Failed { attempts, max_attempts, reason, retry_after: asked, network, age, max_age };
                     match failed.next(random()) {
@@ -48,10 +48,8 @@ impl Worker {
                 }
                 Fate::Alone => self.send_alone(&row, now),
             };
-            let body = record.zip(reply).map_or_else(
-                || said.clone(),
-                |(record, reply)| AnswerRecord::excerpt(&reply.masked(record.as_bytes())),
-            );
+            let body =
+                record.zip(reply).map_or_else(|| said.clone(), |(record, reply)| reply.masked(record.as_bytes()));
             self.record(row, outcome, word, body, attempt).await;
         }
     }
@@ -95,7 +93,7 @@ impl Worker {
             tracing::error!(count = flight.rows.len(), "conversions in one request made the delivery worker panic");
             for row in std::mem::take(&mut flight.rows) {
                 let (outcome, _) = self.send_alone(&row, now);
-                self.record(row, outcome, "panic", String::new(), attempt).await;
+                self.record(row, outcome, "panic", Vec::new(), attempt).await;
             }
             return;
         };
@@ -115,7 +113,7 @@ impl Worker {
             (Settled::Final(verdict), verdict.as_str())
         };
         for row in flight.rows {
-            self.record(row, outcome, word, String::new(), attempt).await;
+            self.record(row, outcome, word, Vec::new(), attempt).await;
         }
     }
 
@@ -161,7 +159,7 @@ impl Worker {
         row: LeasedRow,
         outcome: Settled,
         word: &'static str,
-        body: String,
+        body: Vec<u8>,
         Attempt { status, took }: Attempt,
     ) {
         let label = match outcome {
@@ -170,6 +168,7 @@ impl Worker {
         };
         self.observer.attempted(&row.event.site, &row.event.network, label, took);
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let body = AnswerRecord::excerpt(&body, &row.event.payload);
         let answer = AnswerRecord { at: clock::now(), status, body, result: word, millis };
         self.settle(row, outcome, Some(answer)).await;
     }
@@ -205,12 +204,12 @@ fn lesson(judgement: &BatchJudgement) -> Option<Judgement> {
 }
 
 /// The beginning of the answer, as it may be kept with every row that the network did not single out.
-fn said(flight: &Flight, judgement: &BatchJudgement, reply: Option<&Reply>) -> String {
+fn said(flight: &Flight, judgement: &BatchJudgement, reply: Option<&Reply>) -> Vec<u8> {
     let body = judgement.rest.as_deref().or(reply.and_then(|reply| reply.body.as_deref())).unwrap_or_default();
     let body = reply.map(|reply| reply.masked(body)).unwrap_or_default();
     match &*flight.rows {
-        [_] => AnswerRecord::excerpt(&body),
-        rows => AnswerRecord::excerpt(&echo::without(rows.iter().map(|row| &row.event), &body)),
+        [_] => body,
+        rows => echo::without(rows.iter().map(|row| &row.event), &body),
     }
 }
 

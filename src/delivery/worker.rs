@@ -246,7 +246,7 @@ impl Worker {
             return None;
         }
         let (now, started) = (clock::now(), clock::instant());
-        let age = self.uptime.age(row.event.time, now, started);
+        let age = self.uptime.age(row.counts_from(), now, started);
         match age {
             Age::Certain(age) if retry::is_overdue(age, destination.max_age) => {
                 self.settle(row, Settled::Final(Verdict::Expired), None).await;

@@ -25,6 +25,22 @@ impl StoreObserver for Metrics {
     fn clock_jumped(&self) {
         self.clock_jumps_total.inc();
     }
+
+    fn purged(&self, site: &str, network: &str, count: u64) {
+        self.postbacks_total.with_label_values(&[site, network, Verdict::Purged.as_str()]).inc_by(count);
+    }
+
+    fn replayed(&self, site: &str, network: &str, count: u64) {
+        self.replayed_total.with_label_values(&[site, network]).inc_by(count);
+    }
+
+    fn dropped(&self, hits: u64) {
+        self.history_dropped_total.inc_by(hits);
+    }
+
+    fn sized(&self, bytes: u64) {
+        self.store_bytes.set(gauge(bytes));
+    }
 }
 
 impl DeliveryObserver for Metrics {

@@ -111,8 +111,8 @@ async fn write(
         refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
         match outcome {
             None => {}
-            Some(Outcome::NoClick) => owe(&site, conversion, send, accepted),
-            Some(outcome) => site.metrics.outcome(conversion, send, outcome_of(accepted, outcome)),
+            Some(Outcome::NoClick) => owe(&tracker, &site, conversion, send, accepted),
+            Some(outcome) => site.decide(&tracker.store, conversion, send, outcome_of(accepted, outcome)),
         }
     }
     refused
@@ -120,13 +120,13 @@ async fn write(
 
 /// Counts a conversion whose pixels the browser is to fetch: without its key it gets none, and a later
 /// visit of the page may still be counted.
-fn owe(site: &TrackedSite, conversion: usize, send: usize, accepted: Option<Accepted>) {
+fn owe(tracker: &Tracker, site: &TrackedSite, conversion: usize, send: usize, accepted: Option<Accepted>) {
     let (outcome, refused) = match accepted {
         Some(Accepted::Queued) => (Outcome::NoClick, None),
         Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
         Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),
     };
-    site.metrics.outcome(conversion, send, outcome);
+    site.decide(&tracker.store, conversion, send, outcome);
     let rule = site.rules.conversions.get(conversion).and_then(|rule| rule.send.get(send));
     if let (Some(rule), Some(reason)) = (rule, refused) {
         site.metrics.injection(rule.network, reason);
@@ -184,23 +184,23 @@ pub(super) async fn claim(
         };
         match refused {
             Some(reason) => {
-                site.metrics.outcome(claim.conversion, claim.send, outcome);
+                site.decide(&tracker.store, claim.conversion, claim.send, outcome);
                 site.metrics.injection(claim.network, reason);
             }
-            None => shown.push(show(site, claim)),
+            None => shown.push(show(tracker, site, claim)),
         }
     }
     for claim in unkeyed {
         site.metrics.undeduplicated(claim.conversion);
-        shown.push(show(site, claim));
+        shown.push(show(tracker, site, claim));
     }
     shown
 }
 
 /// Without a page to wait for, the outcome is known.
-fn show(site: &TrackedSite, claim: PlannedClaim) -> Pixels {
+fn show(tracker: &Tracker, site: &TrackedSite, claim: PlannedClaim) -> Pixels {
     if !claim.awaits_page {
-        site.metrics.outcome(claim.conversion, claim.send, Outcome::NoClick);
+        site.decide(&tracker.store, claim.conversion, claim.send, Outcome::NoClick);
     }
     let awaits = claim.awaits_page.then_some(claim.event_id);
     Pixels { network: claim.network, urls: claim.pixels, awaits, result: Injection::Injected }

@@ -23,7 +23,7 @@ pub(super) type Committed = Option<oneshot::Receiver<()>>;
 pub(super) fn at_once(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, plan: &mut Answered) {
     let metrics = &site.metrics;
     plan.clicks.drain(..).for_each(|(network, result)| metrics.click(network, result));
-    plan.decided.drain(..).for_each(|it| metrics.outcome(it.conversion, it.send, it.outcome));
+    plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it.conversion, it.send, it.outcome));
     plan.undeduplicated.drain(..).for_each(|conversion| metrics.undeduplicated(conversion));
     plan.captures.drain(..).for_each(|(capture, result)| metrics.capture(capture, result));
     if let Some(decision) = plan.consent.take() {
@@ -56,7 +56,7 @@ pub(super) fn of_the_end(
     at_once(tracker, site, &mut plan);
     for claim in claims {
         let outcome = if claim.is_proven { Outcome::NoClick } else { Outcome::Unproven };
-        site.metrics.outcome(claim.conversion, claim.send, outcome);
+        site.decide(&tracker.store, claim.conversion, claim.send, outcome);
     }
     let given_back = claims.iter().filter(|claim| !claim.is_proven);
     let given_back: Vec<_> = given_back.filter_map(|claim| Some((claim.event_id, claim.dedup?.key))).collect();
@@ -106,6 +106,6 @@ async fn settle(
     for (index, it) in decided.into_iter().enumerate() {
         let is_stored = matches!(it.outcome, Outcome::Queued | Outcome::Incomplete);
         let outcome = if is_stored { commit::outcome_of(accepted.get(index).copied(), it.outcome) } else { it.outcome };
-        site.metrics.outcome(it.conversion, it.send, outcome);
+        site.decide(&tracker.store, it.conversion, it.send, outcome);
     }
 }

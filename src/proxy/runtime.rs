@@ -20,8 +20,9 @@ use crate::{
     config::{Config, HostPattern, Site},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
-    store::Store,
+    store::{Hit, Store, clock},
     tracking::{
+        conversion::Outcome,
         journey::JourneyKeys,
         site::{SiteRules, normal_host},
         visitor::Seal,
@@ -52,6 +53,24 @@ pub struct TrackedSite {
     pub page: Option<PagePlan>,
     /// What is counted.
     pub metrics: SiteMetrics,
+}
+
+impl TrackedSite {
+    /// Counts the outcome of a hit for one network, and has it written down.
+    pub(super) fn decide(&self, store: &Store, conversion: usize, send: usize, outcome: Outcome) {
+        self.metrics.outcome(conversion, send, outcome);
+        let Some(rule) = self.rules.conversions.get(conversion) else { return };
+        let network = rule.send.get(send).and_then(|send| self.rules.networks.get(send.network));
+        if let Some(network) = network {
+            store.note(Hit {
+                site: Arc::clone(&self.rules.name),
+                conversion: Arc::clone(&rule.name),
+                network: Arc::clone(&network.key),
+                time: clock::now(),
+                outcome,
+            });
+        }
+    }
 }
 
 /// What the secret makes: visitors are recognised by it, and by nobody else.

@@ -102,6 +102,34 @@ impl Database {
         }
     }
 
+    /// How many bytes it takes on disk, with its log.
+    pub(super) fn size(&self) -> u64 {
+        length(&self.path) + length(&self.log())
+    }
+
+    /// Empties a log that has grown long, which a reader that took its time makes it do.
+    ///
+    /// The log is only ever begun anew in a moment without readers; while there are some, it waits for
+    /// the next call rather than for them.
+    pub(super) fn shorten_log(&self) -> rusqlite::Result<()> {
+        if length(&self.log()) <= LONG_LOG {
+            return Ok(());
+        }
+        self.connection.busy_timeout(MOMENT)?;
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.busy_timeout(PATIENCE)?;
+        match emptied {
+            Err(error) if ErrorKind::of(&error) == ErrorKind::Busy => Ok(()),
+            emptied => emptied,
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push("-wal");
+        PathBuf::from(name)
+    }
+
     fn open_file(path: &Path) -> Result<Self, OpenError> {
         let folder_error = |source| OpenError::Folder { path: path.to_owned(), source };
         create_file(path).map_err(folder_error)?;
@@ -125,7 +153,7 @@ impl Database {
     fn connect(path: &Path) -> Result<Connection, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(64);
         // Before the first table, or it has no effect.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
@@ -162,7 +190,7 @@ fn create_file(path: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -191,5 +219,16 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
+/// A file's length; one that is not there has none.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// How long a write waits for that of another process.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the writer may wait for readers.
+const MOMENT: Duration = Duration::from_millis(20);
+/// From this length on, the log is emptied: eight times what is written back at once.
+const LONG_LOG: u64 = 32 * 1024 * 1024;
 /// Larger files are not checked at start: it would take longer than an operator waits.
 const QUICK_CHECK_LIMIT: u64 = 256 * 1024 * 1024;

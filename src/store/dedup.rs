@@ -63,6 +63,41 @@ pub(super) fn is_elsewhere(
     ))
 }
 
+/// What became of a key that was to follow its event into another key space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renamed {
+    /// It has the new name; its window goes on as it began.
+    Moved,
+    /// It is none of this event.
+    Absent,
+    /// Another event has the new key; nothing was changed.
+    Elsewhere,
+}
+
+/// Gives an event's key another name.
+pub(super) fn rename(
+    connection: &Connection,
+    id: EventId,
+    from: DedupKey,
+    to: DedupKey,
+    now: Timestamp,
+) -> rusqlite::Result<Renamed> {
+    if holder(connection, from)? != Some(id) {
+        return Ok(Renamed::Absent);
+    }
+    if is_elsewhere(connection, id, to, now)? {
+        return Ok(Renamed::Elsewhere);
+    }
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO dedup (key, event_id, accepted_ms, expires_ms)
+             SELECT ?2, event_id, accepted_ms, expires_ms FROM dedup WHERE key = ?1",
+        )?
+        .execute((from.as_bytes(), to.as_bytes()))?;
+    connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([from.as_bytes()])?;
+    Ok(Renamed::Moved)
+}
+
 fn holder(connection: &Connection, key: DedupKey) -> rusqlite::Result<Option<EventId>> {
     let id: Option<Vec<u8>> = connection
         .prepare_cached("SELECT event_id FROM dedup WHERE key = ?1")?

@@ -1,33 +1,44 @@
 //! What an operator changes in the store, from a process of their own.
 //!
-//! Each change is one transaction beside the running proxy, which notices within a second. Reading
-//! is the [`Inspector`](super::Inspector)'s.
+//! Changes are made beside the running proxy, which notices within a second: in slices, each of them a
+//! transaction, with a pause between two in which conversions go first. Every change is entered in the
+//! audit by the transaction that makes it. Reading is the [`Inspector`](super::Inspector)'s.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
+    audit::{Action, Actor, Entry},
     clock,
     database::{Database, OpenError},
-    dedup::{self, Taken},
-    held,
-    inspector::names,
-    outbox::json,
+    inspector::RowId,
+    instance::Instance,
+    notice::{Deed, Notice},
 };
-use crate::tracking::event::{Datum, Dedup, EventId, Payload};
 
+mod correction;
 mod erase;
+mod purge;
+mod reassign;
+mod replay;
 
+pub use correction::{Corrected, Correction};
 pub use erase::Receipt;
+pub use purge::Purged;
+pub use reassign::{Reassigned, Rename};
+pub use replay::{AgeLimit, Replayed};
 
 /// Changes the store of a folder.
 #[derive(Debug)]
 pub struct Desk {
     connection: Connection,
+    folder: PathBuf,
+    actor: Actor,
 }
 
 /// Why the store can't be changed.
@@ -46,100 +57,74 @@ pub enum DeskError {
     Unwritten(#[from] rusqlite::Error),
 }
 
-/// What an operator knows about an incomplete conversion.
-#[derive(Clone, Debug, Default)]
-pub struct Correction {
-    /// Fields and their new values.
-    pub fields: BTreeMap<String, String>,
-    /// A click ID, the newest.
-    pub click: Option<String>,
-    /// The names that no longer are missing.
-    pub provided: Vec<String>,
-    /// Tells it from other conversions, unless something does already.
-    pub key: Option<Dedup>,
-}
-
-/// What a correction led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Corrected {
-    /// These names are still missing.
-    Incomplete(Vec<String>),
-    /// It will be sent.
-    Queued,
-    /// Another conversion has this key; nothing was changed.
-    Duplicate,
-    /// No incomplete conversion has this event id.
-    Unknown,
-}
-
 impl Desk {
-    /// Opens the store of a folder.
+    /// Opens the store of a folder for whoever acts.
     ///
     /// # Errors
     /// When there is none, or it can't be written.
-    pub fn open(folder: &Path) -> Result<Self, DeskError> {
+    pub fn open(folder: &Path, actor: Actor) -> Result<Self, DeskError> {
         let connection = Database::attach(folder)
             .map_err(|error: OpenError| DeskError::Unusable { folder: folder.to_owned(), reason: error.to_string() })?;
-        Ok(Self { connection })
+        Ok(Self { connection, folder: folder.to_owned(), actor })
     }
 
-    /// Completes an incomplete conversion; when nothing is missing any more, it will be sent.
-    ///
-    /// # Errors
-    /// When the store can't be written.
-    pub fn correct(&mut self, id: EventId, correction: &Correction) -> Result<Corrected, DeskError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let corrected = correct(&transaction, id, correction)?;
-        if matches!(corrected, Corrected::Incomplete(_) | Corrected::Queued) {
+    /// Changes rows, slice by slice.
+    fn in_slices(
+        &mut self,
+        action: &Action,
+        rows: &[RowId],
+        mut change: impl FnMut(&mut Slice<'_>, &RowId) -> rusqlite::Result<()>,
+    ) -> Result<(), DeskError> {
+        // What a process that ended has leased is nobody's.
+        Instance::new(&self.folder).take_over(&self.connection)?.log();
+        let mut entry = Entry::new(&self.actor, action);
+        for (index, rows) in rows.chunks(SLICE).enumerate() {
+            if index > 0 {
+                thread::sleep(BETWEEN_SLICES);
+            }
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut slice = Slice { transaction: &transaction, changed: 0, notices: Vec::new() };
+            rows.iter().try_for_each(|row| change(&mut slice, row))?;
+            let (now, changed) = (clock::now(), slice.changed);
+            slice.notices.iter().try_for_each(|notice| notice.write(&transaction, now))?;
+            entry.add(&transaction, changed, now)?;
             transaction.commit()?;
         }
-        Ok(corrected)
+        Ok(())
     }
-}
 
-fn correct(transaction: &Transaction<'_>, id: EventId, correction: &Correction) -> rusqlite::Result<Corrected> {
-    let row = transaction
-        .prepare(
-            "SELECT missing, payload, key_taken, dedup_key, dedup_window_ms FROM held
-             WHERE event_id = ?1 AND state = 'incomplete'",
-        )?
-        .query_row([id.as_bytes()], |row| {
-            let (missing, payload): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok((missing, payload, row.get::<_, bool>(2)?, held::dedup_of(row.get(3)?, row.get(4)?)))
-        })
-        .optional()?;
-    let Some((missing, payload, key_is_taken, open_key)) = row else { return Ok(Corrected::Unknown) };
-    let payload = corrected_payload(serde_json::from_str(&payload).unwrap_or_default(), correction);
-    let missing: Vec<_> = names(&missing).into_iter().filter(|name| !correction.provided.contains(name)).collect();
-    // What the operator says about the order is better than what the page said before its end.
-    let key = correction.key.or(open_key).filter(|_| !key_is_taken);
-    if let Some(key) = key.filter(|_| missing.is_empty() || correction.key.is_some())
-        && dedup::take(transaction, id, key, clock::now())? == Taken::Elsewhere
-    {
-        return Ok(Corrected::Duplicate);
+    /// Has freed pages overwritten, or the values would stay readable in the file.
+    fn delete_securely(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))
     }
-    let takes_key = correction.key.is_some() && key.is_some();
-    transaction
-        .prepare(
-            "UPDATE held SET missing = ?2, payload = ?3, key_taken = key_taken OR ?4,
-                    dedup_key = CASE WHEN ?4 THEN NULL ELSE dedup_key END WHERE event_id = ?1",
-        )?
-        .execute((id.as_bytes(), missing.join(","), json(&payload)?, takes_key))?;
-    if missing.is_empty() {
-        held::queue(transaction, id)?;
-        return Ok(Corrected::Queued);
-    }
-    Ok(Corrected::Incomplete(missing))
-}
 
-fn corrected_payload(mut payload: Payload, correction: &Correction) -> Payload {
-    for (name, text) in &correction.fields {
-        // Parameters come first when names are looked up.
-        match payload.parameters.get_mut(name) {
-            Some(parameter) => *parameter = Datum::One(text.clone()),
-            None => drop(payload.fields.insert(name.clone(), text.clone())),
+    /// Empties the log, which still has the old pages; while somebody reads, it keeps them a little longer.
+    fn empty_log(&self) {
+        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the log was not checkpointed");
         }
     }
-    payload.clicks.extend(correction.click.clone());
-    payload
 }
+
+/// Some of the rows, and what was done to them.
+struct Slice<'a> {
+    transaction: &'a Transaction<'a>,
+    changed: usize,
+    notices: Vec<Notice>,
+}
+
+impl Slice<'_> {
+    /// Has the processes of this folder count a row.
+    fn tell(&mut self, deed: Deed, site: &str, network: &str) {
+        let same = |notice: &&mut Notice| notice.deed == deed && notice.site == site && notice.network == network;
+        match self.notices.iter_mut().find(same) {
+            Some(notice) => notice.count += 1,
+            None => self.notices.push(Notice { deed, site: site.to_owned(), network: network.to_owned(), count: 1 }),
+        }
+    }
+}
+
+/// Rows in one transaction: a few milliseconds.
+const SLICE: usize = 500;
+/// Whoever waits for the lock looks again after at most so long; see `busy_timeout` of `SQLite`.
+const BETWEEN_SLICES: Duration = Duration::from_millis(100);

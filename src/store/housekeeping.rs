@@ -1,22 +1,29 @@
 //! Forgetting what is old, a slice at a time, so that no conversion waits behind it.
+//!
+//! Each slice is short. When those of one turn have taken long all the same, on a slow disk, the rest has
+//! its turn a second later.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::{
-    Retention, StoreObserver,
+    Retention, StoreObserver, clock,
     uptime::{GRACE, Jump, LONGEST_WAIT, Uptime},
 };
 use crate::tracking::timestamp::Timestamp;
 
-/// When the next slice is due, and where the walk through the keys stands.
+/// When the next turn is due, and where the walks stand.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     due: Instant,
     retention: Retention,
-    /// The last key that was looked at; empty at the beginning of a round.
+    /// The chore that comes first.
+    first: usize,
+    /// The last dedup key that was looked at; empty at the beginning of a round.
     key: Vec<u8>,
+    /// The last event whose attempts were looked at.
+    attempted: Vec<u8>,
     /// From the first look at the clocks.
     uptime: Option<Uptime>,
     /// What rows have still to follow the clock by.
@@ -32,9 +39,40 @@ enum SetBack {
     By(Duration),
 }
 
+/// One kind of what becomes old.
+#[derive(Clone, Copy, Debug)]
+enum Chore {
+    Keys,
+    History,
+    Dead,
+    Incomplete,
+    Owed,
+    Journeys,
+    Attempts,
+    Hits,
+    Announcements,
+    Audit,
+    FreePages,
+}
+
+/// What is left of a chore after a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    More,
+}
+
 impl Housekeeping {
     pub(super) const fn new(now: Instant, retention: Retention) -> Self {
-        Self { due: now, retention, key: Vec::new(), uptime: None, set_back: Some(SetBack::Unknown) }
+        Self {
+            due: now,
+            retention,
+            first: 0,
+            key: Vec::new(),
+            attempted: Vec::new(),
+            uptime: None,
+            set_back: Some(SetBack::Unknown),
+        }
     }
 
     /// Compares the clocks, and lets rows follow one that was set back.
@@ -62,20 +100,24 @@ impl Housekeeping {
         if instant < self.due || self.uptime.as_ref().is_some_and(|uptime| uptime.is_doubtful(instant)) {
             return Ok(());
         }
-        let since =
-            |kept: Duration| now.as_millis().saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
-        let has_more = [
-            self.expire_keys(connection, now.as_millis())?,
-            expire_history(connection, since(self.retention.history))?,
-            expire_dead(connection, since(self.retention.dead_letters))?,
-            expire_incomplete(connection, since(self.retention.dead_letters))?,
-            expire_owed(connection, since(OWED_KEPT))?,
-            expire_journeys(connection, now.as_millis())?,
-        ];
-        expire_erased(connection, since(ERASED_KEPT))?;
-        let pause = if has_more.contains(&true) { PAUSE_IN_BACKLOG } else { PAUSE };
-        self.due = instant + pause;
-        shrink(connection)
+        let began = clock::instant();
+        let mut rest = Rest::Nothing;
+        for (done, chore) in CHORES.iter().cycle().skip(self.first).take(CHORES.len()).enumerate() {
+            if clock::instant().saturating_duration_since(began) > LONGEST {
+                self.first = (self.first + done) % CHORES.len();
+                rest = Rest::More;
+                break;
+            }
+            if self.work(*chore, connection, now)? == Rest::More {
+                rest = Rest::More;
+            }
+        }
+        self.due = instant
+            + match rest {
+                Rest::Nothing => PAUSE,
+                Rest::More => PAUSE_IN_BACKLOG,
+            };
+        Ok(())
     }
 
     fn heed(&mut self, jump: Jump) {
@@ -94,10 +136,28 @@ impl Housekeeping {
         }
     }
 
-    /// Deletes the expired keys among the next slice; says whether there were many.
+    fn work(&mut self, chore: Chore, connection: &Connection, now: Timestamp) -> rusqlite::Result<Rest> {
+        let since =
+            |kept: Duration| now.as_millis().saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+        match chore {
+            Chore::Keys => self.expire_keys(connection, now.as_millis()),
+            Chore::History => expire_history(connection, since(self.retention.history)),
+            Chore::Dead => expire_dead(connection, since(self.retention.dead_letters)),
+            Chore::Incomplete => expire_incomplete(connection, since(self.retention.dead_letters)),
+            Chore::Owed => expire_owed(connection, since(OWED_KEPT)),
+            Chore::Journeys => expire_journeys(connection, now.as_millis()),
+            Chore::Attempts => self.expire_attempts(connection),
+            Chore::Hits => expire_hits(connection, since(self.retention.history)),
+            Chore::Announcements => expire_announcements(connection, since(ANNOUNCED)),
+            Chore::Audit => expire_first(connection, "audit", since(AUDIT_KEPT)),
+            Chore::FreePages => shrink(connection),
+        }
+    }
+
+    /// Deletes the expired keys among the next slice.
     ///
     /// The walk needs no index on the time of expiry, which would cost every conversion.
-    fn expire_keys(&mut self, connection: &Connection, now_ms: i64) -> rusqlite::Result<bool> {
+    fn expire_keys(&mut self, connection: &Connection, now_ms: i64) -> rusqlite::Result<Rest> {
         let (last, expired): (Option<Vec<u8>>, i64) = connection
             .prepare_cached(
                 "SELECT max(key), total(expires_ms <= ?2)
@@ -109,7 +169,7 @@ impl Housekeeping {
             })?;
         let Some(last) = last else {
             self.key.clear();
-            return Ok(false);
+            return Ok(Rest::Nothing);
         };
         if expired > 0 {
             connection
@@ -117,7 +177,34 @@ impl Housekeeping {
                 .execute((&self.key, &last, now_ms))?;
         }
         self.key = last;
-        Ok(expired > 500)
+        Ok(if expired > 500 { Rest::More } else { Rest::Nothing })
+    }
+
+    /// Deletes the attempts, among the next slice, of events that are neither open nor in the history.
+    fn expire_attempts(&mut self, connection: &Connection) -> rusqlite::Result<Rest> {
+        let events = connection
+            .prepare_cached("SELECT DISTINCT event_id FROM attempts WHERE event_id > ?1 ORDER BY event_id LIMIT 200")?
+            .query_map([&self.attempted], |row| row.get::<_, Vec<u8>>(0))?
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut is_known = connection.prepare_cached(
+            "SELECT 1 FROM outbox WHERE event_id = ?1 UNION ALL SELECT 1 FROM history WHERE event_id = ?1",
+        )?;
+        let mut orphans = Vec::new();
+        for event in &events {
+            if !is_known.exists([event])? {
+                orphans.push(event);
+            }
+        }
+        let is_backlog = orphans.len() > 50;
+        if !orphans.is_empty() {
+            let transaction = connection.unchecked_transaction()?;
+            for event in orphans {
+                transaction.prepare_cached("DELETE FROM attempts WHERE event_id = ?1")?.execute([event])?;
+            }
+            transaction.commit()?;
+        }
+        self.attempted = events.into_iter().next_back().unwrap_or_default();
+        Ok(if is_backlog { Rest::More } else { Rest::Nothing })
     }
 }
 
@@ -143,37 +230,37 @@ fn bring_forward(connection: &Connection, set_back: SetBack, now: Timestamp) -> 
 }
 
 /// Rows of the history stand in the order of their end, so the oldest come first.
-fn expire_history(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+fn expire_history(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let oldest = "SELECT settled_ms FROM history ORDER BY rowid LIMIT 1";
     let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
     if is_old.transpose()?.is_none_or(|settled| settled >= kept_from) {
-        return Ok(false);
+        return Ok(Rest::Nothing);
     }
     let deleted = connection
         .prepare_cached(
             "DELETE FROM history WHERE rowid IN (SELECT rowid FROM history ORDER BY rowid LIMIT 500) AND settled_ms < ?1",
         )?
         .execute([kept_from])?;
-    Ok(deleted == 500)
+    Ok(rest_after(deleted, 500))
 }
 
-fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let old = "SELECT id FROM outbox WHERE verdict IS NOT NULL AND settled_ms < ?1 LIMIT 500";
     // Without this look, an idle store would write every ten seconds.
     if !connection.prepare_cached(old)?.exists([kept_from])? {
-        return Ok(false);
+        return Ok(Rest::Nothing);
     }
     let deleted =
         connection.prepare_cached(&format!("DELETE FROM outbox WHERE id IN ({old})"))?.execute([kept_from])?;
-    Ok(deleted == 500)
+    Ok(rest_after(deleted, 500))
 }
 
 /// Like the history: held rows stand in the order of their pages, and candidates do not stay.
-fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let oldest = "SELECT event_ms FROM held ORDER BY rowid LIMIT 1";
     let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
     if is_old.transpose()?.is_none_or(|event| event >= kept_from) {
-        return Ok(false);
+        return Ok(Rest::Nothing);
     }
     let deleted = connection
         .prepare_cached(
@@ -181,49 +268,112 @@ fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Resul
              AND state = 'incomplete' AND event_ms < ?1",
         )?
         .execute([kept_from])?;
-    Ok(deleted == 500)
+    Ok(rest_after(deleted, 500))
 }
 
 /// Pixels that no browser has asked for in time.
-fn expire_owed(connection: &Connection, kept_from: i64) -> rusqlite::Result<bool> {
+fn expire_owed(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let old = "SELECT rowid FROM held WHERE state = 'owed' AND event_ms < ?1 LIMIT 500";
     if !connection.prepare_cached(old)?.exists([kept_from])? {
-        return Ok(false);
+        return Ok(Rest::Nothing);
     }
     let deleted =
         connection.prepare_cached(&format!("DELETE FROM held WHERE rowid IN ({old})"))?.execute([kept_from])?;
-    Ok(deleted == 500)
+    Ok(rest_after(deleted, 500))
 }
 
-fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<bool> {
-    let old = "SELECT key FROM journeys WHERE expires_ms <= ?1 LIMIT 500";
+/// Their keys lie anywhere, so that each may be on a page of its own: a smaller slice.
+fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<Rest> {
+    let old = "SELECT key FROM journeys WHERE expires_ms <= ?1 LIMIT 200";
     if !connection.prepare_cached(old)?.exists([now_ms])? {
-        return Ok(false);
+        return Ok(Rest::Nothing);
     }
     let deleted =
         connection.prepare_cached(&format!("DELETE FROM journeys WHERE key IN ({old})"))?.execute([now_ms])?;
-    Ok(deleted == 500)
+    Ok(rest_after(deleted, 200))
 }
 
-/// What every living process has long forgotten.
-fn expire_erased(connection: &Connection, kept_from: i64) -> rusqlite::Result<()> {
-    let old = "SELECT id FROM erased WHERE at_ms < ?1 LIMIT 500";
-    if connection.prepare_cached(old)?.exists([kept_from])? {
-        connection.prepare_cached(&format!("DELETE FROM erased WHERE id IN ({old})"))?.execute([kept_from])?;
+/// By age, and by number: a flood of bots must not fill the disk. Small rows, so a larger slice.
+fn expire_hits(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
+    let edge = "SELECT id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2 FROM hits ORDER BY id LIMIT 1";
+    let is_old =
+        connection.prepare_cached(edge)?.query_map((HITS_KEPT, kept_from), |row| row.get::<_, bool>(0))?.next();
+    if !is_old.transpose()?.unwrap_or(false) {
+        return Ok(Rest::Nothing);
     }
-    Ok(())
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM hits WHERE id IN (SELECT id FROM hits ORDER BY id LIMIT 2000)
+             AND (id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2)",
+        )?
+        .execute((HITS_KEPT, kept_from))?;
+    Ok(rest_after(deleted, 2000))
+}
+
+/// What every living process has long heard of.
+fn expire_announcements(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
+    let erased = expire_first(connection, "erased", kept_from)?;
+    let notices = expire_first(connection, "notices", kept_from)?;
+    Ok(if erased == Rest::More { erased } else { notices })
+}
+
+/// The first rows of a table whose rows stand in the order of their `at_ms`.
+fn expire_first(connection: &Connection, table: &str, kept_from: i64) -> rusqlite::Result<Rest> {
+    let first = format!("SELECT at_ms < ?1 FROM {table} ORDER BY id LIMIT 1");
+    let is_old = connection.prepare_cached(&first)?.query_map([kept_from], |row| row.get::<_, bool>(0))?.next();
+    if !is_old.transpose()?.unwrap_or(false) {
+        return Ok(Rest::Nothing);
+    }
+    let deleted = connection
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT 500) AND at_ms < ?1"
+        ))?
+        .execute([kept_from])?;
+    Ok(rest_after(deleted, 500))
 }
 
 /// Gives pages back to the disk once many are free; a few are kept for the next conversions.
-fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+fn shrink(connection: &Connection) -> rusqlite::Result<Rest> {
     let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-    if free > 4096 { connection.execute_batch("PRAGMA incremental_vacuum(512)") } else { Ok(()) }
+    if free <= KEPT_PAGES {
+        return Ok(Rest::Nothing);
+    }
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum(256)")?;
+    // Each step gives one page back.
+    let mut steps = statement.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(Rest::More)
 }
+
+const fn rest_after(deleted: usize, slice: usize) -> Rest {
+    if deleted < slice { Rest::Nothing } else { Rest::More }
+}
+
+const CHORES: [Chore; 11] = [
+    Chore::Keys,
+    Chore::History,
+    Chore::Dead,
+    Chore::Incomplete,
+    Chore::Owed,
+    Chore::Journeys,
+    Chore::Attempts,
+    Chore::Hits,
+    Chore::Announcements,
+    Chore::Audit,
+    Chore::FreePages,
+];
 
 /// A browser asks with a cookie that lives for an hour.
 const OWED_KEPT: Duration = Duration::from_hours(2);
 /// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
-const ERASED_KEPT: Duration = Duration::from_hours(24);
+const ANNOUNCED: Duration = Duration::from_hours(24);
+const AUDIT_KEPT: Duration = Duration::from_hours(365 * 24);
+/// Records of hits without a row: about 80 MB.
+const HITS_KEPT: i64 = 1_000_000;
+/// Free pages that stay in the file: 16 MiB.
+pub(super) const KEPT_PAGES: i64 = 4096;
+/// A turn that has taken longer is broken off between two chores.
+const LONGEST: Duration = Duration::from_millis(25);
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_IN_BACKLOG: Duration = Duration::from_secs(1);
 

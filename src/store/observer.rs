@@ -14,6 +14,14 @@ pub trait StoreObserver: Send + Sync {
     fn withdrawn(&self, site: &str, network: &str);
     /// The system's clock was set.
     fn clock_jumped(&self) {}
+    /// An operator ended so many postbacks that had no verdict.
+    fn purged(&self, _site: &str, _network: &str, _count: u64) {}
+    /// An operator put so many dead letters back, which will have another verdict.
+    fn replayed(&self, _site: &str, _network: &str, _count: u64) {}
+    /// So many records of hits were not written: too much was waiting.
+    fn dropped(&self, _hits: u64) {}
+    /// The store takes so many bytes on disk, its log included.
+    fn sized(&self, _bytes: u64) {}
 }
 
 /// What went wrong, as a metric label.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{AnswerRecord, LeasedRow, Settled, Settlement};
+use super::{AnswerRecord, LeasedRow, Settled, Settlement, attempts};
 use crate::tracking::{
     event::{Event, EventId, Payload},
     timestamp::Timestamp,
@@ -60,7 +60,7 @@ pub(super) fn lease(
         "UPDATE outbox SET lease = ?1 WHERE id IN (
              SELECT id FROM outbox WHERE site = ?2 AND network = ?3 AND lease IS NULL AND verdict IS NULL AND next_ms <= ?4
              ORDER BY next_ms LIMIT ?5
-         ) RETURNING id, event_id, site, conversion, network, event_ms, attempts, payload",
+         ) RETURNING id, event_id, site, conversion, network, event_ms, attempts, revived_ms, payload",
     )?;
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
     let found = statement
@@ -111,11 +111,12 @@ pub(super) fn all_due(connection: &Connection) -> rusqlite::Result<Vec<(String, 
 /// Ends an attempt. Doing it twice changes nothing, so that it may be repeated after a doubtful commit.
 pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &str) -> rusqlite::Result<()> {
     let Settlement { row, outcome, answer, now } = settlement;
-    let answer = answer.as_ref().map(json::<AnswerRecord>).transpose()?;
+    let record = answer.as_ref();
+    let answer = record.map(json::<AnswerRecord>).transpose()?;
     match *outcome {
         Settled::Retry { at, reason } => {
             let counted = i64::from(reason.is_counted());
-            connection
+            let changed = connection
                 .prepare_cached(
                     "UPDATE outbox SET attempts = attempts + ?1, next_ms = ?2, reason = ?3, last_answer = ?4, lease = NULL
                      WHERE id = ?5 AND event_id = ?6 AND lease = ?7",
@@ -128,8 +129,11 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
                     row.id,
                     row.event.id.as_bytes(),
                     owner
-                ])
-                .map(drop)
+                ])?;
+            match record.filter(|_| changed > 0) {
+                Some(record) => attempts::note(connection, row.event.id, record),
+                None => Ok(()),
+            }
         }
         Settled::Final(verdict) if verdict.is_dead_letter() => connection
             .prepare_cached(
@@ -220,7 +224,8 @@ fn leased(row: &Row<'_>) -> rusqlite::Result<Option<LeasedRow>> {
         row.get_ref("payload")?.as_bytes().ok().and_then(|json| serde_json::from_slice(json).ok());
     let (Some(id), Some(payload)) = (id, payload) else { return Ok(None) };
     let event = event(id, payload, row)?;
-    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, id: row.get("id")? }))
+    let revived = row.get::<_, Option<i64>>("revived_ms")?.map(Timestamp::from_millis);
+    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, revived, id: row.get("id")? }))
 }
 
 /// The event that a row holds, from whichever table.

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mask;
 use crate::tracking::{
-    event::Event,
+    event::{Event, Payload},
     timestamp::Timestamp,
     verdict::{RetryReason, Verdict},
 };
@@ -18,8 +19,18 @@ pub struct LeasedRow {
     pub event: Event,
     /// Attempts so far; those that failed for no reason of its own are not counted.
     pub attempts: u32,
+    /// When an operator gave it new time although it was too old.
+    pub revived: Option<Timestamp>,
     /// Where it stands in the outbox.
     pub(super) id: i64,
+}
+
+impl LeasedRow {
+    /// Since when it waits, for whatever gives a conversion up by its age.
+    #[must_use]
+    pub fn counts_from(&self) -> Timestamp {
+        self.revived.unwrap_or(self.event.time)
+    }
 }
 
 /// The end of one attempt.
@@ -83,12 +94,11 @@ impl AnswerRecord {
     /// The most of a body that is kept, in bytes.
     pub const MAX_BODY: usize = 2048;
 
-    /// Cuts a body to what is kept, as text.
+    /// Cuts a body to what is kept, as text, and hides what it repeats of a person.
     #[must_use]
-    pub fn excerpt(body: &[u8]) -> String {
-        let head = body.get(..Self::MAX_BODY).unwrap_or(body);
-        let mut text = String::from_utf8_lossy(head).into_owned();
-        // Replacement characters are longer than the bytes they stand for.
+    pub fn excerpt(body: &[u8], payload: &Payload) -> String {
+        // First hidden, then cut: half an address would not be recognized.
+        let mut text = mask::without_personal(&String::from_utf8_lossy(body), payload);
         let end = text.floor_char_boundary(Self::MAX_BODY);
         text.truncate(end);
         text
@@ -102,8 +112,17 @@ mod tests {
     #[test]
     fn an_excerpt_is_never_longer_than_two_kibibytes() {
         for byte in [b'a', 0xff] {
-            let excerpt = AnswerRecord::excerpt(&vec![byte; 10_000]);
+            let excerpt = AnswerRecord::excerpt(&vec![byte; 10_000], &Payload::default());
             assert!(excerpt.len() <= AnswerRecord::MAX_BODY && excerpt.len() > AnswerRecord::MAX_BODY - 3);
         }
+    }
+
+    #[test]
+    fn an_excerpt_hides_an_address_that_stands_where_it_is_cut() {
+        let fields = [("email".to_owned(), "a@b.example".to_owned())].into();
+        let payload = Payload { fields, ..Payload::default() };
+        let body = format!("{}A@B.example said no", "x".repeat(AnswerRecord::MAX_BODY - 4));
+        let excerpt = AnswerRecord::excerpt(body.as_bytes(), &payload);
+        assert!(excerpt.ends_with("xx*** ") && !excerpt.contains("A@B"), "{excerpt}");
     }
 }

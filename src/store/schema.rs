@@ -46,10 +46,15 @@ const fn current() -> i32 {
     }
 }
 
-/// Whether a file has all tables that this version reads; one of an older process may not have them yet.
-pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    version(connection).map(|version| version >= current())
+/// Whether a file has what came with a step; one of an older process may not have it yet.
+pub(super) fn has(connection: &Connection, step: i32) -> rusqlite::Result<bool> {
+    version(connection).map(|version| version >= step)
 }
+
+/// Brought `held`, `journeys` and `erased`.
+pub(super) const WITH_JOURNEYS: i32 = 101;
+/// Brought `attempts`, `audit`, `notices` and `hits`.
+pub(super) const WITH_DESK: i32 = 102;
 
 /// Each step with the version it leads to.
 ///
@@ -63,9 +68,9 @@ pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
 /// - `journeys_expiry` finds what is to be forgotten: personal values must not outlive their time by
 ///   however long a walk through the table takes. No conversion pays for it, only a capture.
 ///
-/// `history`, `held` and `dedup` expire along their own keys and need none. Columns that scans read
+/// `history`, `held`, `dedup`, `attempts`, `audit` and `hits` expire along their own keys and need none. Columns that scans read
 /// stand before `payload`, so that scans never follow overflow pages.
-const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (101, JOURNEYS)];
+const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK)];
 
 const FIRST: &str = "CREATE TABLE dedup (
     key BLOB PRIMARY KEY NOT NULL,
@@ -142,3 +147,45 @@ CREATE TABLE erased (
     journey BLOB
 );
 CREATE INDEX history_event ON history (event_id);";
+
+/// `attempts` keeps those that were followed by another one; the last stands in its row. So a postback
+/// that is delivered at once, as nearly all are, costs nothing here.
+///
+/// `revived_ms` is when an operator gave a conversion new time although it was too old. `notices` tells
+/// the processes of this folder what an operator did, for their counters; `audit` tells people. `hits`
+/// are those that left no row.
+const DESK: &str = "CREATE TABLE attempts (
+    event_id BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    status INTEGER,
+    result TEXT NOT NULL,
+    millis INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    PRIMARY KEY (event_id, number)
+) WITHOUT ROWID;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    count INTEGER NOT NULL
+);
+CREATE TABLE notices (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    deed TEXT NOT NULL,
+    site TEXT NOT NULL,
+    network TEXT NOT NULL,
+    count INTEGER NOT NULL
+);
+CREATE TABLE hits (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    outcome TEXT NOT NULL
+);
+ALTER TABLE outbox ADD COLUMN revived_ms INTEGER;";

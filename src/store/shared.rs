@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{Health, Retention, due::Due, journeys::Journeys, withdrawal::Withdrawn};
+use super::{Health, Retention, due::Due, hits::Hits, journeys::Journeys, withdrawal::Withdrawn};
 use crate::tracking::timestamp::Timestamp;
 
 /// What the handles and the writer both see.
@@ -19,6 +19,7 @@ pub(super) struct Shared {
     /// How often the file was opened.
     pub(super) openings: AtomicU64,
     pub(super) journeys: Journeys,
+    pub(super) hits: Hits,
     /// Journeys that were not written because too much was waiting; the writer counts them.
     pub(super) lost: AtomicU64,
     pub(super) withdrawn: Withdrawn,
@@ -35,6 +36,7 @@ impl Shared {
             due: Due::default(),
             openings: AtomicU64::new(0),
             journeys: Journeys::default(),
+            hits: Hits::default(),
             lost: AtomicU64::new(0),
             withdrawn: Withdrawn::default(),
             search: Semaphore::new(1),

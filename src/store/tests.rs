@@ -14,9 +14,11 @@ use crate::tracking::{
     verdict::{RetryReason, Verdict},
 };
 
+mod desk;
 mod erasure;
 mod held;
 mod journeys;
+mod upkeep;
 mod withdrawal;
 
 #[derive(Default)]
@@ -26,6 +28,17 @@ impl StoreObserver for Noted {
     fn committed(&self, _: Duration, _: usize) {}
     fn withdrawn(&self, site: &str, network: &str) {
         self.1.lock().unwrap().push(format!("{site} {network}"));
+    }
+    fn purged(&self, site: &str, network: &str, count: u64) {
+        self.1.lock().unwrap().push(format!("{count} purged {site} {network}"));
+    }
+    fn replayed(&self, site: &str, network: &str, count: u64) {
+        self.1.lock().unwrap().push(format!("{count} replayed {site} {network}"));
+    }
+    fn dropped(&self, hits: u64) {
+        if hits > 0 {
+            self.1.lock().unwrap().push(format!("{hits} dropped"));
+        }
     }
     fn failed(&self, kind: ErrorKind) {
         self.0.lock().unwrap().push(kind);
@@ -106,6 +119,11 @@ async fn break_commits_after(store: &Store, statement: &'static str) {
                 .unwrap();
         })
         .await;
+}
+
+/// Who acts at the desk.
+fn anna() -> audit::Actor {
+    audit::Actor::new("anna")
 }
 
 fn delivered(row: LeasedRow) -> Settlement {
@@ -428,7 +446,10 @@ async fn old_keys_history_and_dead_letters_are_forgotten() {
     store.close().await;
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
     let mut housekeeping = housekeeping::Housekeeping::new(clock::instant(), Retention::default());
-    housekeeping.tick(&connection, clock::instant(), NOW.plus(31 * DAY)).unwrap();
+    for turn in 0..20 {
+        let instant = clock::instant() + turn * Duration::from_secs(10);
+        housekeeping.tick(&connection, instant, NOW.plus(31 * DAY)).unwrap();
+    }
     let count = |table: &str| {
         connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
     };
@@ -505,7 +526,7 @@ async fn the_connection_is_set_up_to_survive_a_power_cut() {
         })
         .await;
     let found = found.recv_timeout(Duration::from_secs(5)).unwrap();
-    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 101].map(rusqlite::types::Value::Integer);
+    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 102].map(rusqlite::types::Value::Integer);
     assert_eq!(found[0], rusqlite::types::Value::Text("wal".into()));
     assert_eq!(found[1..], numbers);
 }

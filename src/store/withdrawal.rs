@@ -14,6 +14,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::attempts;
 use crate::tracking::{
     event::{EventId, Payload},
     journey::JourneyKey,
@@ -117,6 +118,7 @@ pub(super) fn end(
         })
         .optional()?;
     let Some((ended, lease)) = ended else { return Ok(None) };
+    attempts::empty(connection, id.as_bytes())?;
     if lease.is_some_and(|lease| lease != owner) {
         Announcement::Counted(id).write(connection, now)?;
     }

@@ -5,29 +5,24 @@
 //! left, and only then answers. While nothing can be opened, new conversions are refused at once;
 //! settlements wait in memory, and so do those whose commit is still in doubt.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, thread, time::Instant};
 
 use tokio::sync::mpsc;
 
 use super::{
-    End, ErrorKind, LeasedRow, NewRow, Retention, Settled, StoreObserver,
+    End, LeasedRow, NewRow, Retention, Settled, StoreObserver,
     batch::{self, BATCH, Work},
     clock,
     command::Command,
     database::Database,
     filesystem,
     housekeeping::Housekeeping,
-    instance::{Instance, TakenOver},
+    instance::Instance,
     outbox,
     shared::Shared,
     transaction::{self, Applied, Placed},
     unpark::Unpark,
-    withdrawal::News,
+    upkeep::{Heard, TICK},
 };
 use crate::tracking::timestamp::Timestamp;
 
@@ -40,9 +35,8 @@ pub(super) struct Writer {
     pub(super) database: Option<Database>,
     pub(super) retry_at: Instant,
     pub(super) next_tick: Instant,
-    housekeeping: Housekeeping,
-    /// The last announcement of another process that we know.
-    heard: Option<i64>,
+    pub(super) housekeeping: Housekeeping,
+    pub(super) heard: Heard,
     /// Settlements, releases and ends of candidates that could not be written yet, oldest first.
     pub(super) deferred: VecDeque<Command>,
     /// Conversions whose commit failed and could not be looked up since.
@@ -67,7 +61,7 @@ impl Writer {
             retry_at: now,
             next_tick: now,
             housekeeping: Housekeeping::new(now, retention),
-            heard: None,
+            heard: Heard::default(),
             deferred: VecDeque::new(),
             doubtful: Vec::new(),
         };
@@ -108,50 +102,14 @@ impl Work for Writer {
         is_possible
     }
 
-    /// What happens about once a second, with or without work.
     fn tick(&mut self) {
-        let instant = clock::instant();
-        if instant < self.next_tick {
-            return;
-        }
-        self.next_tick = instant + TICK;
-        for _ in 0..self.shared.lost.swap(0, Ordering::Relaxed) {
-            self.observer.failed(ErrorKind::Queue);
-        }
-        if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
-            tracing::error!("the file of the store was moved or deleted; opening it anew");
-            self.database = None;
-        }
-        if self.database.is_none() && instant >= self.retry_at {
-            self.reopen();
-        }
-        if self.database.is_some() {
-            self.write_deferred();
-        }
-        let Some(database) = &self.database else { return };
-        let kept = self
-            .instance
-            .take_over(&database.connection)
-            .inspect(TakenOver::log)
-            .and_then(|_| News::since(&database.connection, self.heard))
-            .map(|news| self.heard = Some(hear(&self.shared, &*self.observer, news)))
-            .and_then(|()| self.housekeeping.follow_clock(&database.connection, instant, clock::now(), &*self.observer))
-            .and_then(|()| self.housekeeping.tick(&database.connection, instant, clock::now()))
-            .and_then(|()| outbox::all_due(&database.connection));
-        match kept {
-            Ok(due) => self.shared.due.replace(due),
-            Err(error) => {
-                if ErrorKind::of(&error) == ErrorKind::Busy {
-                    // Another process writes a lot; it can wait.
-                    self.observer.failed(ErrorKind::Busy);
-                } else {
-                    self.fail(&error);
-                }
-            }
-        }
+        self.keep_up();
     }
 
     fn end(&mut self) {
+        if let Some(Err(error)) = self.database.as_ref().map(|database| self.shared.hits.write(&database.connection)) {
+            tracing::debug!(%error, "the last hits were not written down");
+        }
         self.instance.leave(self.database.as_ref().map(|database| &database.connection));
         if let Some(database) = self.database.take() {
             database.checkpoint();
@@ -253,7 +211,7 @@ impl Writer {
         }
         let Placed::At(id) = placed else { return };
         match leased {
-            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, id }),
+            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, revived: None, id }),
             Leased::ByNobody => self.shared.due.at(&event.site, &event.network, event.time.as_millis()),
         }
     }
@@ -281,7 +239,7 @@ impl Writer {
     }
 
     /// Writes some of what had to wait; a failure makes it wait again.
-    fn write_deferred(&mut self) {
+    pub(super) fn write_deferred(&mut self) {
         let batch: Vec<_> = self.deferred.drain(..self.deferred.len().min(BATCH)).collect();
         if !batch.is_empty() {
             self.write(batch);
@@ -308,14 +266,6 @@ pub(super) enum Leased {
     ByNobody,
 }
 
-/// Follows what others erased; returns how far they were heard.
-fn hear(shared: &Shared, observer: &dyn StoreObserver, news: News) -> i64 {
-    shared.withdrawn.insert(news.events);
-    shared.journeys.drop_erased(&news.journeys);
-    news.uncounted.iter().for_each(|ended| observer.withdrawn(&ended.site, &ended.network));
-    news.last
-}
-
 /// Whether a command waits until it can be written: it concerns what is on disk already.
 const fn is_deferred(command: &Command) -> bool {
     matches!(
@@ -328,6 +278,5 @@ const fn is_deferred(command: &Command) -> bool {
     )
 }
 
-const TICK: Duration = Duration::from_secs(1);
 /// Settlements kept while nothing can be written.
 const DEFERRED: usize = 100_000;

@@ -132,6 +132,12 @@ impl DedupKey {
         Self::new(&[site, conversion, network, "once", value])
     }
 
+    /// The key of a conversion that only its clicks tell apart.
+    #[must_use]
+    pub fn clicks(site: &str, conversion: &str, network: &str, clicks: &[String]) -> Self {
+        Self::new(&[site, conversion, network, "click", &clicks.join(",")])
+    }
+
     /// Reads the 16 bytes as they are stored.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {

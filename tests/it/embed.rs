@@ -149,7 +149,7 @@ fn a_foreign_proxy_keeps_clicks_and_reports_conversions() {
     assert_eq!(visitor.get(THANKS).text(), PAGE);
     assert!(visitor.cookie("_tl_sync").is_some());
     assert_eq!(embedded.network.await_received(1)[0].parameter("tag"), Some("abc"));
-    let settled = Filter { state: Some(RowState::Settled), ..Filter::default() };
+    let settled = Filter { states: vec![RowState::Settled], ..Filter::default() };
     let rows = || Some(embedded.store.inspect().list(&settled).unwrap()).filter(|rows| !rows.is_empty());
     let rows = await_fact(rows, || "a settled row".into());
     assert_eq!((&*rows[0].conversion, &*rows[0].network, rows[0].attempts), ("purchase", "exoclick", 1));

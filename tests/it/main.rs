@@ -14,6 +14,7 @@
 )]
 
 mod attribution;
+mod backup;
 mod batches;
 mod browser;
 mod caches;
@@ -22,6 +23,8 @@ mod certificates;
 mod commands;
 mod consent;
 mod csp;
+mod damage;
+mod dead_letters;
 mod delivery;
 mod demo;
 mod differential;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::super::{Exit, complain, say};
+use super::Refusal;
 use crate::{
+    cli::{Exit, actor, complain, say},
     config::Config,
     store::{
         desk::{Corrected, Correction, Desk},
@@ -28,32 +29,25 @@ pub(super) struct Set {
     values: Vec<String>,
 }
 
-/// Why a value was not taken, for people.
-type Refusal = String;
-
-pub(super) fn execute(config: &Config, set: &Set) -> Exit {
-    match correct(config, set) {
-        Ok(Corrected::Queued) => {
+pub(super) fn execute(config: &Config, set: &Set) -> Result<Exit, Refusal> {
+    Ok(match correct(config, set)? {
+        Corrected::Queued => {
             say("complete: it will be sent");
             Exit::Success
         }
-        Ok(Corrected::Incomplete(missing)) => {
+        Corrected::Incomplete(missing) => {
             say(&format!("still missing: {}", missing.join(", ")));
             Exit::Success
         }
-        Ok(Corrected::Duplicate) => {
+        Corrected::Duplicate => {
             complain("another conversion has this order id; nothing was changed");
             Exit::Failure
         }
-        Ok(Corrected::Unknown) => {
+        Corrected::Unknown => {
             complain("it is not incomplete any more; nothing was changed");
             Exit::Failure
         }
-        Err(refusal) => {
-            complain(&refusal);
-            Exit::Failure
-        }
-    }
+    })
 }
 
 fn correct(config: &Config, set: &Set) -> Result<Corrected, Refusal> {
@@ -72,7 +66,9 @@ fn correct(config: &Config, set: &Set) -> Result<Corrected, Refusal> {
     };
     let values = set.values.iter().map(|text| named(text)).collect::<Result<BTreeMap<_, _>, _>>()?;
     let correction = correction(config, row, &values)?;
-    Desk::open(folder).and_then(|mut desk| desk.correct(id, &correction)).map_err(|error| error.to_string())
+    Desk::open(folder, actor::current())
+        .and_then(|mut desk| desk.correct(id, &correction))
+        .map_err(|error| error.to_string())
 }
 
 fn named(text: &str) -> Result<(String, String), Refusal> {

@@ -269,7 +269,10 @@ async fn what_a_network_repeats_of_our_secrets_is_not_kept() {
     let reply = world.send(&format!("{url}?key=p%40ss&click=abc")).await.unwrap();
     let raw = String::from_utf8(reply.body.clone().unwrap()).unwrap();
     assert!(raw.contains("Bearer first") && raw.contains("p%40ss"), "the rules judge what came: {raw}");
-    let kept = crate::store::AnswerRecord::excerpt(&reply.masked(reply.body.as_deref().unwrap()));
+    let kept = crate::store::AnswerRecord::excerpt(
+        &reply.masked(reply.body.as_deref().unwrap()),
+        &crate::tracking::event::Payload::default(),
+    );
     assert!(kept.contains("click=abc") && kept.contains("Bearer ***"), "{kept}");
     assert!(!kept.contains("first") && !kept.contains("p%40ss"), "{kept}");
     assert!(!format!("{:?} {reply:?}", world.destination).contains("p@ss"));

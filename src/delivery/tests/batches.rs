@@ -160,7 +160,7 @@ impl World {
     /// Waits until the row with this name is in this state, with an answer.
     async fn named(&self, name: &str, state: RowState) -> RowDetail {
         let find = || {
-            let rows = self.store.inspect().list(&Filter { limit: 1000, ..Filter::default() }).unwrap();
+            let rows = self.store.inspect().list(&Filter { limit: Some(1000), ..Filter::default() }).unwrap();
             let ids = rows.iter().map(|row| row.event_id.unwrap().to_string());
             let mut details = ids.flat_map(|id| self.store.inspect().show(&id).unwrap());
             let is_meant = |row: &RowDetail| row.payload.fields["name"] == name && row.summary.state == state;

@@ -34,7 +34,7 @@ impl World {
     }
 
     fn rows(&self) -> Vec<RowSummary> {
-        self.store.inspect().list(&Filter { limit: 1000, ..Filter::default() }).unwrap()
+        self.store.inspect().list(&Filter { limit: Some(1000), ..Filter::default() }).unwrap()
     }
 }
 

@@ -10,6 +10,8 @@ use rusqlite::{Transaction, TransactionBehavior};
 use super::{Desk, DeskError};
 use crate::{
     store::{
+        attempts,
+        audit::{Action, Entry},
         clock,
         inspector::{Known, RowDetail, RowState},
         journeys,
@@ -32,13 +34,12 @@ pub struct Receipt {
 }
 
 impl Desk {
-    /// Erases what was found of a person, in one transaction.
+    /// Erases what was found of a person, in one transaction; `by` says how they were found, not who it is.
     ///
     /// # Errors
     /// When the store can't be written.
-    pub fn erase(&mut self, known: &Known) -> Result<Receipt, DeskError> {
-        // Freed pages are overwritten, or the values would stay readable in the file.
-        self.connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+    pub fn erase(&mut self, known: &Known, by: &str) -> Result<Receipt, DeskError> {
+        self.delete_securely()?;
         let now = clock::now();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut receipt = Receipt::default();
@@ -51,11 +52,11 @@ impl Desk {
             Announcement::Journey(key).write(&transaction, now)?;
             receipt.journeys += 1;
         }
+        let action = Action { word: "erase", arguments: by.to_owned() };
+        let changed = receipt.unsent + receipt.emptied + receipt.journeys;
+        Entry::new(&self.actor, &action).add(&transaction, changed, now)?;
         transaction.commit()?;
-        // The log still has the old pages; while somebody reads, it keeps them a little longer.
-        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the log was not checkpointed");
-        }
+        self.empty_log();
         Ok(receipt)
     }
 }
@@ -102,8 +103,8 @@ fn empty(transaction: &Transaction<'_>, id: EventId) -> rusqlite::Result<()> {
     transaction.prepare_cached("DELETE FROM outbox WHERE event_id = ?1")?.execute([id.as_bytes()])?;
     transaction
         .prepare_cached("UPDATE history SET payload = '{}', last_answer = NULL WHERE event_id = ?1")?
-        .execute([id.as_bytes()])
-        .map(drop)
+        .execute([id.as_bytes()])?;
+    attempts::empty(transaction, id.as_bytes())
 }
 
 /// No process has this id: whoever has a row in its hands must be told.

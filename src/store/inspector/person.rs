@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::{HELD, InspectError, Inspector, OPEN_AND_OVER, RowDetail, detail};
+use super::{InspectError, Inspector, RowDetail, row};
 use crate::{
     store::schema,
     tracking::{
@@ -112,14 +112,14 @@ fn is_told_of(email: &str, text: &str) -> bool {
 
 fn find(connection: &Connection, person: &Person) -> rusqlite::Result<Known> {
     // A process of the version before may have made the file.
-    if !schema::is_current(connection)? {
-        let rows = conversions(connection, "", |row| person.has_made(&row.payload))?;
+    if !schema::has(connection, schema::WITH_JOURNEYS)? {
+        let rows = conversions(connection, |row| person.has_made(&row.payload))?;
         return Ok(Known { rows, journeys: Vec::new() });
     }
     // One snapshot for all that is read.
     let connection = connection.unchecked_transaction()?;
     let mut keys: BTreeSet<JourneyKey> = person.keys().iter().copied().collect();
-    conversions(&connection, HELD, |row| {
+    conversions(&connection, |row| {
         if person.has_made(&row.payload) {
             keys.extend(&row.payload.visitor);
         }
@@ -135,19 +135,18 @@ fn find(connection: &Connection, person: &Person) -> rusqlite::Result<Known> {
     let is_theirs =
         |payload: &Payload| person.has_made(payload) || payload.visitor.iter().any(|key| keys.contains(key));
     Ok(Known {
-        rows: conversions(&connection, HELD, |row| is_theirs(&row.payload))?,
+        rows: conversions(&connection, |row| is_theirs(&row.payload))?
+            .into_iter()
+            .map(|row| row.with_attempts(&connection))
+            .collect::<Result<_, _>>()?,
         journeys: journeys(&connection, |known| keys.contains(&known.key))?,
     })
 }
 
 /// Walks over all conversions and keeps those that are wanted.
-fn conversions(
-    connection: &Connection,
-    held: &str,
-    is_wanted: impl FnMut(&RowDetail) -> bool,
-) -> rusqlite::Result<Vec<RowDetail>> {
-    let sql = format!("SELECT * FROM ({OPEN_AND_OVER}{held})");
-    let mut rows = walk(connection, &sql, detail, is_wanted)?;
+fn conversions(connection: &Connection, is_wanted: impl FnMut(&RowDetail) -> bool) -> rusqlite::Result<Vec<RowDetail>> {
+    let sql = format!("SELECT * FROM ({})", row::all(connection)?);
+    let mut rows = walk(connection, &sql, row::detail, is_wanted)?;
     rows.sort_by_key(|row| std::cmp::Reverse(row.summary.time));
     Ok(rows)
 }

@@ -88,11 +88,11 @@ async fn an_erased_person_leaves_only_hashes_and_counts() {
     let (store, _fresh, noted) = shop(folder.path()).await;
     let person = Person::Email(EMAIL.into());
     let known = Inspector::open(folder.path()).unwrap().find(&person).unwrap();
-    let receipt = Desk::open(folder.path()).unwrap().erase(&known).unwrap();
+    let receipt = Desk::open(folder.path(), anna()).unwrap().erase(&known, "--email").unwrap();
     let sent = [("exoclick".to_owned(), 1)].into();
     assert_eq!(receipt, Receipt { unsent: 2, emptied: 2, journeys: 2, sent });
     assert_eq!(found(folder.path(), &person), (Vec::new(), 0));
-    let rows = store.inspect().list(&Filter { state: Some(RowState::Settled), ..Filter::default() }).unwrap();
+    let rows = store.inspect().list(&Filter { states: vec![RowState::Settled], ..Filter::default() }).unwrap();
     let verdicts: Vec<_> = rows.iter().filter_map(|row| row.verdict.as_deref()).collect();
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == "withdrawn").count(), 2);
     assert!(verdicts.contains(&"delivered") && verdicts.contains(&"unclear"), "that they were stays");

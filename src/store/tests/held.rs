@@ -47,7 +47,7 @@ async fn a_candidate_is_on_disk_and_takes_no_key_and_is_never_leased() {
 }
 
 fn pending() -> Filter {
-    Filter { state: Some(RowState::Pending), ..Filter::default() }
+    Filter { states: vec![RowState::Pending], ..Filter::default() }
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn an_incomplete_conversion_takes_its_key_at_once_and_is_not_sent() {
     assert_eq!(accept(&store, row("1")).await, Accepted::Duplicate, "the page is loaded again");
     assert_eq!(accept(&store, incomplete("1", &["value"])).await, Accepted::Duplicate);
     assert!(fresh.try_recv().is_err());
-    let listed = store.inspect().list(&Filter { state: Some(RowState::Incomplete), ..Filter::default() }).unwrap();
+    let listed = store.inspect().list(&Filter { states: vec![RowState::Incomplete], ..Filter::default() }).unwrap();
     assert_eq!(listed[0].missing, ["value", "currency"]);
 }
 
@@ -88,7 +88,7 @@ async fn a_completed_conversion_is_sent_by_the_running_process() {
     let (store, _fresh, _) = start(folder.path());
     let held = incomplete("1", &["value", "currency"]);
     accept(&store, held.clone()).await;
-    let mut desk = Desk::open(folder.path()).unwrap();
+    let mut desk = Desk::open(folder.path(), anna()).unwrap();
     let one = |name: &str, value: &str| Correction {
         fields: [(name.to_owned(), value.to_owned())].into(),
         provided: vec![name.into()],
@@ -115,7 +115,7 @@ async fn an_order_id_by_hand_is_a_key_like_any_other() {
     for row in [&one, &other] {
         accept(&store, row.clone()).await;
     }
-    let mut desk = Desk::open(folder.path()).unwrap();
+    let mut desk = Desk::open(folder.path(), anna()).unwrap();
     let order = Correction { provided: vec!["order_id".into()], key: Some(dedup("1")), ..Correction::default() };
     assert_eq!(desk.correct(one.event.id, &order).unwrap(), Corrected::Incomplete(vec!["value".into()]));
     assert_eq!(accept(&store, row("1")).await, Accepted::Duplicate);
@@ -147,7 +147,7 @@ async fn a_dead_process_leaves_no_candidate_behind_and_sends_none_without_proof(
     let sent = leased(&store, NOW).await;
     assert_eq!(sent.iter().map(|row| row.event.id).collect::<Vec<_>>(), [plain.event.id]);
     assert_eq!(accept(&store, row("1")).await, Accepted::Duplicate, "with its key");
-    let kept = store.inspect().list(&Filter { state: Some(RowState::Incomplete), ..Filter::default() }).unwrap();
+    let kept = store.inspect().list(&Filter { states: vec![RowState::Incomplete], ..Filter::default() }).unwrap();
     let lacks = |id| kept.iter().find(|row| row.event_id == Some(id)).map(|row| row.missing.join(" "));
     assert_eq!(lacks(unproven.event.id).as_deref(), Some("proof"));
     assert_eq!(lacks(unkeyed.event.id).as_deref(), Some("order_id"));
@@ -156,7 +156,7 @@ async fn a_dead_process_leaves_no_candidate_behind_and_sends_none_without_proof(
     // The visitor loads the page again, and this time it is proven; then a person says so, too.
     assert_eq!(accept(&store, row("2")).await, Accepted::Queued);
     let proof = Correction { provided: vec!["proof".into()], ..Correction::default() };
-    let mut desk = Desk::open(folder.path()).unwrap();
+    let mut desk = Desk::open(folder.path(), anna()).unwrap();
     assert_eq!(desk.correct(unproven.event.id, &proof).unwrap(), Corrected::Duplicate);
 }
 

@@ -124,30 +124,3 @@ async fn a_withdrawal_waits_until_it_can_be_written() {
     Connection::open(folder.path().join(FILE)).unwrap().execute_batch("DROP TRIGGER broken").unwrap();
     eventually("it is written", || async { verdict(&store, &mine).await }).await;
 }
-
-#[tokio::test]
-async fn a_file_of_the_version_before_is_read_and_served_by_both() {
-    let folder = TempDir::new().unwrap();
-    let (store, _fresh, _) = start(folder.path());
-    accept(&store, row("1")).await;
-    store.close().await;
-    // As the version before would have made it.
-    let connection = Connection::open(folder.path().join(FILE)).unwrap();
-    connection
-        .execute_batch(
-            "DROP TABLE held; DROP TABLE journeys; DROP TABLE erased; DROP INDEX history_event; PRAGMA user_version = 100",
-        )
-        .unwrap();
-    assert_eq!(Inspector::open(folder.path()).unwrap().list(&Filter::default()).unwrap().len(), 1);
-    let (store, _fresh, _) = start(folder.path());
-    assert_eq!(store.health(), Health::Ready);
-    assert_eq!(accept(&store, row("1")).await, Accepted::Duplicate);
-    // And what that version writes beside us goes on being valid.
-    connection
-        .execute(
-            "INSERT INTO history (event_id, site, conversion, network, event_ms, settled_ms, attempts, verdict, reason,
-                                  payload, last_answer) VALUES (x'00', 's', 'c', 'n', 0, 0, 1, 'delivered', NULL, '{}', NULL)",
-            [],
-        )
-        .unwrap();
-}

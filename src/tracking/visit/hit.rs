@@ -409,7 +409,6 @@ fn dedup_of(
     payload: &Payload,
     visitor: &mut dyn FnMut() -> Option<Uuid>,
 ) -> Option<Dedup> {
-    let key = |kind: &str, value: &str| DedupKey::new(&[&site.name, &rule.name, &network.key, kind, value]);
     if let Some(once) = once {
         return Some(Dedup {
             key: DedupKey::once(&site.name, &rule.name, &network.key, once),
@@ -417,10 +416,12 @@ fn dedup_of(
         });
     }
     if !payload.clicks.is_empty() {
-        return Some(Dedup { key: key("click", &payload.clicks.join(",")), window: SHORT_WINDOW });
+        let key = DedupKey::clicks(&site.name, &rule.name, &network.key, &payload.clicks);
+        return Some(Dedup { key, window: SHORT_WINDOW });
     }
     let visitor = visitor()?.to_string();
-    Some(Dedup { key: key("visitor", &visitor), window: SHORT_WINDOW })
+    let key = DedupKey::new(&[&site.name, &rule.name, &network.key, "visitor", &visitor]);
+    Some(Dedup { key, window: SHORT_WINDOW })
 }
 
 /// The name under which a person vouches for a page that did not show what it must.

@@ -5,8 +5,9 @@ use std::{
     fmt::Write as _,
     fs,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{ExitStatus, Output},
+    process::{Command, ExitStatus, Output},
     sync::{Arc, Mutex},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Setup {
     folder: TempDir,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// What stands before its command line.
+    wrapper: Vec<String>,
 }
 
 /// A running proxy.
@@ -47,6 +50,16 @@ impl Setup {
     /// Adds an argument after `run`.
     pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Runs it by an account that permissions mean something to: root would read and write anything.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            let whole = ["-R".into(), "65534:65534".into(), self.folder.path().as_os_str().to_owned()];
+            assert!(Command::new("chown").args(whole).status().unwrap().success());
+            self.wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(String::from).into();
+        }
         self
     }
 
@@ -89,7 +102,13 @@ impl Setup {
     fn spawn(&self) -> Process {
         let mut arguments = vec!["run"];
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let mut command = unharmed_by_limits(&throughline(&arguments, &self.configuration()));
+        let mut command = throughline(&arguments, &self.configuration());
+        if let [wrapper, words @ ..] = self.wrapper.as_slice() {
+            let mut wrapped = Command::new(wrapper);
+            wrapped.args(words).arg(command.get_program()).args(command.get_args());
+            command = wrapped;
+        }
+        let mut command = unharmed_by_limits(&command);
         command.envs(self.environment.iter().cloned()).current_dir(self.folder.path());
         Process::spawn(command)
     }
@@ -103,7 +122,7 @@ impl Proxy {
     pub(crate) fn with(configuration: &str) -> Setup {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("throughline.yaml"), completed(configuration)).unwrap();
-        Setup { folder, arguments: Vec::new(), environment: Vec::new() }
+        Setup { folder, arguments: Vec::new(), environment: Vec::new(), wrapper: Vec::new() }
     }
 
     /// A browser that comes to this proxy, also after a restart.
@@ -221,6 +240,11 @@ impl Proxy {
     /// Waits until no postback is under way.
     pub(crate) fn await_settled(&self) {
         self.await_metric("throughline_outbox_pending", &[], 0);
+    }
+
+    /// Runs another command on the same configuration, however it ends.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        self.setup.command(arguments)
     }
 
     /// `throughline outbox list`.
