@@ -15,8 +15,8 @@
 //! 6. The module carries the plan out: it sets cookies, has the [`store`] write rows to disk before the
 //!    head of the page leaves, amends the page's policy ([`html::csp`]), and lets [`html::inject`] edit the
 //!    passing page, decoded by [`html::coding`] if it comes compressed.
-//! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them, reads the answers
-//!    ([`tracking::verdict`]) and settles.
+//! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them (several in one request
+//!    where a network takes lists), reads the answers ([`tracking::verdict`]) and settles.
 //!
 //! # The map
 //!

@@ -212,7 +212,7 @@ fn json_templates_around_the_event<'a>(rule: &'a JsonRule, all: &mut Vec<&'a Tem
         JsonRule::Event(_) => {}
         JsonRule::List(items) => items.iter().for_each(|item| json_templates_around_the_event(item, all)),
         JsonRule::Object(members) => {
-            members.iter().for_each(|(_, member)| json_templates_around_the_event(member, all))
+            members.iter().for_each(|(_, member)| json_templates_around_the_event(member, all));
         }
     }
 }

@@ -156,14 +156,16 @@ async fn tag(State(log): State<ReceivedLog>, method: Method, uri: Uri) -> Respon
 
 /// Rokt's Event API, version 2.
 async fn events(State(log): State<ReceivedLog>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let (status, answer, click) = if !has_key_pair(&headers) {
-        (StatusCode::UNAUTHORIZED, json!({ "data": { "code": "UnauthorizedError" } }), String::new())
-    } else if let Some(click) = serde_json::from_slice(&body).ok().as_ref().and_then(click_of_first_event) {
-        (StatusCode::OK, json!({ "data": { "unprocessedRecords": [] } }), click)
+    let (status, answer, clicks) = if !has_key_pair(&headers) {
+        (StatusCode::UNAUTHORIZED, json!({ "data": { "code": "UnauthorizedError" } }), vec![String::new()])
+    } else if let Some(clicks) = serde_json::from_slice(&body).ok().as_ref().and_then(clicks_of_events) {
+        (StatusCode::OK, json!({ "data": { "unprocessedRecords": [] } }), clicks)
     } else {
-        (StatusCode::BAD_REQUEST, json!({ "data": { "code": "RequestValidationError" } }), String::new())
+        (StatusCode::BAD_REQUEST, json!({ "data": { "code": "RequestValidationError" } }), vec![String::new()])
     };
-    log.note(What::Postback, &method, &uri, &click, &answer.to_string());
+    for click in clicks {
+        log.note(What::Postback, &method, &uri, &click, &answer.to_string());
+    }
     (status, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
 }
 
@@ -178,13 +180,16 @@ fn has_key_pair(headers: &HeaderMap) -> bool {
         .unwrap_or(false)
 }
 
-/// The click ID of the first event; empty when it is attributed by e-mail alone, `None` for no event.
-fn click_of_first_event(document: &Value) -> Option<String> {
-    let event = document.pointer("/events/0")?;
-    event.get("clientEventId")?.as_str()?;
-    let data = event.get("objectData")?.as_array()?;
-    let click = data.iter().find(|pair| pair["name"] == "passbackconversiontrackingid");
-    Some(click.and_then(|pair| pair["value"].as_str()).unwrap_or_default().to_owned())
+/// The click ID of each event, empty when it is attributed by e-mail alone; `None` unless there are 1 to 100.
+fn clicks_of_events(document: &Value) -> Option<Vec<String>> {
+    let events = document.get("events")?.as_array().filter(|events| (1..=100).contains(&events.len()))?;
+    let click_of = |event: &Value| {
+        event.get("clientEventId")?.as_str()?;
+        let data = event.get("objectData")?.as_array()?;
+        let click = data.iter().find(|pair| pair["name"] == "passbackconversiontrackingid");
+        Some(click.and_then(|pair| pair["value"].as_str()).unwrap_or_default().to_owned())
+    };
+    events.iter().map(click_of).collect()
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {

@@ -99,7 +99,7 @@ fn taken() -> (Duration, u16, Json) {
 }
 
 /// The fields `url` and `account` are the request's, `name` the event's.
-fn render_event(_: &PostbackRule, event: &Event) -> Result<Postback, Unrenderable> {
+fn render_event(event: &Event) -> Postback {
     let field = |name: &str| event.payload.fields[name].as_str();
     assert_ne!(field("name"), "panic", "as the test wants");
     let document = json!({
@@ -107,7 +107,7 @@ fn render_event(_: &PostbackRule, event: &Event) -> Result<Postback, Unrenderabl
         "events": [{ "id": event.id.to_string(), "name": field("name") }],
     });
     let url = Url::parse(field("url")).unwrap();
-    Ok(Postback { method: Method::POST, url, headers: HeaderMap::new(), body: document.to_string().into_bytes() })
+    Postback { method: Method::POST, url, headers: HeaderMap::new(), body: document.to_string().into_bytes() }
 }
 
 /// One request at a time, up to 100 events in each.
@@ -141,7 +141,7 @@ async fn busy_first(judge: impl Fn(&[Json]) -> (Duration, u16, Json) + Send + Sy
 }
 
 async fn world(folder: &Path, bulk: &Bulk, names: impl IntoIterator<Item = (&str, String)>) -> World {
-    let world = World::rendering(folder, vec![in_batches()], Box::new(render_event));
+    let world = World::rendering(folder, vec![in_batches()], Box::new(|_, event| Ok(render_event(event))));
     world.accept(vec![bulk.event("a", "first")]).await;
     world.until("the network is busy", 5, || bulk.sizes() == [1]).await;
     world.accept(names.into_iter().map(|(account, name)| bulk.event(account, &name)).collect()).await;
@@ -197,7 +197,7 @@ async fn what_waits_for_a_slow_network_shares_requests() {
 async fn a_network_without_a_backlog_is_sent_to_at_once() {
     let folder = TempDir::new().unwrap();
     let bulk = Bulk::that(|_| taken()).await;
-    let world = World::rendering(folder.path(), vec![in_batches()], Box::new(render_event));
+    let world = World::rendering(folder.path(), vec![in_batches()], Box::new(|_, event| Ok(render_event(event))));
     world.accept(vec![bulk.event("a", "n")]).await;
     world.until("it is delivered", 5, || world.verdicts(Verdict::Delivered) == 1).await;
 }
@@ -256,9 +256,8 @@ async fn a_request_refused_as_a_whole_is_sent_event_by_event() {
     world.until("one is rejected", 5, || world.verdicts(REJECTED) == 1).await;
     assert_eq!(bulk.sizes().iter().filter(|size| **size == 1).count(), 11, "{:?}", bulk.sizes());
     assert_eq!(bulk.sizes().len(), 12);
-    for (name, state) in [("n003", RowState::Dead), ("n002", RowState::Settled)] {
-        assert_eq!(world.named(name, state).await.summary.attempts, 2, "{name}");
-    }
+    let twice: Vec<_> = numbered(10).flat_map(|(_, name)| [name.clone(), name]).collect();
+    assert_eq!(bulk.names(), [vec!["first".to_owned()], twice].concat(), "with the others, then alone");
     let attempts = world.noted.attempts.lock().unwrap();
     assert_eq!(attempts.iter().filter(|(_, result)| *result == "retry").count(), 10);
 }
@@ -271,6 +270,21 @@ async fn an_answer_to_several_is_kept_without_what_they_brought() {
     let said = world.named("n001", RowState::Pending).await.last_answer.unwrap();
     let events = r#"{"id":"***","name":"***"}"#;
     assert_eq!(said.body, format!(r#"{{"later":[{events},{events},{events}]}}"#));
+}
+
+#[tokio::test]
+async fn an_answer_may_repeat_all_that_it_was_sent() {
+    let folder = TempDir::new().unwrap();
+    let bulk = busy_first(|events| {
+        let failed = events.iter().map(|event| json!({ "code": "invalid", "event": event }));
+        (Duration::ZERO, 200, json!({ "failed": failed.collect::<Vec<_>>() }))
+    })
+    .await;
+    // Together longer than any other answer may be.
+    let names = numbered(90).map(|(account, name)| (account, name + &"x".repeat(1000)));
+    let world = world(folder.path(), &bulk, names).await;
+    world.until("all are rejected", 9, || world.verdicts(REJECTED) == 90).await;
+    assert_eq!(bulk.sizes(), [1, 90]);
 }
 
 #[tokio::test]
@@ -289,7 +303,7 @@ async fn accounts_do_not_share_a_request() {
 #[tokio::test]
 async fn a_drained_worker_gives_whole_requests_back() {
     let folder = TempDir::new().unwrap();
-    let bulk = busy_first(|_| (Duration::from_secs(60), 200, json!({ "failed": [] }))).await;
+    let bulk = busy_first(|_| (Duration::from_mins(1), 200, json!({ "failed": [] }))).await;
     let world = world(folder.path(), &bulk, numbered(150)).await;
     world.until("a full request is under way", 9, || bulk.sizes() == [1, 100]).await;
     within(5, world.delivery.drain(Duration::from_millis(50))).await;

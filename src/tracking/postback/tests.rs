@@ -108,6 +108,28 @@ fn an_object_in_a_list_goes_whole_or_not_at_all() {
 }
 
 #[test]
+fn the_event_of_a_shared_request_stays_whatever_it_lacks() {
+    let event_rule = JsonRule::Object(vec![
+        ("id".into(), JsonRule::Text(template("{event_id}"))),
+        ("order".into(), JsonRule::Text(template("{order_id}"))),
+    ]);
+    let mut rule = rule("/p");
+    rule.request.method = Method::POST;
+    rule.request.extra = ExtraPlace::Json("/events/0".into());
+    for (list, sent) in [
+        (
+            JsonRule::Event(Box::new(event_rule.clone())),
+            r#"[{"id":"00000000-0000-0000-0000-000000000001","key":"s&t"}]"#,
+        ),
+        (JsonRule::List(vec![event_rule]), "[]"),
+    ] {
+        rule.request.body = BodyRule::Json(JsonRule::Object(vec![("events".into(), list)]));
+        let postback = rule.render(&event(&[])).expect("a request");
+        assert_eq!(String::from_utf8_lossy(&postback.body), format!(r#"{{"events":{sent}}}"#));
+    }
+}
+
+#[test]
 fn header_values_cannot_break_out_of_their_line() {
     let mut rule = rule("/p");
     rule.request.headers = vec![(HeaderName::from_static("x-value"), template("{value}"))];

@@ -64,7 +64,6 @@ enum Failures {
 }
 
 /// What an answer says of one event that failed.
-#[derive(Clone)]
 struct Record {
     of: Named,
     judgement: Judgement,
@@ -90,13 +89,13 @@ impl VerdictRules {
         };
         match failures {
             Failures::None => BatchJudgement::of_all(self.judge(answer), events),
-            Failures::NoList if events.len() > 1 => BatchJudgement::of_all(Judgement::Final(Verdict::Unclear), events),
+            Failures::NoList if events.len() > 1 => BatchJudgement::of_all(UNCLEAR, events),
             Failures::Unreadable | Failures::NoList => BatchJudgement::of_all(doubted(self.judge(answer)), events),
             Failures::Some(records, rest) => {
                 let of_others = self.judge(Answer { body: Some(&rest), ..answer });
                 let events = match events {
                     // Whatever is said in answer to one event is said of it.
-                    [_] => vec![EventJudgement::by(decisive(&records))],
+                    [_] => vec![EventJudgement::by(&records.iter().collect::<Vec<_>>())],
                     _ => judge_each(&records, of_others, events),
                 };
                 BatchJudgement { events, rest: Some(rest) }
@@ -106,28 +105,25 @@ impl VerdictRules {
 }
 
 fn judge_each(records: &[Record], of_others: Judgement, events: &[EventId]) -> Vec<EventJudgement> {
-    let mut by_name = BTreeMap::<Named, Vec<Record>>::new();
+    let mut by_name = BTreeMap::<Named, Vec<&Record>>::new();
     for record in records {
-        by_name.entry(record.of).or_default().push(record.clone());
+        by_name.entry(record.of).or_default().push(record);
     }
     // Nobody knows which event is meant.
     let of_others = if by_name.contains_key(&Named::Nobody) { doubted(of_others) } else { of_others };
     let other = EventJudgement { fate: fate(of_others, events.len()), record: None };
-    let judge = |id: &EventId| match by_name.get(&Named::Event(*id)) {
-        Some(records) => EventJudgement::by(decisive(records)),
-        None => other.clone(),
+    let judge = |id: &EventId| {
+        by_name.get(&Named::Event(*id)).map_or_else(|| other.clone(), |records| EventJudgement::by(records))
     };
     events.iter().map(judge).collect()
 }
 
-/// Of several records of one event, one that is final decides.
-fn decisive(records: &[Record]) -> Option<&Record> {
-    records.iter().find(|record| matches!(record.judgement, Judgement::Final(_))).or(records.first())
-}
-
 impl EventJudgement {
-    fn by(record: Option<&Record>) -> Self {
-        let judgement = record.map_or(Judgement::Final(Verdict::Unclear), |record| record.judgement);
+    /// By the records of one event; of several, one that is final decides.
+    fn by(records: &[&Record]) -> Self {
+        let is_final = |record: &&&Record| matches!(record.judgement, Judgement::Final(_));
+        let record = records.iter().find(is_final).or(records.first());
+        let judgement = record.map_or(UNCLEAR, |record| record.judgement);
         Self { fate: Fate::Judged(judgement), record: record.map(|record| record.text.clone()) }
     }
 }
@@ -155,7 +151,7 @@ const fn fate(judgement: Judgement, events: usize) -> Fate {
 /// Nobody can say that nothing failed.
 const fn doubted(judgement: Judgement) -> Judgement {
     match judgement {
-        Judgement::Final(Verdict::Delivered | Verdict::AlreadyKnown) => Judgement::Final(Verdict::Unclear),
+        Judgement::Final(Verdict::Delivered | Verdict::AlreadyKnown) => UNCLEAR,
         Judgement::Final(_) | Judgement::Retry(_) => judgement,
     }
 }
@@ -214,6 +210,9 @@ fn text(value: &Value) -> Option<String> {
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+/// What is said where nobody can say more.
+const UNCLEAR: Judgement = Judgement::Final(Verdict::Unclear);
 
 #[cfg(test)]
 mod tests;

@@ -35,9 +35,11 @@ async fn a_request_without_a_tag_is_a_pixel() {
 #[tokio::test]
 async fn rokt_wants_a_key_pair_and_an_event() {
     let log = log();
-    let good = json!({ "accountId": "1", "events": [{
-        "clientEventId": "e", "objectData": [{ "name": "passbackconversiontrackingid", "value": "abc" }],
-    }] });
+    let event = |click: &str| {
+        let data = json!([{ "name": "passbackconversiontrackingid", "value": click }]);
+        json!({ "clientEventId": "e", "objectData": data })
+    };
+    let good = json!({ "accountId": "1", "events": [event("abc")] });
     let send = async |key: &str, body: &str| {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(key)).parse().unwrap());
@@ -45,6 +47,10 @@ async fn rokt_wants_a_key_pair_and_an_event() {
     };
     assert_eq!(send("public:secret", &good.to_string()).await, StatusCode::OK);
     assert_eq!(log.memory().received[0].click, "abc");
+    let two = json!({ "accountId": "1", "events": [event("def"), event("ghi")] });
+    assert_eq!(send("public:secret", &two.to_string()).await, StatusCode::OK);
+    let shown: Vec<_> = log.memory().received.iter().map(|received| received.click.clone()).collect();
+    assert_eq!(shown, ["ghi", "def", "abc"], "each event of a request");
     assert_eq!(send("public:", &good.to_string()).await, StatusCode::UNAUTHORIZED);
     assert_eq!(send("public:secret", "{}").await, StatusCode::BAD_REQUEST);
     assert_eq!(send("public:secret", "not json").await, StatusCode::BAD_REQUEST);

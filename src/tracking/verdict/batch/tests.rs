@@ -7,7 +7,7 @@ use crate::tracking::verdict::{BodyPattern, JsonPattern, StatusPattern, VerdictR
 
 const DELIVERED: Fate = Fate::Judged(Judgement::Final(Verdict::Delivered));
 const REJECTED: Fate = Fate::Judged(Judgement::Final(Verdict::Rejected(Rejection::Answer)));
-const UNCLEAR: Fate = Fate::Judged(Judgement::Final(Verdict::Unclear));
+const UNCLEAR: Fate = Fate::Judged(super::UNCLEAR);
 const RETRY: Fate = Fate::Judged(Judgement::Retry(RetryReason::Status));
 
 fn id(number: u128) -> EventId {
