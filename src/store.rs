@@ -24,6 +24,7 @@ use crate::tracking::{
 
 pub mod clock;
 pub mod desk;
+pub mod fleet;
 pub mod inspector;
 pub mod observer;
 pub mod row;
@@ -57,6 +58,7 @@ pub use fate::Fate;
 pub use inspector::Inspector;
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
+pub use withdrawal::Ended;
 
 use command::Command;
 use reader::{Question, Reader};

@@ -24,6 +24,7 @@ use super::{
     housekeeping::Housekeeping,
     instance::{Instance, TakenOver},
     outbox,
+    row::Place,
     shared::Shared,
     transaction::{self, Applied, Placed},
     unpark::Unpark,
@@ -209,7 +210,7 @@ impl Writer {
         }
         let Placed::At(id) = placed else { return };
         match leased {
-            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, id }),
+            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, place: Place::Local(id) }),
             Leased::ByNobody => self.shared.due.at(&event.site, &event.network, event.time.as_millis()),
         }
     }
