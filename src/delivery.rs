@@ -23,6 +23,7 @@ pub mod retry;
 mod drain;
 mod lane;
 mod outcome;
+mod queue;
 mod worker;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod tests;
 pub use destination::{Destination, Destinations};
 
 use client::Client;
+use queue::Queue;
 use worker::{Control, Render, Worker};
 
 /// The delivery worker of this process; it ends when the last handle is dropped.
@@ -85,7 +87,12 @@ impl Delivery {
         let client = Client::new()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (control, commands) = mpsc::unbounded_channel();
-        let worker = Worker::new(store, fresh, commands, destinations, observer, client, render);
+        let queue = {
+            // Its tasks run beside the worker.
+            let _on_its_runtime = runtime.enter();
+            Queue::of(store, Arc::clone(&observer))
+        };
+        let worker = Worker::new(queue, fresh, commands, destinations, observer, client, render);
         thread::Builder::new().name("delivery".into()).spawn(move || runtime.block_on(worker.run()))?;
         Ok(Self { control })
     }

@@ -82,6 +82,12 @@ metrics! {
     late_commits_total: IntCounter [],
     /// Journeys that the store did not recall in time; their pages went on without them.
     late_recalls_total: IntCounter [],
+    /// Whether a fleet's database is reached: 1 or 0.
+    fleet_up: IntGaugeVec [],
+    /// Conversions on this node's disk that its fleet does not have yet.
+    forward_pending: IntGaugeVec [],
+    /// How long the fleet's database took to take over a batch of conversions, in seconds.
+    forward_seconds: Histogram [] in SECONDS,
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
     /// Fields of conversions, by whether they had a value.

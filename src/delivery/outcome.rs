@@ -73,9 +73,6 @@ impl Worker {
             // It was on the wire already; what the store has said of it stands.
             return;
         }
-        if let Settled::Final(verdict) = outcome {
-            self.observer.settled(&row.event.site, &row.event.network, verdict);
-        }
         self.store.settle(Settlement { row, outcome, answer, now: clock::now() }).await;
     }
 

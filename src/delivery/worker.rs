@@ -20,10 +20,11 @@ use super::{
     DeliveryObserver, Destination, Destinations,
     client::{Client, Reply},
     lane::Lane,
+    queue::Queue,
     retry,
 };
 use crate::{
-    store::{LeasedRow, Settled, Store, clock},
+    store::{LeasedRow, Settled, clock},
     tracking::{
         event::{Event, EventId},
         postback::{Postback, PostbackRule, Unrenderable},
@@ -42,7 +43,7 @@ pub(super) enum Control {
 }
 
 pub(super) struct Worker {
-    pub(super) store: Store,
+    pub(super) store: Queue,
     pub(super) fresh: UnboundedReceiver<LeasedRow>,
     control: UnboundedReceiver<Control>,
     pub(super) observer: Arc<dyn DeliveryObserver>,
@@ -69,7 +70,7 @@ pub(super) struct Flight {
 
 impl Worker {
     pub(super) fn new(
-        store: Store,
+        store: Queue,
         fresh: UnboundedReceiver<LeasedRow>,
         control: UnboundedReceiver<Control>,
         destinations: Arc<Destinations>,
@@ -129,6 +130,7 @@ impl Worker {
                         self.take(row).await;
                     }
                 }
+                () = self.store.changed() => self.poll(),
                 _ = poll.tick() => self.poll(),
             }
         }
@@ -192,6 +194,9 @@ impl Worker {
         if self.store.is_withdrawn(row.event.id) {
             // The store has ended it.
             return;
+        }
+        if !self.store.is_ours(&row) {
+            return self.store.release(row).await;
         }
         let started = clock::instant();
         if retry::is_overdue(clock::now().since(row.event.time), destination.max_age) {

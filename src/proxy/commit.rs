@@ -104,24 +104,28 @@ async fn write(
     let accepted = tracker.store.accept(stored).await.await.unwrap_or_default();
     for (index, (conversion, send, event_id, outcome)) in places.into_iter().enumerate() {
         let accepted = accepted.get(index).copied();
-        if accepted == Some(Accepted::Queued) && late.load(Ordering::Relaxed) {
+        let is_stored = matches!(accepted, Some(Accepted::Queued | Accepted::Provisional));
+        if is_stored && late.load(Ordering::Relaxed) {
             tracker.metrics.late_commits_total.inc();
         }
-        refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
-        if let Some(outcome) = outcome {
-            site.metrics.outcome(conversion, send, outcome_of(accepted, outcome));
+        refused.extend((!is_stored).then_some(event_id));
+        if let Some(outcome) = outcome.and_then(|stored| outcome_of(accepted, stored)) {
+            site.metrics.outcome(conversion, send, outcome);
         }
     }
     refused
 }
 
 /// The outcome of a row that the store has answered for; `stored` is what it is if it was stored.
-pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Outcome {
+///
+/// `None` as long as a fleet has to say it, which is then counted by whoever hears of it.
+pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Option<Outcome> {
     match accepted {
-        Some(Accepted::Queued) => stored,
-        Some(Accepted::Duplicate) => Outcome::Duplicate,
+        Some(Accepted::Queued) => Some(stored),
+        Some(Accepted::Duplicate) => Some(Outcome::Duplicate),
+        Some(Accepted::Provisional) => None,
         // No answer: the writer has ended, and what it had not taken was never written.
-        Some(Accepted::Unstored) | None => Outcome::Unstored,
+        Some(Accepted::Unstored) | None => Some(Outcome::Unstored),
     }
 }
 
@@ -159,7 +163,8 @@ pub(super) async fn claim(
     for (index, claim) in keyed.into_iter().enumerate() {
         let answer = answers.as_ref().and_then(|all| all.get(index)).copied();
         let (outcome, refused) = match answer {
-            Some(Accepted::Queued) => (Outcome::NoClick, None),
+            // Keys are never provisional: a page would not wait for them twice.
+            Some(Accepted::Queued | Accepted::Provisional) => (Outcome::NoClick, None),
             Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
             // The key was not taken, so a later visit of the page may still be counted.
             Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),

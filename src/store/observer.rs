@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
+use crate::tracking::conversion::Outcome;
+
 /// Hears about commits and failures, on the writer's thread.
 pub trait StoreObserver: Send + Sync {
     /// A transaction with so many accepted rows is on disk.
@@ -12,6 +14,8 @@ pub trait StoreObserver: Send + Sync {
     fn failed(&self, kind: ErrorKind);
     /// A postback ended before it was sent, because consent to it was withdrawn.
     fn withdrawn(&self, site: &str, network: &str);
+    /// The fleet has said what a provisional conversion is.
+    fn decided(&self, _site: &str, _conversion: &str, _network: &str, _outcome: Outcome) {}
 }
 
 /// What went wrong, as a metric label.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::{Deserialize, Serialize};
 
 use crate::tracking::{
     event::{EventId, Payload},
@@ -45,7 +46,7 @@ impl Withdrawn {
 }
 
 /// Whose rows are meant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub(super) site: String,
     /// Network keys and click IDs.

@@ -11,7 +11,7 @@ use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 use super::FleetError;
 
 /// Where the shared store is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FleetSettings {
     /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full`, a secret.
     pub url: String,
@@ -50,6 +50,12 @@ impl FleetSettings {
     /// When the address can't be understood.
     pub fn encryption(&self) -> Result<Encryption, FleetError> {
         self.target().map(|target| target.encryption)
+    }
+
+    /// Whether the database is on this machine, by its address.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.target().is_ok_and(|target| is_local(&target.config))
     }
 
     /// Reads the address; nothing of it is repeated in an error.
