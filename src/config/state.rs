@@ -38,9 +38,9 @@ fn fleet(field: &Field<'_>, files: Files<'_>) -> Option<FleetSettings> {
     let url = section.require("url", "write `url: ${DATABASE_URL}` and set that variable");
     let ca = section.get("ca");
     section.finish();
+    let authorities = ca.map(|field| trusted(&field, files)).unwrap_or_default();
     let url = url?;
     let text = secret_text(&url, "url", "DATABASE_URL", files.folder)?;
-    let authorities = ca.map(|field| trusted(&field, files)).unwrap_or_default();
     let settings = FleetSettings { url: text, authorities };
     match settings.encryption() {
         Ok(Encryption::Off | Encryption::Opportunistic) if !settings.is_local() => url.warn(
