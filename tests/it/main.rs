@@ -28,6 +28,7 @@ mod embed;
 mod errors;
 mod explain;
 mod faults;
+mod fleet;
 mod forwarding;
 mod grpc;
 mod journeys;
