@@ -1,6 +1,6 @@
 //! The admin port: metrics and health, on a thread of its own.
 
-use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread};
+use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::timeout};
 
 use crate::{
     delivery::Destinations,
@@ -67,7 +67,10 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let (store, now) = (&admin.tracker.store, clock::now());
     let counts = match store.fleet() {
         // Every node says the same of the queue that they share.
-        Some(fleet) => fleet.gauges().await.map_err(|error| error.to_string()),
+        Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
+            Ok(counts) => counts.map_err(|error| error.to_string()),
+            Err(late) => Err(late.to_string()),
+        },
         None => store.inspect().counts(now).map_err(|error| error.to_string()),
     };
     match counts {
@@ -111,3 +114,6 @@ fn equal(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
     one.len() == other.len() && differences == 0
 }
+
+/// How long a scrape waits for a fleet's database; what it showed last stays.
+const PATIENCE: Duration = Duration::from_secs(1);

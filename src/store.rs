@@ -39,6 +39,7 @@ mod errand;
 mod fate;
 mod filesystem;
 mod forwarder;
+mod heirloom;
 mod held;
 mod housekeeping;
 mod instance;

@@ -87,6 +87,11 @@ pub(super) fn execute(file: &Path, options: Options) -> Exit {
         }
     };
     let folder = &config.server.state;
+    if config.server.fleet.is_some() {
+        complain(
+            "this instance is a node of a fleet: below is what waits on this node; the rest is in the fleet's database",
+        );
+    }
     let printed = match options.command {
         Command::List(list) => print_list(folder, list),
         Command::Show(show) => print_rows(folder, &show),

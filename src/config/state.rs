@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 
-use super::{certificate::authorities, decode::Field, file::Files, server::secret_text};
+use super::{certificate::authorities, decode::Field, file::Files, listen::say_unusable, server::secret_text};
 use crate::store::fleet::{Encryption, FleetSettings};
 
 /// Where conversions are kept.
@@ -63,6 +63,5 @@ fn trusted(field: &Field<'_>, files: Files<'_>) -> Vec<CertificateDer<'static>> 
     if !files.are_there() {
         return Vec::new();
     }
-    let read = authorities(&path).map_err(|error| field.error(error.to_string(), None));
-    read.unwrap_or_default()
+    authorities(&path).inspect_err(|unusable| say_unusable(field, unusable)).unwrap_or_default()
 }

@@ -7,10 +7,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{errand::Errand, held, inspector, outbox};
+use super::{errand::Errand, heirloom::Heirloom, held, inspector, outbox};
 use crate::tracking::{
     conversion::Outcome,
-    event::{Dedup, DedupKey, Event, EventId, Payload},
+    event::{Dedup, Event, EventId, Payload},
     timestamp::Timestamp,
 };
 
@@ -58,13 +58,6 @@ pub(super) enum Decision {
     Withdrawn,
 }
 
-/// What a store that was alone brings into a fleet, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heirloom {
-    Keys,
-    Journeys,
-}
-
 /// What is to be counted of a row, by the names that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
@@ -75,15 +68,6 @@ pub(super) struct Counted {
     pub(super) outcome: Option<Outcome>,
     /// Its verdict is known as well.
     pub(super) is_withdrawn: bool,
-}
-
-impl Heirloom {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Keys => "keys",
-            Self::Journeys => "journeys",
-        }
-    }
 }
 
 /// Makes the tables of a node, unless they are there, and notes when it became one.
@@ -156,9 +140,7 @@ pub(super) fn remove(connection: &Connection, departed: &Departed, now: Timestam
     }
     departed.errand.map_or(Ok(()), |last| Errand::done(connection, last))?;
     if let Some((heirloom, cursor)) = &departed.adopted {
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO node (name, value) VALUES (?1, ?2)")?
-            .execute((heirloom.name(), cursor))?;
+        heirloom.note(connection, cursor)?;
     }
     Ok(counted)
 }
@@ -176,92 +158,6 @@ pub(super) fn ended_unseen(connection: &Connection, id: EventId) -> rusqlite::Re
         }
     }
     Ok(None)
-}
-
-/// The next keys or journeys of the time before, and where the slice ends; `None` when all have gone.
-pub(super) fn next_heirlooms(
-    connection: &Connection,
-    heirloom: Heirloom,
-    now: Timestamp,
-) -> rusqlite::Result<Option<Slice>> {
-    let cursor: Vec<u8> = connection
-        .prepare_cached("SELECT value FROM node WHERE name = ?1")?
-        .query_row([heirloom.name()], |row| row.get(0))
-        .optional()?
-        .unwrap_or_default();
-    // Longer than any key: the end.
-    if cursor.len() > 16 {
-        return Ok(None);
-    }
-    let slice = match heirloom {
-        Heirloom::Keys => Slice::Keys(keys_after(connection, &cursor, now)?),
-        Heirloom::Journeys => Slice::Journeys(journeys_after(connection, &cursor)?),
-    };
-    Ok(Some(slice))
-}
-
-/// Some of what a store brings along, in the order of its keys.
-#[derive(Debug)]
-pub(super) enum Slice {
-    Keys(Vec<OldKey>),
-    Journeys(Vec<OldJourney>),
-}
-
-/// A dedup key: its bytes, its event, and when it was accepted and expires, in milliseconds.
-pub(super) type OldKey = (DedupKey, EventId, i64, i64);
-
-/// A journey as it is stored.
-#[derive(Debug)]
-pub(super) struct OldJourney {
-    pub(super) key: [u8; 16],
-    pub(super) site: String,
-    pub(super) expires: Timestamp,
-    pub(super) data: String,
-}
-
-impl Slice {
-    /// What is noted once it has gone.
-    pub(super) fn cursor(&self) -> Vec<u8> {
-        let last = match self {
-            Self::Keys(keys) => keys.last().map(|(key, ..)| key.as_bytes().to_vec()),
-            Self::Journeys(journeys) => journeys.last().map(|journey| journey.key.to_vec()),
-        };
-        last.unwrap_or_else(|| vec![0; 17])
-    }
-}
-
-/// A row that still waits brings its own key: a key alone would make the fleet take it for known.
-fn keys_after(connection: &Connection, cursor: &[u8], now: Timestamp) -> rusqlite::Result<Vec<OldKey>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT key, event_id, accepted_ms, expires_ms FROM dedup WHERE key > ?1 AND expires_ms > ?2
-             AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = dedup.event_id AND verdict IS NULL)
-             AND NOT EXISTS (SELECT 1 FROM held WHERE held.event_id = dedup.event_id)
-             ORDER BY key LIMIT 500",
-    )?;
-    let mut rows = statement.query((cursor, now.as_millis()))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let bytes = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_bytes().unwrap_or_default());
-        let (key, id) = (DedupKey::from_slice(bytes(0)?), EventId::from_slice(bytes(1)?));
-        if let (Some(key), Some(id)) = (key, id) {
-            found.push((key, id, row.get(2)?, row.get(3)?));
-        }
-    }
-    Ok(found)
-}
-
-fn journeys_after(connection: &Connection, cursor: &[u8]) -> rusqlite::Result<Vec<OldJourney>> {
-    connection
-        .prepare_cached("SELECT key, site, expires_ms, data FROM journeys WHERE key > ?1 ORDER BY key LIMIT 100")?
-        .query_map([cursor], |row| {
-            Ok(OldJourney {
-                key: <[u8; 16]>::try_from(row.get_ref(0)?.as_bytes().unwrap_or_default()).unwrap_or([0xff; 16]),
-                site: row.get(1)?,
-                expires: Timestamp::from_millis(row.get(2)?),
-                data: row.get(3)?,
-            })
-        })?
-        .collect()
 }
 
 fn departing(row: &Row<'_>) -> rusqlite::Result<Option<Departing>> {

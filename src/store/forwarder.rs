@@ -15,13 +15,13 @@ use tokio::{
 use super::{
     Fleet, Store, clock,
     command::Command,
-    departure::{Decision, Departed, Departing, Departures, Heirloom, Slice},
-    errand::Errand,
-    fleet::{FleetError, ForwardRow, Forwarded},
+    departure::{Decision, Departed, Departing, Departures},
+    fleet::{FleetError, FleetHealth, ForwardRow, Forwarded},
     reader::Question,
-    withdrawal::Subject,
 };
-use crate::tracking::{event::EventId, journey::JourneyKey, timestamp::Timestamp};
+use crate::tracking::{journey::JourneyKey, timestamp::Timestamp};
+
+mod errands;
 
 /// Brings what a store accepts to its fleet, until it is drained or its handle is gone.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ struct Loop {
     heard: Timestamp,
     /// What was forgotten lately, and is not to be forgotten a second time: it may have come back.
     forgotten: HashMap<JourneyKey, Instant>,
+    /// All keys of what was forgotten last.
+    kin: Vec<JourneyKey>,
     next_news: Instant,
     next_tidying: Instant,
 }
@@ -112,6 +114,7 @@ impl Loop {
             has_adopted: false,
             heard: Timestamp::default(),
             forgotten: HashMap::new(),
+            kin: Vec::new(),
             next_news: now,
             next_tidying: now,
         }
@@ -142,19 +145,20 @@ impl Loop {
     /// Forwards what is left.
     async fn finish(mut self, drain: Option<Drain>) {
         let Some((deadline, done)) = drain else { return };
-        loop {
-            match timeout_at(deadline, self.round()).await {
-                Ok(Ok(Round::Some)) => {}
-                Ok(Ok(Round::Nothing)) => break,
-                Ok(Err(hindrance)) => {
-                    tracing::warn!(%hindrance, "what the fleet does not have yet waits on disk for the next start");
-                    break;
-                }
-                Err(_) => {
-                    tracing::warn!("what the fleet does not have yet waits on disk for the next start");
-                    break;
+        let forward_all = async {
+            loop {
+                match self.round().await {
+                    Ok(Round::Some) => {}
+                    Ok(Round::Nothing) => return,
+                    Err(hindrance) => {
+                        tracing::debug!(%hindrance, "not everything could be forwarded yet");
+                        sleep(DRAIN_PAUSE).await;
+                    }
                 }
             }
+        };
+        if timeout_at(deadline, forward_all).await.is_err() {
+            tracing::warn!("what the fleet does not have yet waits on disk for the next start");
         }
         // Whoever asked may have stopped waiting.
         done.send(()).ok();
@@ -162,16 +166,15 @@ impl Loop {
 
     /// Says how it fares when that has changed; yields the failures in a row.
     fn note(&self, round: Result<Round, Hindrance>, failures: u32) -> u32 {
+        self.observer.reached(matches!(self.fleet.health(), FleetHealth::Ready));
         match round {
             Ok(_) => {
-                self.observer.reached(true);
                 if failures > 0 {
                     tracing::info!("the fleet's database is reached again; what waited here is forwarded");
                 }
                 0
             }
             Err(hindrance) => {
-                self.observer.reached(!matches!(hindrance, Hindrance::Fleet(_)));
                 if failures.is_multiple_of(COMPLAIN_EVERY) {
                     tracing::warn!(%hindrance, "conversions are kept on this node's disk until its fleet can be reached");
                 }
@@ -193,19 +196,6 @@ impl Loop {
             self.next_tidying = now + if tidied.has_more { NEWS } else { TIDYING };
         }
         Ok(round)
-    }
-
-    /// Forgets here what was forgotten at another node.
-    async fn hear(&mut self) -> Result<(), Hindrance> {
-        let news = self.fleet.news(self.heard).await?;
-        let now = Instant::now();
-        self.forgotten.retain(|_, since| now.duration_since(*since) < REPEATED);
-        let new: Vec<_> = news.journeys.into_iter().filter(|key| self.forgotten.insert(*key, now).is_none()).collect();
-        if !new.is_empty() {
-            self.store.forget_here(&new).await;
-        }
-        self.heard = news.until;
-        Ok(())
     }
 
     /// Forwards one batch of everything.
@@ -272,96 +262,6 @@ impl Loop {
         Ok(())
     }
 
-    async fn run_errands(
-        &mut self,
-        errands: Vec<(i64, Option<Errand>)>,
-        departed: &mut Departed,
-    ) -> Result<(), FleetError> {
-        for (number, errand) in errands {
-            match errand {
-                Some(errand) => match self.run_errand(errand).await {
-                    Ok(()) => {}
-                    Err(error) if error.is_about_a_value() => {
-                        tracing::error!(%error, "the fleet can't hold what a visit brought; it is known to this node alone");
-                    }
-                    Err(error) => return Err(error),
-                },
-                None => tracing::error!("what a visit brought can't be read; it is known to this node alone"),
-            }
-            departed.errand = Some(number);
-        }
-        Ok(())
-    }
-
-    async fn run_errand(&mut self, errand: Errand) -> Result<(), FleetError> {
-        match errand {
-            Errand::Claim(taken) => match taken.claim() {
-                Some(claim) => self.fleet.claim(&[claim]).await.map(drop),
-                None => Ok(()),
-            },
-            Errand::GiveBack(taken) => match taken.claim() {
-                Some(claim) => self.fleet.give_back(&[(claim.event_id, claim.dedup.key)]).await,
-                None => Ok(()),
-            },
-            Errand::Remember { site, keys, journey, expires } => {
-                let kept = self.store.shared.retention.journeys;
-                self.fleet.remember(&site, &keys, &journey, expires, kept).await
-            }
-            Errand::Forget(keys) => {
-                let all = self.fleet.forget(&keys).await?;
-                let now = Instant::now();
-                self.forgotten.extend(keys.into_iter().chain(all).map(|key| (key, now)));
-                Ok(())
-            }
-            Errand::Withdraw { subject, ended } => self.withdraw(&subject, &ended).await,
-        }
-    }
-
-    /// Ends what a visitor does not want to be sent, wherever on the fleet it waits.
-    async fn withdraw(&self, subject: &Subject, ended_here: &[EventId]) -> Result<(), FleetError> {
-        let clicks: Vec<(&str, &str)> =
-            subject.clicks.iter().map(|(network, click)| (network.as_str(), click.as_str())).collect();
-        let mut ids = self.fleet.open_rows_of(&subject.site, &clicks, &subject.journeys).await?;
-        self.store.shared.withdrawn.insert(ids.iter().copied());
-        // Those were counted when they ended here; they were on their way at that moment.
-        let counted: Vec<EventId> = ids.extract_if(.., |id| ended_here.contains(id)).collect();
-        if !counted.is_empty() {
-            self.fleet.withdraw(&counted).await?;
-        }
-        if !ids.is_empty() {
-            let ended = self.fleet.withdraw(&ids).await?;
-            ended.iter().for_each(|ended| self.observer.withdrawn(&ended.site, &ended.network));
-        }
-        Ok(())
-    }
-
-    /// Hands over some of what this store had before it joined; then nothing is left.
-    async fn adopt(&mut self) -> Result<Round, Hindrance> {
-        if self.has_adopted {
-            return Ok(Round::Nothing);
-        }
-        for which in [Heirloom::Keys, Heirloom::Journeys] {
-            let slice = self.store.ask(|answer| Question::Heirlooms { which, answer }).await.ok_or(Hindrance::Store)?;
-            let Some(slice) = slice else { continue };
-            match &slice {
-                Slice::Keys(keys) => self.fleet.adopt_keys(keys).await?,
-                Slice::Journeys(journeys) => {
-                    let kept = self.store.shared.retention.journeys;
-                    for old in journeys {
-                        let Ok(journey) = serde_json::from_str(&old.data) else { continue };
-                        let key = JourneyKey::from_bytes(old.key);
-                        self.fleet.remember(&old.site, &[key], &journey, old.expires, kept).await?;
-                    }
-                }
-            }
-            let adopted = Some((which, slice.cursor()));
-            self.depart(Departed { adopted, ..Departed::default() }).await?;
-            return Ok(Round::Some);
-        }
-        self.has_adopted = true;
-        Ok(Round::Nothing)
-    }
-
     /// Removes what the fleet has from this node's disk.
     async fn depart(&self, departed: Departed) -> Result<(), Hindrance> {
         let (done, written) = oneshot::channel();
@@ -397,10 +297,10 @@ const ERRANDS: usize = 50;
 const IDLE: Duration = Duration::from_secs(1);
 /// Between two looks for what other nodes forgot.
 const NEWS: Duration = Duration::from_secs(1);
-/// What is heard twice is heard twice within this time.
-const REPEATED: Duration = Duration::from_mins(1);
 /// Between two slices of forgetting; every node does it.
 const TIDYING: Duration = Duration::from_secs(10);
+/// Between two tries at the end.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// About every five minutes of an outage.

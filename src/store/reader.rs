@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 use super::{
     Fate, clock,
     database::FILE,
-    departure::{self, Departures, Heirloom, Slice},
-    fate, journeys,
+    departure::{self, Departures},
+    fate,
+    heirloom::{Heirloom, Slice},
+    journeys,
     shared::Shared,
 };
 use crate::tracking::{
@@ -99,7 +101,7 @@ impl Reader {
                 drop(answer.send(departure::next(self.connection()?, rows, errands)?));
             }
             Question::Heirlooms { which, answer } => {
-                drop(answer.send(departure::next_heirlooms(self.connection()?, which, clock::now())?));
+                drop(answer.send(which.next(self.connection()?, clock::now())?));
             }
         }
         Ok(())

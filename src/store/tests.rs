@@ -17,6 +17,7 @@ use crate::tracking::{
 mod erasure;
 mod held;
 mod journeys;
+mod node;
 mod withdrawal;
 
 #[derive(Default)]

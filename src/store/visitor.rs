@@ -90,6 +90,13 @@ impl Store {
         drop(tokio::spawn(async move { store.end_rows_of(subject).await }).await);
     }
 
+    /// Notes that events must not be sent any more, which somebody else has ended.
+    pub fn note_withdrawn(&self, ids: Vec<EventId>) {
+        if !ids.is_empty() {
+            self.shared.withdrawn.insert(ids);
+        }
+    }
+
     /// Whether an event must not be sent any more.
     #[must_use]
     pub fn is_withdrawn(&self, id: EventId) -> bool {

@@ -150,8 +150,21 @@ impl SharedQueue {
                 }
                 *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
                 self.changed.notify_one();
+                self.hear().await;
             }
             Err(error) => tracing::debug!(%error, "the fleet's queue can't be asked"),
+        }
+    }
+
+    /// Learns which of the rows in our hands were withdrawn at another node.
+    async fn hear(&self) {
+        let ours: Vec<EventId> = self.leases.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        if ours.is_empty() {
+            return;
+        }
+        match self.fleet.withdrawn(&ours).await {
+            Ok(withdrawn) => self.store.note_withdrawn(withdrawn),
+            Err(error) => tracing::debug!(%error, "withdrawals can't be asked for"),
         }
     }
 
