@@ -6,7 +6,7 @@ use uuid::Uuid;
 use self::postgres::{Database, PASSWORD, Postgres};
 use super::*;
 use crate::{
-    store::{Accepted, AnswerRecord, Claim, Ended, LeasedRow, Retention, Settled, Settlement},
+    store::{Accepted, AnswerRecord, Claim, LeasedRow, Retention, Settled, Settlement},
     tracking::{
         event::{Dedup, DedupKey, Event, EventId, Payload},
         journey::{Journey, JourneyKey},
