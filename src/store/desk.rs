@@ -132,7 +132,8 @@ fn correct(transaction: &Transaction<'_>, id: EventId, correction: &Correction) 
     Ok(Corrected::Incomplete(missing))
 }
 
-fn corrected_payload(mut payload: Payload, correction: &Correction) -> Payload {
+/// What a row holds once it is corrected.
+pub(super) fn corrected_payload(mut payload: Payload, correction: &Correction) -> Payload {
     for (name, text) in &correction.fields {
         // Parameters come first when names are looked up.
         match payload.parameters.get_mut(name) {

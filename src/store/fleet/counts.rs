@@ -2,11 +2,23 @@
 
 use deadpool_postgres::ClientWrapper;
 
-use super::{FleetError, NOW_MS};
+use super::{Fleet, FleetError, NOW_MS};
 use crate::{store::inspector::QueueCounts, tracking::timestamp::Timestamp};
 
+impl Fleet {
+    /// How much waits, by destination.
+    pub async fn gauges(&self) -> Result<Vec<QueueCounts>, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = counts(&session).await;
+            session.end(result)
+        })
+        .await
+    }
+}
+
 /// How much waits, by destination.
-pub(super) async fn counts(client: &ClientWrapper) -> Result<Vec<QueueCounts>, FleetError> {
+async fn counts(client: &ClientWrapper) -> Result<Vec<QueueCounts>, FleetError> {
     let statement = client
         .prepare_cached(&format!(
             "SELECT site, network, sum(pending)::INT8, sum(due)::INT8, min(oldest), sum(dead)::INT8 FROM (

@@ -101,12 +101,16 @@ impl From<tokio_postgres::Error> for FleetError {
         if let Some(error) = error.as_db_error() {
             return of_server(error);
         }
+        // A statement that does not fit its table, or what it answers: no value is repeated.
+        let what = error.to_string();
+        if MISFITS.iter().any(|misfit| what.starts_with(misfit)) {
+            return Self::Sql(SqlFailure { code: SqlState::INTERNAL_ERROR, message: what });
+        }
         // What lies beneath says it best: refused, no such host, an unknown issuer.
         let mut cause = error.source();
         while let Some(deeper) = cause.and_then(std::error::Error::source) {
             cause = Some(deeper);
         }
-        let what = error.to_string();
         let why = cause.map_or_else(String::new, |cause| format!(": {cause}"));
         if what == "error performing TLS handshake" {
             return Self::refused(format!("no trusted connection to the database{why}"));
@@ -156,3 +160,12 @@ fn of_server(error: &DbError) -> FleetError {
     };
     FleetError::refused(reason)
 }
+
+/// How errors begin that the driver finds in what it is told to send, and in what it is to read.
+const MISFITS: [&str; 5] = [
+    "error serializing parameter",
+    "error deserializing column",
+    "invalid column",
+    "expected",
+    "query returned an unexpected number",
+];

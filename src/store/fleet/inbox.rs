@@ -6,11 +6,50 @@ use deadpool_postgres::{ClientWrapper, Transaction};
 use serde_json::to_string;
 
 use super::{
-    FleetError, ForwardRow, Forwarded, NOW_MS,
+    Fleet, FleetError, NOW_MS,
     keys::{self, Taking},
     value::Id,
 };
-use crate::store::dedup::Taken;
+use crate::{
+    store::dedup::Taken,
+    tracking::event::{Dedup, Event},
+};
+
+/// A row that a node has accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct ForwardRow<'a> {
+    /// What happened.
+    pub event: &'a Event,
+    /// What makes it the same conversion as another one.
+    pub key: Option<Dedup>,
+    /// The names without a value, of a row that waits for a person; empty sends it.
+    pub missing: &'a [String],
+}
+
+/// What became of a [`ForwardRow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The fleet has it, since now.
+    Queued,
+    /// The fleet has it, since an earlier try.
+    Known,
+    /// Another conversion holds its key.
+    Duplicate,
+    /// The fleet had it, and it ended at once: its visitor withdrew consent at another node meanwhile.
+    Withdrawn,
+}
+
+impl Fleet {
+    /// Accepts rows, each once however often it is forwarded, in one transaction; the answers are in their order.
+    pub async fn forward(&self, rows: &[ForwardRow<'_>]) -> Result<Vec<Forwarded>, FleetError> {
+        self.attempt(|| async {
+            let mut session = self.session().await?;
+            let result = forward(&mut session, rows).await;
+            session.end(result)
+        })
+        .await
+    }
+}
 
 /// Accepts rows, each once, however often they are forwarded. The answers are in their order.
 pub(super) async fn forward(client: &mut ClientWrapper, rows: &[ForwardRow<'_>]) -> Result<Vec<Forwarded>, FleetError> {

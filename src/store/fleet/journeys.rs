@@ -7,7 +7,7 @@ use std::{
 
 use deadpool_postgres::{ClientWrapper, Transaction};
 
-use super::{FleetError, NOW_MS, News};
+use super::{Fleet, FleetError, NOW_MS};
 use crate::{
     store::{clock, journeys::merged},
     tracking::{
@@ -31,6 +31,70 @@ pub struct JourneyAddition<'a> {
     pub kept: Duration,
 }
 
+/// Journeys that the nodes must forget in their own files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Their keys; some may have been told before.
+    pub journeys: Vec<JourneyKey>,
+    /// Where to go on, by the server's clock.
+    pub until: Timestamp,
+}
+
+impl Fleet {
+    /// Adds to what is known of a visitor, under each of the keys.
+    pub async fn remember(
+        &self,
+        site: &str,
+        keys: &[JourneyKey],
+        journey: &Journey,
+        expires: Timestamp,
+        kept: Duration,
+    ) -> Result<(), FleetError> {
+        self.remember_all(&[JourneyAddition { site, keys, journey, expires, kept }]).await
+    }
+
+    /// Adds to what is known of several visitors in one transaction.
+    pub async fn remember_all(&self, additions: &[JourneyAddition<'_>]) -> Result<(), FleetError> {
+        self.attempt(|| async {
+            let mut session = self.session().await?;
+            let result = remember(&mut session, additions).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// What is known under any of these keys; answers at once while the database is away.
+    pub async fn recall(&self, keys: &[JourneyKey], now: Timestamp) -> Result<Option<Journey>, FleetError> {
+        let (fleet, keys) = (self.clone(), keys.to_vec());
+        self.beside(async move {
+            let session = fleet.page().await?;
+            let result = recall(&session, &keys, now).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Forgets journeys, tells the other nodes, and answers with all keys under which they were kept.
+    pub async fn forget(&self, keys: &[JourneyKey]) -> Result<Vec<JourneyKey>, FleetError> {
+        self.attempt(|| async {
+            let mut session = self.session().await?;
+            let result = forget(&mut session, keys).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// What any node forgot since then; begin with the epoch.
+    pub async fn news(&self, since: Timestamp) -> Result<News, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = news(&session, since).await;
+            session.end(result)
+        })
+        .await
+    }
+}
+
 /// A journey as it will stand under one key.
 struct Whole<'a> {
     site: &'a str,
@@ -40,7 +104,7 @@ struct Whole<'a> {
 }
 
 /// Adds to what is known; two nodes that add to one visitor at once both do.
-pub(super) async fn remember(client: &mut ClientWrapper, additions: &[JourneyAddition<'_>]) -> Result<(), FleetError> {
+async fn remember(client: &mut ClientWrapper, additions: &[JourneyAddition<'_>]) -> Result<(), FleetError> {
     let mut wholes = BTreeMap::<JourneyKey, Whole<'_>>::new();
     for JourneyAddition { site, keys, journey, expires, kept } in additions {
         for key in *keys {
@@ -74,11 +138,7 @@ pub(super) async fn remember(client: &mut ClientWrapper, additions: &[JourneyAdd
 }
 
 /// The journeys under these keys as one.
-pub(super) async fn recall(
-    client: &ClientWrapper,
-    keys: &[JourneyKey],
-    now: Timestamp,
-) -> Result<Option<Journey>, FleetError> {
+async fn recall(client: &ClientWrapper, keys: &[JourneyKey], now: Timestamp) -> Result<Option<Journey>, FleetError> {
     let statement =
         client.prepare_cached("SELECT data FROM throughline_journeys WHERE key = ANY($1) AND expires_ms > $2").await?;
     let rows = client.query(&statement, &[&bytes(keys), &now.as_millis()]).await?;
@@ -88,7 +148,7 @@ pub(super) async fn recall(
 }
 
 /// Forgets journeys with all other keys under which they are kept, and tells the other nodes.
-pub(super) async fn forget(client: &mut ClientWrapper, keys: &[JourneyKey]) -> Result<Vec<JourneyKey>, FleetError> {
+async fn forget(client: &mut ClientWrapper, keys: &[JourneyKey]) -> Result<Vec<JourneyKey>, FleetError> {
     let transaction = client.transaction().await?;
     let known = lock(&transaction, keys.iter()).await?;
     let other = known.into_iter().flat_map(|(_, journey)| journey.keys.into_keys());
@@ -108,10 +168,10 @@ pub(super) async fn forget(client: &mut ClientWrapper, keys: &[JourneyKey]) -> R
 }
 
 /// What other nodes forgot since then, by the server's clock.
-pub(super) async fn news(client: &ClientWrapper, since: Timestamp) -> Result<News, FleetError> {
+async fn news(client: &ClientWrapper, since: Timestamp) -> Result<News, FleetError> {
     let statement = client
         .prepare_cached(&format!(
-            "SELECT journey, {NOW_MS} FROM throughline_erased WHERE at_ms > $1 - {OVERLAP_MS}
+            "SELECT journey, {NOW_MS} FROM throughline_erased WHERE at_ms > $1::INT8 - {OVERLAP_MS}
              UNION ALL SELECT NULL, {NOW_MS}"
         ))
         .await?;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::{ClientWrapper, Transaction};
 
-use super::{FleetError, value::Id};
+use super::{Fleet, FleetError, value::Id};
 use crate::{
-    store::{Claim, dedup::Taken},
+    store::{Accepted, Claim, dedup::Taken},
     tracking::event::{Dedup, DedupKey, EventId},
     tracking::timestamp::Timestamp,
 };
@@ -33,8 +33,51 @@ impl From<&Claim> for Taking {
     }
 }
 
+impl Fleet {
+    /// Takes dedup keys without rows; the answers are in their order.
+    pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Accepted>, FleetError> {
+        let takings: Vec<_> = claims.iter().map(Taking::from).collect();
+        let taken = self.take(&takings).await?;
+        let accepted = taken.into_iter().map(|taken| match taken {
+            Taken::Now | Taken::Before => Accepted::Queued,
+            Taken::Elsewhere => Accepted::Duplicate,
+        });
+        Ok(accepted.collect())
+    }
+
+    /// Gives claimed keys back; those that another event has taken meanwhile stay taken.
+    pub async fn give_back(&self, claims: &[(EventId, DedupKey)]) -> Result<(), FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = give_back(&session, claims).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Takes over keys that a node accepted before it joined: key, event, when accepted, until when (in ms).
+    pub async fn adopt_keys(&self, keys: &[(DedupKey, EventId, i64, i64)]) -> Result<(), FleetError> {
+        let taking = |(key, event_id, accepted_ms, expires_ms): &_| Taking {
+            key: *key,
+            event_id: *event_id,
+            accepted_ms: *accepted_ms,
+            expires_ms: *expires_ms,
+        };
+        self.take(&keys.iter().map(taking).collect::<Vec<_>>()).await.map(drop)
+    }
+
+    async fn take(&self, takings: &[Taking]) -> Result<Vec<Taken>, FleetError> {
+        self.attempt(|| async {
+            let mut session = self.session().await?;
+            let result = claim(&mut session, takings).await;
+            session.end(result)
+        })
+        .await
+    }
+}
+
 /// Takes keys without rows.
-pub(super) async fn claim(client: &mut ClientWrapper, all: &[Taking]) -> Result<Vec<Taken>, FleetError> {
+async fn claim(client: &mut ClientWrapper, all: &[Taking]) -> Result<Vec<Taken>, FleetError> {
     let transaction = client.transaction().await?;
     let taken = take(&transaction, all).await?;
     transaction.commit().await?;
@@ -111,7 +154,7 @@ async fn holders(transaction: &Transaction<'_>, keys: &[&[u8]]) -> Result<HashMa
 }
 
 /// Gives keys back that are still these events'.
-pub(super) async fn give_back(client: &ClientWrapper, claims: &[(EventId, DedupKey)]) -> Result<(), FleetError> {
+async fn give_back(client: &ClientWrapper, claims: &[(EventId, DedupKey)]) -> Result<(), FleetError> {
     let ids: Vec<Id> = claims.iter().map(|(id, _)| (*id).into()).collect();
     let keys: Vec<&[u8]> = claims.iter().map(|(_, key)| key.as_bytes().as_slice()).collect();
     let delete = client

@@ -8,7 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Fenced, FleetError, NOW_MS, value::Id};
+use super::{Fleet, FleetError, NOW_MS, value::Id};
 use crate::{
     store::{LeasedRow, Settled, Settlement, clock, row::Place},
     tracking::{
@@ -18,8 +18,72 @@ use crate::{
     },
 };
 
+/// Whether a settlement counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// It is in the database, now or from an earlier try.
+    Done,
+    /// Consent was withdrawn meanwhile, so that it ended instead of being tried again.
+    Withdrawn,
+    /// The lease had run out and another node has the row, or had: nothing was changed.
+    Lost,
+}
+
+impl Fleet {
+    /// Site, network and time (in ms of this node's clock) of the first row of each destination that
+    /// nobody has in hand.
+    pub async fn due(&self) -> Result<Vec<(String, String, i64)>, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = due(&session).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Leases up to `room` rows (at most 100) of one destination whose time has come, for 60 seconds.
+    pub async fn lease(&self, site: &str, network: &str, room: usize) -> Result<Vec<LeasedRow>, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = lease(&session, &self.0.instance, (site, network), room).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Records the end of an attempt and gives the lease back; may be repeated when the answer was lost.
+    pub async fn settle(&self, settlement: &Settlement) -> Result<Fenced, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = settle(&session, settlement).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Gives a lease back unsent; with a time, the row is not due before it.
+    pub async fn release(&self, row: &LeasedRow, at: Option<Timestamp>) -> Result<(), FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = release(&session, row, at).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Begins leases anew, and answers with the events that are still ours and may be sent.
+    pub async fn extend(&self, rows: &[&LeasedRow]) -> Result<Vec<EventId>, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = extend(&session, rows).await;
+            session.end(result)
+        })
+        .await
+    }
+}
+
 /// When the first row of each destination can be leased: one seek per destination.
-pub(super) async fn due(client: &ClientWrapper) -> Result<Vec<(String, String, i64)>, FleetError> {
+async fn due(client: &ClientWrapper) -> Result<Vec<(String, String, i64)>, FleetError> {
     let statement = client
         .prepare_cached(&format!(
             "SELECT site, network, next_ms - {NOW_MS} FROM throughline_outbox
@@ -40,7 +104,7 @@ pub(super) async fn due(client: &ClientWrapper) -> Result<Vec<(String, String, i
 }
 
 /// Leases rows of one destination that are due and in nobody's hands, the longest due first.
-pub(super) async fn lease(
+async fn lease(
     client: &ClientWrapper,
     node: &str,
     destination: (&str, &str),
@@ -76,7 +140,7 @@ pub(super) async fn lease(
 }
 
 /// Ends an attempt.
-pub(super) async fn settle(client: &ClientWrapper, settlement: &Settlement) -> Result<Fenced, FleetError> {
+async fn settle(client: &ClientWrapper, settlement: &Settlement) -> Result<Fenced, FleetError> {
     let Settlement { row, outcome, answer, now } = settlement;
     let Place::Fleet(attempt) = row.place else { return Ok(Fenced::Lost) };
     let (id, attempt) = (Id::from(row.event.id), Id::from(attempt));
@@ -90,9 +154,15 @@ pub(super) async fn settle(client: &ClientWrapper, settlement: &Settlement) -> R
             let delay = i64::try_from(at.since(*now).as_millis()).unwrap_or(i64::MAX);
             let statement = client
                 .prepare_cached(&format!(
-                    "UPDATE throughline_outbox SET attempts = attempts + $3, next_ms = {NOW_MS} + $4, reason = $5,
-                         last_answer = $6, settled_by = $2, lease = NULL, lease_node = NULL, lease_until_ms = NULL
-                     WHERE event_id = $1 AND lease = $2 AND withdrawn_ms IS NULL"
+                    "WITH settled AS (
+                         UPDATE throughline_outbox SET attempts = attempts + $3, next_ms = {NOW_MS} + $4, reason = $5,
+                             last_answer = $6, settled_by = $2, lease = NULL, lease_node = NULL, lease_until_ms = NULL
+                         WHERE event_id = $1 AND lease = $2 AND withdrawn_ms IS NULL
+                         RETURNING event_id, attempts
+                     )
+                     INSERT INTO throughline_attempts (event_id, slot, number, answer)
+                     SELECT event_id, attempts % {ATTEMPTS_KEPT}, attempts, coalesce($6, '') FROM settled
+                     ON CONFLICT (event_id, slot) DO UPDATE SET number = excluded.number, answer = excluded.answer"
                 ))
                 .await?;
             client.execute(&statement, &[&id, &attempt, &counted, &delay, &reason.as_str(), &answer]).await?
@@ -130,7 +200,7 @@ pub(super) async fn settle(client: &ClientWrapper, settlement: &Settlement) -> R
 }
 
 /// Gives a lease back unsent; with a time, the row is not due before it.
-pub(super) async fn release(client: &ClientWrapper, row: &LeasedRow, at: Option<Timestamp>) -> Result<(), FleetError> {
+async fn release(client: &ClientWrapper, row: &LeasedRow, at: Option<Timestamp>) -> Result<(), FleetError> {
     let Place::Fleet(attempt) = row.place else { return Ok(()) };
     let delay = at.map(|at| i64::try_from(at.since(clock::now()).as_millis()).unwrap_or(i64::MAX));
     let statement = client
@@ -145,7 +215,7 @@ pub(super) async fn release(client: &ClientWrapper, row: &LeasedRow, at: Option<
 }
 
 /// Begins leases anew and says which are still ours.
-pub(super) async fn extend(client: &ClientWrapper, rows: &[&LeasedRow]) -> Result<Vec<EventId>, FleetError> {
+async fn extend(client: &ClientWrapper, rows: &[&LeasedRow]) -> Result<Vec<EventId>, FleetError> {
     let (mut ids, mut attempts) = (Vec::new(), Vec::new());
     for row in rows {
         if let Place::Fleet(attempt) = row.place {
@@ -239,5 +309,7 @@ pub(super) fn event(row: &Row) -> Result<Option<Event>, FleetError> {
 const LEASE_MS: i64 = 60_000;
 /// Rows of one lease: more would not be sent within it.
 const MOST_LEASED: usize = 100;
+/// Answers of one row that are kept beside the last.
+const ATTEMPTS_KEPT: i32 = 20;
 /// Names of sites and networks that are no longer configured count, too.
 const MOST_DESTINATIONS: usize = 10_000;

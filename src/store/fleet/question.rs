@@ -5,11 +5,45 @@ use std::collections::HashMap;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
-use super::{FleetError, outbox, value::Id};
+use super::{Fleet, FleetError, outbox, value::Id};
 use crate::{store::Fate, tracking::event::EventId};
 
+impl Fleet {
+    /// Which of these events must not be sent although somebody may have them in their hands.
+    pub async fn withdrawn(&self, ids: &[EventId]) -> Result<Vec<EventId>, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = withdrawn(&session, ids).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// The verdicts of these events by their words, in their order; answers at once while the database is away.
+    pub async fn verdicts(&self, ids: &[EventId]) -> Result<Vec<Option<String>>, FleetError> {
+        let (fleet, ids) = (self.clone(), ids.to_vec());
+        self.beside(async move {
+            let session = fleet.page().await?;
+            let result = verdicts(&session, &ids).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// What became of these events, in their order; answers at once while the database is away.
+    pub async fn fates(&self, ids: &[EventId]) -> Result<Vec<Option<Fate>>, FleetError> {
+        let (fleet, ids) = (self.clone(), ids.to_vec());
+        self.beside(async move {
+            let session = fleet.page().await?;
+            let result = fates(&session, &ids).await;
+            session.end(result)
+        })
+        .await
+    }
+}
+
 /// The verdicts of these events by their words, in their order; `None` where there is none.
-pub(super) async fn verdicts(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<Option<String>>, FleetError> {
+async fn verdicts(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<Option<String>>, FleetError> {
     let statement = client
         .prepare_cached(
             "SELECT event_id, verdict FROM throughline_outbox WHERE event_id = ANY($1) AND verdict IS NOT NULL
@@ -21,7 +55,7 @@ pub(super) async fn verdicts(client: &ClientWrapper, ids: &[EventId]) -> Result<
 }
 
 /// What became of these events, in their order; `None` for what the fleet does not know.
-pub(super) async fn fates(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<Option<Fate>>, FleetError> {
+async fn fates(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<Option<Fate>>, FleetError> {
     let columns = "event_id, site, conversion, network, event_ms, verdict, payload";
     let statement = client
         .prepare_cached(&format!(
@@ -37,7 +71,7 @@ pub(super) async fn fates(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec
 }
 
 /// Which of these events must not be sent although somebody may have them in their hands.
-pub(super) async fn withdrawn(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<EventId>, FleetError> {
+async fn withdrawn(client: &ClientWrapper, ids: &[EventId]) -> Result<Vec<EventId>, FleetError> {
     let statement = client
         .prepare_cached(
             "SELECT event_id FROM throughline_outbox WHERE event_id = ANY($1) AND withdrawn_ms IS NOT NULL

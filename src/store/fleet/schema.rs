@@ -70,6 +70,9 @@ const MIGRATIONS: &[(i32, &str)] = &[(CURRENT, FIRST)];
 ///   attempt that last ended, so that a settlement whose answer was lost can be repeated. A row whose
 ///   consent was withdrawn while a node had it in its hands is marked by `withdrawn_ms`.
 /// - `history` holds what is over.
+/// - `attempts` keeps the answers of attempts that were followed by another: the last 20, each in its slot.
+/// - `notices` tells the nodes what an operator did, for whichever takes one out first to count it;
+///   `audit` tells people.
 /// - `journeys` and `erased` (what the nodes must forget in their own files) are about visitors.
 const FIRST: &str = "CREATE TABLE throughline_dedup (
     key BYTEA PRIMARY KEY,
@@ -91,6 +94,7 @@ CREATE TABLE throughline_outbox (
     lease_until_ms INT8,
     settled_by UUID,
     withdrawn_ms INT8,
+    revived_ms INT8,
     missing TEXT,
     verdict TEXT,
     reason TEXT,
@@ -128,4 +132,27 @@ CREATE TABLE throughline_erased (
     journey BYTEA PRIMARY KEY,
     at_ms INT8 NOT NULL
 );
-CREATE INDEX throughline_erased_at ON throughline_erased (at_ms);";
+CREATE INDEX throughline_erased_at ON throughline_erased (at_ms);
+CREATE TABLE throughline_attempts (
+    event_id UUID NOT NULL,
+    slot INT4 NOT NULL,
+    number INT4 NOT NULL,
+    answer TEXT NOT NULL,
+    PRIMARY KEY (event_id, slot)
+);
+CREATE TABLE throughline_notices (
+    id UUID PRIMARY KEY,
+    deed TEXT NOT NULL,
+    site TEXT NOT NULL,
+    network TEXT NOT NULL,
+    count INT8 NOT NULL
+);
+CREATE TABLE throughline_audit (
+    id UUID PRIMARY KEY,
+    at_ms INT8 NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    count INT8 NOT NULL
+);
+CREATE INDEX throughline_audit_at ON throughline_audit (at_ms);";

@@ -6,14 +6,17 @@ use uuid::Uuid;
 use self::postgres::{Database, PASSWORD, Postgres};
 use super::*;
 use crate::{
-    store::{AnswerRecord, Settled},
+    store::{Accepted, AnswerRecord, Claim, LeasedRow, Retention, Settled, Settlement},
     tracking::{
-        event::Payload,
+        event::{Dedup, DedupKey, Event, EventId, Payload},
+        journey::{Journey, JourneyKey},
         verdict::{Rejection, RetryReason, Verdict},
     },
 };
 
+mod crash;
 mod delivery;
+mod desk;
 mod journeys;
 mod server;
 mod withdrawal;
@@ -107,7 +110,8 @@ async fn nodes_that_race_for_keys_accept_each_once() {
     let database = Postgres::shared().database();
     // What each of these databases must get right, and what others are by default.
     for isolation in ["read committed", "serializable"] {
-        database.sql(&format!("ALTER ROLE owner SET default_transaction_isolation = '{isolation}'"));
+        let name = database.sql("SELECT current_database()");
+        database.sql(&format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"));
         let mut racers = JoinSet::new();
         for name in ["one", "two", "three"] {
             let fleet = node(&database, name);
@@ -131,8 +135,44 @@ async fn nodes_that_race_for_keys_accept_each_once() {
         let accepted = racers.join_all().await.concat();
         assert_eq!(accepted.len(), 200, "{isolation}");
     }
-    database.sql("ALTER ROLE owner RESET default_transaction_isolation");
     assert_eq!(database.sql("SELECT count(*), count(DISTINCT event_id) FROM throughline_outbox"), "400|400");
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_in_the_way_of_another_is_repeated_but_not_for_ever() {
+    let database = Postgres::shared().database();
+    let fleet = node(&database, "one");
+    fleet.prepare().await.unwrap();
+    // Numbers of a sequence stay taken when a transaction is undone.
+    database.sql(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('tries') <= 3 THEN RAISE EXCEPTION 'canary' USING ERRCODE = '40001'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER fail BEFORE INSERT ON throughline_outbox FOR EACH ROW EXECUTE FUNCTION fail()",
+    );
+    assert_eq!(forward(&fleet, &event(), "1").await, Forwarded::Queued);
+    assert_eq!(database.sql("SELECT last_value FROM tries"), "4");
+
+    database.sql("ALTER SEQUENCE tries MINVALUE -1000000 RESTART WITH -1000000");
+    let bought = event();
+    let error = fleet.forward(&[row(&bought, "2")]).await.unwrap_err();
+    assert!(error.is_transient() && !error.is_about_a_value(), "{error}");
+    assert_eq!(fleet.health(), FleetHealth::Ready, "it is there, if busy");
+}
+
+#[tokio::test]
+async fn a_row_that_the_database_does_not_take_is_told_from_a_database_that_takes_none() {
+    let database = Postgres::shared().database();
+    let fleet = node(&database, "one");
+    fleet.prepare().await.unwrap();
+    database.sql("ALTER TABLE throughline_outbox ADD CHECK (site <> 'canary')");
+    let bad = Event { site: "canary".into(), ..event() };
+    let error = fleet.forward(&[row(&bad, "1")]).await.unwrap_err();
+    assert!(error.is_about_a_value() && !error.is_transient(), "{error}");
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    assert_eq!(forward(&fleet, &event(), "1").await, Forwarded::Queued, "and its key is free");
 }
 
 #[tokio::test]

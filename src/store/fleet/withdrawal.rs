@@ -3,19 +3,53 @@
 //! A row in nobody's hands ends at once. One that a node has in its hands is marked: that node's
 //! settlement ends it, or housekeeping when the node never comes back.
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, Transaction};
 use tokio_postgres::Row;
 
-use super::{FleetError, NOW_MS, value::Id};
+use super::{Fleet, FleetError, NOW_MS, value::Id};
 use crate::{
     store::withdrawal::{Ended, Subject},
-    tracking::event::{EventId, Payload},
+    tracking::{
+        event::{EventId, Payload},
+        journey::JourneyKey,
+    },
 };
+
+impl Fleet {
+    /// The open rows of a site that have one of these clicks (by the network's key) or journeys.
+    pub async fn open_rows_of(
+        &self,
+        site: &str,
+        clicks: &[(&str, &str)],
+        journeys: &[JourneyKey],
+    ) -> Result<Vec<EventId>, FleetError> {
+        let clicks = clicks.iter().map(|(network, click)| ((*network).to_owned(), (*click).to_owned())).collect();
+        let subject = Subject { site: site.to_owned(), clicks, journeys: journeys.to_vec() };
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = find(&session, &subject).await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// Ends open rows; answers with those that ended right now.
+    ///
+    /// A row that a node has in its hands is marked, and ends when that node settles it.
+    pub async fn withdraw(&self, ids: &[EventId]) -> Result<Vec<Ended>, FleetError> {
+        self.attempt(|| async {
+            let mut session = self.session().await?;
+            let result = end(&mut session, ids).await;
+            session.end(result)
+        })
+        .await
+    }
+}
 
 /// The open rows that tell of this visitor.
 ///
 /// The server looks for texts that every such row holds, and what it finds is read exactly here.
-pub(super) async fn find(client: &ClientWrapper, subject: &Subject) -> Result<Vec<EventId>, FleetError> {
+async fn find(client: &ClientWrapper, subject: &Subject) -> Result<Vec<EventId>, FleetError> {
     let clicks = subject.clicks.iter().filter_map(|(_, click)| serde_json::to_string(click).ok());
     let journeys = subject.journeys.iter().filter_map(|key| serde_json::to_string(key).ok());
     let texts: Vec<String> = clicks.chain(journeys).collect();
@@ -40,23 +74,28 @@ pub(super) async fn find(client: &ClientWrapper, subject: &Subject) -> Result<Ve
     }
 }
 
+async fn end(client: &mut ClientWrapper, ids: &[EventId]) -> Result<Vec<Ended>, FleetError> {
+    let ids: Vec<Id> = ids.iter().map(|id| (*id).into()).collect();
+    let transaction = client.transaction().await?;
+    let ended = end_in(&transaction, &ids).await?;
+    transaction.commit().await?;
+    Ok(ended)
+}
+
 /// Ends open rows and empties them; answers with the postbacks that counted and ended right now.
 ///
 /// An incomplete conversion never was a postback. Doing it twice changes nothing.
-pub(super) async fn end(client: &mut ClientWrapper, ids: &[EventId]) -> Result<Vec<Ended>, FleetError> {
-    let ids: Vec<Id> = ids.iter().map(|id| (*id).into()).collect();
-    let transaction = client.transaction().await?;
+pub(super) async fn end_in(transaction: &Transaction<'_>, ids: &[Id]) -> Result<Vec<Ended>, FleetError> {
     let mark = transaction
         .prepare_cached(&format!(
-            "UPDATE throughline_outbox SET withdrawn_ms = {NOW_MS}
+            "UPDATE throughline_outbox SET withdrawn_ms = {NOW_MS}, payload = '{{}}', last_answer = NULL
              WHERE event_id = ANY($1) AND verdict IS NULL AND withdrawn_ms IS NULL"
         ))
         .await?;
     transaction.execute(&mark, &[&ids]).await?;
+    transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&ids]).await?;
     let finish = transaction.prepare_cached(&finish("event_id = ANY($1)")).await?;
-    let rows = transaction.query(&finish, &[&ids]).await?;
-    transaction.commit().await?;
-    ended(&rows)
+    ended(&transaction.query(&finish, &[&ids]).await?)
 }
 
 /// Ends marked rows whose node never came back.
