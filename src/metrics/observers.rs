@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Metrics, seconds};
 use crate::{
     delivery::DeliveryObserver,
-    store::{ErrorKind, ForwardObserver, StoreObserver, inspector::QueueCounts},
+    store::{ErrorKind, ForwardObserver, StoreObserver, fleet::desk::Notice, inspector::QueueCounts},
     tracking::{conversion::Outcome, timestamp::Timestamp, verdict::Verdict},
 };
 
@@ -38,6 +38,13 @@ impl ForwardObserver for Metrics {
 
     fn withdrawn(&self, site: &str, network: &str) {
         StoreObserver::withdrawn(self, site, network);
+    }
+
+    fn told(&self, notice: &Notice) {
+        let purged = Verdict::Purged.as_str();
+        if notice.deed == purged {
+            self.postbacks_total.with_label_values(&[&notice.site, &notice.network, purged]).inc_by(notice.count);
+        }
     }
 }
 

@@ -133,7 +133,7 @@ pub(super) fn remove(connection: &Connection, departed: &Departed, now: Timestam
     for id in &departed.refused {
         connection.prepare_cached(REFUSED_INCOMPLETE)?.execute([id.as_bytes()])?;
         held::remove(connection, *id)?;
-        counted.extend(bury(connection, "event_id", id.as_bytes(), now, joined)?);
+        counted.extend(bury(connection, "event_id", &id.as_bytes(), now, joined)?);
     }
     for id in &departed.unreadable {
         counted.extend(bury(connection, "id", id, now, joined)?);
@@ -208,7 +208,7 @@ fn remove_row(
 fn bury(
     connection: &Connection,
     column: &str,
-    id: impl rusqlite::ToSql,
+    id: &dyn rusqlite::ToSql,
     now: Timestamp,
     joined: i64,
 ) -> rusqlite::Result<Option<Counted>> {

@@ -16,7 +16,7 @@ use super::{
     Fleet, Store, clock,
     command::Command,
     departure::{Decision, Departed, Departing, Departures},
-    fleet::{FleetError, FleetHealth, ForwardRow, Forwarded},
+    fleet::{FleetError, FleetHealth, ForwardRow, Forwarded, desk::Notice},
     reader::Question,
 };
 use crate::tracking::{journey::JourneyKey, timestamp::Timestamp};
@@ -37,6 +37,8 @@ pub trait ForwardObserver: Send + Sync {
     fn reached(&self, is_reached: bool);
     /// A postback of the fleet ended before it was sent, because consent to it was withdrawn.
     fn withdrawn(&self, site: &str, network: &str);
+    /// An operator has changed rows of the fleet, which is counted by this node.
+    fn told(&self, notice: &Notice);
 }
 
 /// Until when the last rows may take, and who waits for them.

@@ -1,5 +1,7 @@
 //! What the forwarder does for its fleet besides conversions, and what it hears from it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Hindrance, Loop, Round};
@@ -124,9 +126,11 @@ impl Loop {
             self.store.forget_here(&new).await;
         }
         self.heard = news.until;
+        // Whoever asks first counts them for the fleet.
+        self.fleet.notices().await?.iter().for_each(|notice| self.observer.told(notice));
         Ok(())
     }
 }
 
 /// What is heard twice is heard twice within this time.
-const REPEATED: std::time::Duration = std::time::Duration::from_mins(1);
+const REPEATED: Duration = Duration::from_mins(1);
