@@ -179,16 +179,14 @@ impl Fleet {
     /// Remembers how the database fares; the beginning of its absence is kept while it lasts.
     fn note(&self, error: Option<&FleetError>) {
         let mut health = self.0.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match (error, &*health) {
-            (None, FleetHealth::Ready) => {}
-            (None, FleetHealth::Away { .. }) => *health = FleetHealth::Ready,
-            (Some(error), FleetHealth::Ready) if error.is_away() => {
-                *health = FleetHealth::Away { reason: error.to_string(), since: clock::now() };
-            }
-            (Some(error), FleetHealth::Away { since, .. }) if error.is_away() => {
-                *health = FleetHealth::Away { reason: error.to_string(), since: *since };
-            }
-            (Some(_), _) => {}
+        let since = match &*health {
+            FleetHealth::Away { since, .. } => *since,
+            FleetHealth::Ready => clock::now(),
+        };
+        match error {
+            None => *health = FleetHealth::Ready,
+            Some(error) if error.is_away() => *health = FleetHealth::Away { reason: error.to_string(), since },
+            Some(_) => {}
         }
     }
 }

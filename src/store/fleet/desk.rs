@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, NOW_MS, session::Session, value::Id};
-use crate::tracking::event::EventId;
+use crate::tracking::{event::EventId, timestamp::Timestamp};
 
 mod correction;
 mod filter;
@@ -70,7 +70,35 @@ pub struct Notice {
     pub count: u64,
 }
 
+/// What an operator once did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// The command's word.
+    pub action: String,
+    /// What it was told.
+    pub arguments: String,
+    /// How many rows it changed; a great deed has several entries.
+    pub count: u64,
+}
+
 impl Fleet {
+    /// What operators did, the newest first.
+    pub async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, FleetError> {
+        let sql = format!(
+            "SELECT at_ms, who, action, arguments, count FROM throughline_audit ORDER BY at_ms DESC LIMIT {limit}"
+        );
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = session.query(&sql, &[]).await.map_err(FleetError::from);
+            session.end(result)?.iter().map(entry).collect()
+        })
+        .await
+    }
+
     /// Takes out what operators did since anybody last asked: whoever gets it counts it, once on the fleet.
     pub async fn notices(&self) -> Result<Vec<Notice>, FleetError> {
         self.attempt(|| async {
@@ -132,6 +160,16 @@ async fn notices(session: &Session) -> Result<Vec<Notice>, FleetError> {
         Ok(Notice { deed: row.try_get(0)?, site: row.try_get(1)?, network: row.try_get(2)?, count })
     };
     rows.iter().map(notice).collect()
+}
+
+fn entry(row: &tokio_postgres::Row) -> Result<AuditEntry, FleetError> {
+    Ok(AuditEntry {
+        at: Timestamp::from_millis(row.try_get(0)?),
+        who: row.try_get(1)?,
+        action: row.try_get(2)?,
+        arguments: row.try_get(3)?,
+        count: u64::try_from(row.try_get::<_, i64>(4)?).unwrap_or(0),
+    })
 }
 
 /// Lets the statements of a transaction read all there is.

@@ -117,9 +117,9 @@ async fn begin(client: &ClientWrapper) -> Result<(), HookError> {
 /// A setting of the server; `None` when it has none of this name, as other engines do.
 async fn show(client: &ClientWrapper, name: &str) -> Result<Option<String>, HookError> {
     match client.simple_query(&format!("SHOW {name}")).await {
-        Ok(messages) => Ok(messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
-            _ => None,
+        Ok(messages) => Ok(messages.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            row.get(0).map(ToOwned::to_owned)
         })),
         // 42704: CockroachDB, for one, has no `fsync` that could be off.
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(None),

@@ -88,11 +88,12 @@ fn age(database: &Database, by: Duration) {
 
 #[tokio::test]
 async fn a_row_is_accepted_once_however_often_it_is_forwarded() {
+    use Forwarded::{Duplicate, Known, Queued};
+
     let database = Postgres::shared().database();
     let (one, other) = (node(&database, "one"), node(&database, "other"));
     let (first, second, unkeyed) = (event(), event(), event());
     let batch = [row(&first, "1"), row(&second, "1"), ForwardRow { event: &unkeyed, key: None, missing: &[] }];
-    use Forwarded::{Duplicate, Known, Queued};
     assert_eq!(one.forward(&batch).await.unwrap(), [Queued, Duplicate, Queued]);
     assert_eq!(one.forward(&batch).await.unwrap(), [Known, Duplicate, Known]);
     assert_eq!(other.forward(&batch).await.unwrap(), [Known, Duplicate, Known]);
@@ -177,22 +178,24 @@ async fn a_row_that_the_database_does_not_take_is_told_from_a_database_that_take
 
 #[tokio::test]
 async fn a_key_is_free_again_when_its_window_has_ended_also_within_one_batch() {
+    use Forwarded::{Duplicate, Queued};
+
     let database = Postgres::shared().database();
     let fleet = node(&database, "one");
     let at = |time| Event { time, ..event() };
     let (first, within, after) = (at(NOW), at(NOW.plus(DAY / 2)), at(NOW.plus(DAY)));
     let batch = [row(&first, "1"), row(&within, "1"), row(&after, "1")];
-    use Forwarded::{Duplicate, Queued};
     assert_eq!(fleet.forward(&batch).await.unwrap(), [Queued, Duplicate, Queued]);
 }
 
 #[tokio::test]
 async fn claims_take_keys_without_rows_and_give_them_back() {
+    use Accepted::{Duplicate, Queued};
+
     let database = Postgres::shared().database();
     let (one, other) = (node(&database, "one"), node(&database, "other"));
     let claim = |id, order| Claim { event_id: id, dedup: dedup(order), time: NOW };
     let (mine, yours) = (event().id, event().id);
-    use Accepted::{Duplicate, Queued};
     assert_eq!(one.claim(&[claim(mine, "1"), claim(mine, "2")]).await.unwrap(), [Queued, Queued]);
     assert_eq!(one.claim(&[claim(mine, "1")]).await.unwrap(), [Queued], "the same again");
     assert_eq!(other.claim(&[claim(yours, "1"), claim(yours, "3")]).await.unwrap(), [Duplicate, Queued]);

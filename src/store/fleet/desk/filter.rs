@@ -64,6 +64,18 @@ impl Fleet {
         .await
     }
 
+    /// Site, conversion and network of all rows that are not over.
+    pub async fn names(&self) -> Result<Vec<(String, String, String)>, FleetError> {
+        let sql = "SELECT DISTINCT site, conversion, network FROM throughline_outbox ORDER BY 1, 2, 3";
+        self.at_leisure(async {
+            let mut session = self.session().await?;
+            let result = query(&mut session, sql, &[]).await;
+            let rows = session.end(result)?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+        })
+        .await
+    }
+
     /// Rows by event id, by the beginning of one (4 characters at least), or by order id.
     pub async fn show(&self, text: &str) -> Result<Vec<RowDetail>, FleetError> {
         let hex: String = text.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();

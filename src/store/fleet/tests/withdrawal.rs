@@ -73,6 +73,8 @@ async fn a_withdrawn_row_ends_at_once_or_when_its_node_comes_back() {
 
 #[tokio::test]
 async fn a_row_that_comes_after_its_visitor_withdrew_elsewhere_is_not_sent() {
+    use Forwarded::{Known, Queued, Withdrawn};
+
     let database = Postgres::shared().database();
     let (one, other) = (node(&database, "one"), node(&database, "other"));
     one.forget(&[JourneyKey::from_bytes([1; 16])]).await.unwrap();
@@ -80,7 +82,6 @@ async fn a_row_that_comes_after_its_visitor_withdrew_elsewhere_is_not_sent() {
     let before = Event { time: Timestamp::from_millis(now.as_millis() - 60_000), ..of("a", 1) };
     let after = Event { time: now.plus(Duration::from_mins(1)), ..of("b", 1) };
     let batch = [row(&before, "1"), row(&after, "2"), row(&before, "1")];
-    use Forwarded::{Known, Queued, Withdrawn};
     assert_eq!(other.forward(&batch).await.unwrap(), [Withdrawn, Queued, Known]);
     assert_eq!(other.forward(&batch).await.unwrap(), [Known, Known, Known]);
     assert_eq!(database.sql("SELECT verdict, payload FROM throughline_history"), "withdrawn|{}");
