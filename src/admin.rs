@@ -1,6 +1,6 @@
 //! The admin port: metrics and health, on a thread of its own.
 
-use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread};
+use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,12 +10,12 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::timeout};
 
 use crate::{
     delivery::Destinations,
     proxy::runtime::Tracker,
-    store::{Health, clock},
+    store::{Health, clock, fleet::FleetHealth},
 };
 
 /// What operators can ask for.
@@ -64,12 +64,23 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         return (StatusCode::UNAUTHORIZED, challenge, "the admin token is missing or wrong\n").into_response();
     }
     let metrics = &admin.tracker.metrics;
-    let now = clock::now();
-    match admin.tracker.store.inspect().counts(now) {
+    let (store, now) = (&admin.tracker.store, clock::now());
+    let counts = match store.fleet() {
+        // Every node says the same of the queue that they share.
+        Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
+            Ok(counts) => counts.map_err(|error| error.to_string()),
+            Err(late) => Err(late.to_string()),
+        },
+        None => store.inspect().counts(now).map_err(|error| error.to_string()),
+    };
+    match counts {
         Ok(counts) => {
             metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some());
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
+    }
+    if let (Some(_), Some(rows)) = (store.fleet(), store.departing()) {
+        metrics.show_departures(rows);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }
@@ -83,8 +94,19 @@ async fn readiness(State(admin): State<Admin>) -> Response {
             json!({ "state": "degraded", "reason": reason, "since": since.rfc3339() })
         }
     };
+    let mut answer = json!({ "ready": !stopping, "store": store });
+    if let (Some(fleet), Some(members)) = (admin.tracker.store.fleet(), answer.as_object_mut()) {
+        let fleet = match fleet.health() {
+            FleetHealth::Ready => json!({ "state": "ready" }),
+            FleetHealth::Away { reason, since } => {
+                let waiting = admin.tracker.store.departing();
+                json!({ "state": "away", "reason": reason, "since": since.rfc3339(), "waiting": waiting })
+            }
+        };
+        members.insert("fleet".to_owned(), fleet);
+    }
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(json!({ "ready": !stopping, "store": store }))).into_response()
+    (status, Json(answer)).into_response()
 }
 
 /// Compares without telling by its time where two texts begin to differ.
@@ -92,3 +114,6 @@ fn equal(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
     one.len() == other.len() && differences == 0
 }
+
+/// How long a scrape waits for a fleet's database; what it showed last stays.
+const PATIENCE: Duration = Duration::from_secs(1);

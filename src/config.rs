@@ -37,6 +37,7 @@ mod server;
 pub mod show;
 mod site;
 mod source;
+mod state;
 pub mod tree;
 mod trigger;
 pub mod units;

@@ -34,6 +34,7 @@ mod lane;
 mod load;
 mod order;
 mod outcome;
+mod queue;
 mod resolver;
 mod sender;
 mod token;
@@ -45,6 +46,7 @@ mod tests;
 pub use destination::{Destination, Destinations};
 
 use breaker::BreakerState;
+use queue::Queue;
 use sender::Sender;
 use worker::{Control, Render, Worker};
 
@@ -104,7 +106,12 @@ impl Delivery {
         let sender = Sender::new(&destinations, Arc::clone(&observer))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (control, commands) = mpsc::unbounded_channel();
-        let worker = Worker::new(store, fresh, commands, destinations, observer, sender, render);
+        let queue = {
+            // Its tasks run beside the worker.
+            let _on_its_runtime = runtime.enter();
+            Queue::of(store, Arc::clone(&observer))
+        };
+        let worker = Worker::new(queue, fresh, commands, destinations, observer, sender, render);
         thread::Builder::new().name("delivery".into()).spawn(move || runtime.block_on(worker.run()))?;
         Ok(Self { control })
     }

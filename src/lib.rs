@@ -18,6 +18,9 @@
 //! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them (several in one request
 //!    where a network takes lists), reads the answers ([`tracking::verdict`]) and settles.
 //!
+//! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
+//! share ([`store::fleet`]), and delivery takes them from there.
+//!
 //! # The map
 //!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are

@@ -90,6 +90,12 @@ metrics! {
     late_recalls_total: IntCounter [],
     /// Times that the system's clock was set: by an hour forward or more, or by a minute back.
     clock_jumps_total: IntCounter [],
+    /// Whether a fleet's database is reached: 1 or 0.
+    fleet_up: IntGaugeVec [],
+    /// Conversions on this node's disk that its fleet does not have yet.
+    forward_pending: IntGaugeVec [],
+    /// How long the fleet's database took to take over a batch of conversions, in seconds.
+    forward_seconds: Histogram [] in SECONDS,
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
     /// Records of hits that were not written down, because too many came at once.

@@ -26,6 +26,7 @@ pub mod audit;
 pub mod backup;
 pub mod clock;
 pub mod desk;
+pub mod fleet;
 pub mod inspector;
 pub mod mask;
 pub mod observer;
@@ -37,9 +38,14 @@ mod batch;
 mod command;
 mod database;
 mod dedup;
+mod departure;
 mod due;
+mod elsewhere;
+mod errand;
 mod fate;
 mod filesystem;
+mod forwarder;
+mod heirloom;
 mod held;
 mod hits;
 mod housekeeping;
@@ -64,10 +70,13 @@ mod tests;
 pub use crate::tracking::visit::Hold;
 pub use attempts::Attempt;
 pub use fate::Fate;
+pub use fleet::Fleet;
+pub use forwarder::{ForwardObserver, Forwarder};
 pub use hits::{Hit, StoredHit};
 pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
+pub use withdrawal::Ended;
 
 use command::Command;
 use reader::{Question, Reader};
@@ -136,6 +145,14 @@ pub struct Claim {
     pub time: Timestamp,
 }
 
+impl Claim {
+    /// The claim of a row that is nothing but pixels.
+    fn of_pixels(row: &NewRow) -> Option<Self> {
+        let dedup = row.key.filter(|_| row.hold == Some(Hold::Owed))?;
+        Some(Self { event_id: row.event.id, dedup, time: row.event.time })
+    }
+}
+
 /// What became of a [`NewRow`] or a [`Claim`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -143,6 +160,9 @@ pub enum Accepted {
     Queued,
     /// The key was taken by another conversion.
     Duplicate,
+    /// It is on disk here, and the fleet decides later whether it is a duplicate; whoever learns it
+    /// counts it.
+    Provisional,
     /// It is certainly not on disk.
     Unstored,
 }
@@ -173,9 +193,53 @@ impl Store {
         retention: Retention,
         observer: Arc<dyn StoreObserver>,
     ) -> (Self, mpsc::UnboundedReceiver<LeasedRow>) {
+        let (fresh, receiver) = mpsc::unbounded_channel();
+        (Self::open(folder, retention, observer, None, fresh), receiver)
+    }
+
+    /// Opens the store in `folder` as that of one node of a fleet: what it accepts is the fleet's.
+    ///
+    /// Like [`start`](Self::start), but nothing is leased here, and the receiver gets nothing: a
+    /// [`Forwarder`] takes all that comes.
+    #[must_use]
+    pub fn join(
+        folder: &Path,
+        retention: Retention,
+        observer: Arc<dyn StoreObserver>,
+        fleet: Fleet,
+    ) -> (Self, mpsc::UnboundedReceiver<LeasedRow>) {
+        // Rows are stored without a lease when nobody would be told of them.
+        let (fresh, _) = mpsc::unbounded_channel();
+        let (_, nothing) = mpsc::unbounded_channel();
+        (Self::open(folder, retention, observer, Some(fleet), fresh), nothing)
+    }
+
+    /// How many conversions wait here for the fleet; `None` when that can't be read.
+    #[must_use]
+    pub fn departing(&self) -> Option<u64> {
+        self.inspect().read(departure::count).ok()
+    }
+
+    /// Waits until the fleet has got something from this node.
+    pub async fn forwarded(&self) {
+        self.shared.forwarded.notified().await;
+    }
+
+    /// The fleet that this store belongs to.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.shared.fleet.as_ref()
+    }
+
+    fn open(
+        folder: &Path,
+        retention: Retention,
+        observer: Arc<dyn StoreObserver>,
+        fleet: Option<Fleet>,
+        fresh: mpsc::UnboundedSender<LeasedRow>,
+    ) -> Self {
         let (commands, receiver) = mpsc::channel(QUEUE);
-        let (fresh, fresh_receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(folder, retention));
+        let shared = Arc::new(Shared::new(folder, retention, fleet));
         let writer = Writer::new(fresh, retention, observer, Arc::clone(&shared));
         // Without a thread the receiver is dropped, and every call is answered `Unstored` at once.
         if let Err(error) = thread::Builder::new().name("store".into()).spawn(move || writer.run(receiver)) {
@@ -187,7 +251,7 @@ impl Store {
         if let Err(error) = thread::Builder::new().name("store reader".into()).spawn(move || reader.run()) {
             tracing::error!(%error, "the store has no thread for lookups; they find nothing until a restart");
         }
-        (Self { commands, questions, shared }, fresh_receiver)
+        Self { commands, questions, shared }
     }
 
     /// Accepts conversions; the answer, in their order, comes once they are on disk.
@@ -211,11 +275,16 @@ impl Store {
 
     /// Takes dedup keys; the answer, in their order, comes before they are on disk.
     ///
-    /// Whoever drops the answer before it arrives has taken nothing.
+    /// Whoever drops the answer before it arrives has taken nothing. On a fleet that can be reached, it
+    /// comes when no other node has the keys.
     pub async fn claim(&self, claims: Vec<Claim>) -> oneshot::Receiver<Vec<Accepted>> {
         let (answer, receiver) = oneshot::channel();
+        let confirmed = self.shared.fleet.is_some().then(|| claims.clone());
         self.send(Command::Claim { claims, answer: Some(answer) }).await;
-        receiver
+        match confirmed {
+            Some(claims) => self.confirm(claims, receiver),
+            None => receiver,
+        }
     }
 
     /// Gives claimed keys back; those that another event has taken meanwhile stay taken.

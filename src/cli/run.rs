@@ -10,22 +10,23 @@ use std::{
 
 use clap::Args;
 use tokio::{
-    runtime,
+    join, runtime,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc::UnboundedReceiver, watch},
 };
+use uuid::Uuid;
 
 use super::{Exit, check, complain, logging, say};
 use crate::{
     admin::Admin,
-    config::{Config, Environment, Limits},
+    config::{Config, Environment, Limits, Server},
     delivery::{Delivery, Destinations},
     metrics::Metrics,
     proxy::{
         runtime::{SiteTable, Tracker},
         server::{self, Listeners, Unusable},
     },
-    store::{Health, Store},
+    store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
 };
 
 mod descriptors;
@@ -78,6 +79,7 @@ pub(super) struct Prepared {
     table: Arc<SiteTable>,
     destinations: Arc<Destinations>,
     delivery: Delivery,
+    forwarder: Forwarder,
     threads: usize,
     limits: Limits,
 }
@@ -97,7 +99,7 @@ impl Prepared {
         let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let (store, fresh) = Store::start(&config.server.state, config.server.retention, metrics.clone());
+        let (store, fresh) = open(&config.server, &metrics)?;
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
             complain(&format!("the state folder cannot be used: {reason}"));
             return Err(Exit::Failure);
@@ -109,6 +111,10 @@ impl Prepared {
         })?;
         let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
+        let forwarder = Forwarder::start(&store, metrics.clone()).map_err(|error| {
+            complain(&format!("the forwarder can't be started: {error}"));
+            Exit::Failure
+        })?;
         let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
             complain(&error.to_string());
             Exit::Failure
@@ -121,6 +127,7 @@ impl Prepared {
             table: Arc::new(table),
             destinations,
             delivery,
+            forwarder,
             threads: config.server.threads,
             limits: config.server.limits,
         })
@@ -146,7 +153,8 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, limits, .. } = self;
+        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, forwarder, limits, .. } =
+            self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
         let admin =
@@ -167,12 +175,26 @@ impl Prepared {
             if proxy.await.is_err() {
                 tracing::error!("the proxy ended in a panic");
             }
-            delivery.drain(DRAIN).await;
+            join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
             store.close().await;
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
         Exit::Success
     }
+}
+
+/// Opens the store: of this process alone, or of one node of a fleet.
+fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedReceiver<LeasedRow>), Exit> {
+    let (folder, retention) = (&server.state, server.retention);
+    let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, metrics.clone())) };
+    // The name is for people who look into the database; leases tell nodes apart by their attempts.
+    let node = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
+    let fleet = Fleet::new(settings, node.into()).map_err(|error| {
+        complain(&format!("the fleet's database cannot be used: {error}"));
+        Exit::Configuration
+    })?;
+    metrics.reached(false);
+    Ok(Store::join(folder, retention, metrics.clone(), fleet))
 }
 
 fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {

@@ -16,13 +16,14 @@ use super::{
     listen::{Listener, address, listeners},
     network::MODES,
     outbound,
+    state::{State, state},
     tree::Origin,
     trigger::addresses,
     value,
 };
 use crate::{
     delivery::route::Route,
-    store::Retention,
+    store::{Retention, fleet::FleetSettings},
     tracking::{network::Mode, site::StoredAddress, visitor::Seal},
 };
 
@@ -37,6 +38,8 @@ pub struct Server {
     pub admin_token: Option<String>,
     /// The folder of the store.
     pub state: PathBuf,
+    /// The database that several instances share.
+    pub fleet: Option<FleetSettings>,
     /// How long the store keeps what is over.
     pub retention: Retention,
     /// Seal our cookies; none: one is made in the state folder.
@@ -87,14 +90,22 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     let listen = listen.map(|field| listeners(&field, files, trusted_proxies.as_ref())).unwrap_or_default();
     let (admin, admin_token) = section.get("admin").map(|field| admin(&field, folder)).unwrap_or_default();
     let threads = section.get("threads").and_then(|field| threads(&field));
+    let state_field = section.get("state");
+    let State { folder: state, fleet } =
+        state_field.as_ref().map_or_else(|| State::beside(folder), |field| state(field, files));
+    let has_secret = section.contains("secret");
+    if let (Some(field), true, false) = (&state_field, fleet.is_some(), has_secret) {
+        field.error(
+            "all instances of a fleet need the same `secret`, or visitors are strangers at the next one",
+            Some("write `secret: ${THROUGHLINE_SECRET}` and set that variable to the same text everywhere".to_owned()),
+        );
+    }
     Server {
         listen: if listen.is_empty() { vec![Listener::plain(DEFAULT_LISTEN)] } else { listen },
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         admin_token,
-        state: section
-            .get("state")
-            .and_then(|field| state(&field, folder))
-            .unwrap_or_else(|| folder.join("throughline-data")),
+        state,
+        fleet,
         retention: section.get("retention").map(|field| retention(&field)).unwrap_or_default(),
         secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
         tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
@@ -133,7 +144,7 @@ fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String
 }
 
 /// A text that must not stand in the file itself.
-fn secret_text(field: &Field<'_>, name: &str, variable: &str, folder: &Path) -> Option<String> {
+pub(super) fn secret_text(field: &Field<'_>, name: &str, variable: &str, folder: &Path) -> Option<String> {
     let scalar = value::secret(field, folder)?;
     if scalar.origin == Origin::Written {
         field.error(
@@ -143,13 +154,6 @@ fn secret_text(field: &Field<'_>, name: &str, variable: &str, folder: &Path) -> 
         return None;
     }
     Some(scalar.text)
-}
-
-fn state(field: &Field<'_>, folder: &Path) -> Option<PathBuf> {
-    let mut section = field.section()?;
-    let path = section.get("path").and_then(|field| field.text().map(|path| folder.join(path)));
-    section.finish();
-    path
 }
 
 fn retention(field: &Field<'_>) -> Retention {

@@ -102,6 +102,12 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
     if written_name.is_none() && !single && !section.contains("name") {
         field.error("with several sites, each needs a name", Some("write `name: shop`".to_owned()));
     }
+    if written_name.is_none() && single && server.fleet.is_some() {
+        field.warn(
+            "on a fleet, a site's name tells its conversions from those of others in the same database",
+            Some("write `name: shop`".to_owned()),
+        );
+    }
     let hosts = section.get("hosts").map(|field| host_patterns(&field)).unwrap_or_default();
     let upstream = section
         .require("upstream", "write where the site's own server is: `upstream: http://127.0.0.1:8080`")

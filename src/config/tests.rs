@@ -119,7 +119,7 @@ fn without_the_environment_no_variable_is_in_the_way() {
             { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A}, privacy: { client_ip: ${A} },
         limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
         trusted_proxies: ${A}, secret: ${A},
-        admin: { listen: ${A}, token: ${A} }, state: { path: ${A} }, sites: [
+        admin: { listen: ${A}, token: ${A} }, state: { path: ${A}, postgres: { url: ${A}, ca: ${A} } }, sites: [
         { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
             health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, via: ${A}, read_timeout: ${A},
             tls: { ca: ${A}, sni: ${A}, verify: ${A}, client_cert: { cert: ${A}, key: ${A} } } },
@@ -163,7 +163,7 @@ fn the_explained_file_has_every_key() {
 fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
-        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
+        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
         limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
         sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
                 health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},

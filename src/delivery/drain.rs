@@ -55,5 +55,9 @@ impl Worker {
                 self.store.release(row).await;
             }
         }
+        self.store.finish(FINISH).await;
     }
 }
+
+/// How long the last verdicts of a fleet may take to be written.
+const FINISH: Duration = Duration::from_secs(3);

@@ -140,9 +140,8 @@ impl Worker {
         if let Some(lane) = self.lane_of(&row.event.site, &row.event.network) {
             lane.settled(&row, again, clock::instant());
         }
-        if let Settled::Final(verdict) = outcome {
+        if let Settled::Final(_) = outcome {
             self.alone.remove(&row.event.id);
-            self.observer.settled(&row.event.site, &row.event.network, verdict);
         }
         self.store.settle(Settlement { row, outcome, answer, now: clock::now() }).await;
     }

@@ -22,12 +22,13 @@ use super::{
     client::Reply,
     lane::Lane,
     load::{Load, Loaded},
+    queue::Queue,
     retry,
     sender::Sender,
 };
 use crate::{
     store::{
-        LeasedRow, Settled, Store, clock,
+        LeasedRow, Settled, clock,
         uptime::{self, Age, Uptime},
     },
     tracking::{
@@ -49,7 +50,7 @@ pub(super) enum Control {
 }
 
 pub(super) struct Worker {
-    pub(super) store: Store,
+    pub(super) store: Queue,
     pub(super) fresh: UnboundedReceiver<LeasedRow>,
     control: UnboundedReceiver<Control>,
     pub(super) observer: Arc<dyn DeliveryObserver>,
@@ -82,7 +83,7 @@ pub(super) struct Flight {
 
 impl Worker {
     pub(super) fn new(
-        store: Store,
+        store: Queue,
         fresh: UnboundedReceiver<LeasedRow>,
         control: UnboundedReceiver<Control>,
         destinations: Arc<Destinations>,
@@ -150,6 +151,7 @@ impl Worker {
                         self.take(row).await;
                     }
                 }
+                () = self.store.changed() => self.poll(),
                 _ = poll.tick() => self.poll(),
             }
         }
@@ -243,6 +245,10 @@ impl Worker {
         if self.store.is_withdrawn(row.event.id) {
             // The store has ended it.
             self.forget(&row);
+            return None;
+        }
+        if !self.store.is_ours(&row) {
+            self.store.release(row).await;
             return None;
         }
         let (now, started) = (clock::now(), clock::instant());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Metrics, seconds};
 use crate::{
     delivery::DeliveryObserver,
-    store::{ErrorKind, StoreObserver, inspector::QueueCounts},
-    tracking::{timestamp::Timestamp, verdict::Verdict},
+    store::{ErrorKind, ForwardObserver, StoreObserver, fleet::desk::Notice, inspector::QueueCounts},
+    tracking::{conversion::Outcome, timestamp::Timestamp, verdict::Verdict},
 };
 
 impl StoreObserver for Metrics {
@@ -41,6 +41,31 @@ impl StoreObserver for Metrics {
     fn sized(&self, bytes: u64) {
         self.store_bytes.set(gauge(bytes));
     }
+
+    fn decided(&self, site: &str, conversion: &str, network: &str, outcome: Outcome) {
+        self.conversions_total.with_label_values(&[site, conversion, network, outcome.as_str()]).inc();
+    }
+}
+
+impl ForwardObserver for Metrics {
+    fn forwarded(&self, took: Duration, _rows: usize) {
+        self.forward_seconds.observe(seconds(took));
+    }
+
+    fn reached(&self, is_reached: bool) {
+        self.fleet_up.with_label_values(NO_LABELS).set(i64::from(is_reached));
+    }
+
+    fn withdrawn(&self, site: &str, network: &str) {
+        StoreObserver::withdrawn(self, site, network);
+    }
+
+    fn told(&self, notice: &Notice) {
+        let purged = Verdict::Purged.as_str();
+        if notice.deed == purged {
+            self.postbacks_total.with_label_values(&[&notice.site, &notice.network, purged]).inc_by(notice.count);
+        }
+    }
 }
 
 impl DeliveryObserver for Metrics {
@@ -63,6 +88,11 @@ impl DeliveryObserver for Metrics {
 }
 
 impl Metrics {
+    /// Shows how much waits on this node for its fleet.
+    pub fn show_departures(&self, rows: u64) {
+        self.forward_pending.with_label_values(NO_LABELS).set(gauge(rows));
+    }
+
     /// Shows the queue as it is now; `configured` tells parked rows from those that wait.
     pub fn show_queue(&self, counts: &[QueueCounts], now: Timestamp, configured: &dyn Fn(&str, &str) -> bool) {
         self.outbox_pending.reset();
@@ -81,6 +111,8 @@ impl Metrics {
         }
     }
 }
+
+const NO_LABELS: &[&str] = &[];
 
 fn gauge(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

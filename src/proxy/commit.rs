@@ -105,14 +105,19 @@ async fn write(
     let accepted = tracker.store.accept(stored).await.await.unwrap_or_default();
     for (index, (conversion, send, event_id, outcome)) in places.into_iter().enumerate() {
         let accepted = accepted.get(index).copied();
-        if accepted == Some(Accepted::Queued) && late.load(Ordering::Relaxed) {
+        let is_stored = matches!(accepted, Some(Accepted::Queued | Accepted::Provisional));
+        if is_stored && late.load(Ordering::Relaxed) {
             tracker.metrics.late_commits_total.inc();
         }
-        refused.extend((accepted != Some(Accepted::Queued)).then_some(event_id));
+        refused.extend((!is_stored).then_some(event_id));
         match outcome {
             None => {}
             Some(Outcome::NoClick) => owe(&tracker, &site, conversion, send, accepted),
-            Some(outcome) => site.decide(&tracker.store, conversion, send, outcome_of(accepted, outcome)),
+            Some(stored) => {
+                if let Some(outcome) = outcome_of(accepted, stored) {
+                    site.decide(&tracker.store, conversion, send, outcome);
+                }
+            }
         }
     }
     refused
@@ -122,7 +127,8 @@ async fn write(
 /// visit of the page may still be counted.
 fn owe(tracker: &Tracker, site: &TrackedSite, conversion: usize, send: usize, accepted: Option<Accepted>) {
     let (outcome, refused) = match accepted {
-        Some(Accepted::Queued) => (Outcome::NoClick, None),
+        // Its key is taken here; the fleet is told of it, as of any other that pixels take.
+        Some(Accepted::Queued | Accepted::Provisional) => (Outcome::NoClick, None),
         Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
         Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),
     };
@@ -134,12 +140,15 @@ fn owe(tracker: &Tracker, site: &TrackedSite, conversion: usize, send: usize, ac
 }
 
 /// The outcome of a row that the store has answered for; `stored` is what it is if it was stored.
-pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Outcome {
+///
+/// `None` as long as a fleet has to say it, which is then counted by whoever hears of it.
+pub(super) fn outcome_of(accepted: Option<Accepted>, stored: Outcome) -> Option<Outcome> {
     match accepted {
-        Some(Accepted::Queued) => stored,
-        Some(Accepted::Duplicate) => Outcome::Duplicate,
+        Some(Accepted::Queued) => Some(stored),
+        Some(Accepted::Duplicate) => Some(Outcome::Duplicate),
+        Some(Accepted::Provisional) => None,
         // No answer: the writer has ended, and what it had not taken was never written.
-        Some(Accepted::Unstored) | None => Outcome::Unstored,
+        Some(Accepted::Unstored) | None => Some(Outcome::Unstored),
     }
 }
 
@@ -177,7 +186,8 @@ pub(super) async fn claim(
     for (index, claim) in keyed.into_iter().enumerate() {
         let answer = answers.as_ref().and_then(|all| all.get(index)).copied();
         let (outcome, refused) = match answer {
-            Some(Accepted::Queued) => (Outcome::NoClick, None),
+            // Keys are never provisional: a page would not wait for them twice.
+            Some(Accepted::Queued | Accepted::Provisional) => (Outcome::NoClick, None),
             Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
             // The key was not taken, so a later visit of the page may still be counted.
             Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),

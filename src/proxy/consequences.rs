@@ -105,7 +105,10 @@ async fn settle(
     let accepted = tracker.store.settle_candidates(ends).await.await.unwrap_or_default();
     for (index, it) in decided.into_iter().enumerate() {
         let is_stored = matches!(it.outcome, Outcome::Queued | Outcome::Incomplete);
-        let outcome = if is_stored { commit::outcome_of(accepted.get(index).copied(), it.outcome) } else { it.outcome };
-        site.decide(&tracker.store, it.conversion, it.send, outcome);
+        let outcome =
+            if is_stored { commit::outcome_of(accepted.get(index).copied(), it.outcome) } else { Some(it.outcome) };
+        if let Some(outcome) = outcome {
+            site.decide(&tracker.store, it.conversion, it.send, outcome);
+        }
     }
 }

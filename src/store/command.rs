@@ -4,13 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{Accepted, CandidateEnd, Claim, LeasedRow, NewRow, Settlement};
+use super::{Accepted, CandidateEnd, Claim, LeasedRow, NewRow, Settlement, departure::Departed, withdrawal::Subject};
 use crate::tracking::{
     event::DedupKey,
     event::EventId,
     journey::{Journey, JourneyKey},
     timestamp::Timestamp,
 };
+
+/// Who wants something forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Teller {
+    /// Somebody at this node, so that the fleet is to be told.
+    Visitor,
+    /// The fleet.
+    Fleet,
+}
 
 /// One request to the writer.
 pub(super) enum Command {
@@ -38,11 +47,14 @@ pub(super) enum Command {
     },
     Forget {
         keys: Vec<JourneyKey>,
+        told_by: Teller,
         /// All keys under which these journeys were kept.
         done: oneshot::Sender<Vec<JourneyKey>>,
     },
     Withdraw {
         ids: Vec<EventId>,
+        /// Whose they are: a node's fleet may know of more.
+        subject: Subject,
         done: oneshot::Sender<()>,
     },
     Lease {
@@ -57,6 +69,11 @@ pub(super) enum Command {
         row: LeasedRow,
         /// Not due before this time; `None` leaves the row as it is.
         at: Option<Timestamp>,
+    },
+    /// The fleet has these.
+    Depart {
+        departed: Departed,
+        done: oneshot::Sender<()>,
     },
     Close(oneshot::Sender<()>),
     #[cfg(test)]
@@ -78,7 +95,7 @@ impl Command {
             }
             Self::Lease { answer, .. } => drop(answer.send(Vec::new())),
             // Their end is the answer.
-            Self::Close(done) | Self::Withdraw { done, .. } => drop(done),
+            Self::Close(done) | Self::Withdraw { done, .. } | Self::Depart { done, .. } => drop(done),
             Self::Forget { done, .. } => drop(done),
             Self::Settle(_) | Self::Release { .. } | Self::Remember { .. } | Self::GiveBack(_) => {}
             #[cfg(test)]

@@ -21,7 +21,7 @@ use super::{
     notice::{Deed, Notice},
 };
 
-mod correction;
+pub(super) mod correction;
 mod erase;
 mod purge;
 mod reassign;

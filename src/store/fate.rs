@@ -28,10 +28,14 @@ impl Fate {
 impl Store {
     /// What became of these events, in their order; `None` for what is not on disk.
     ///
-    /// Read beside the writer. A store that is degraded or overloaded knows of none, and says so at once.
+    /// Read beside the writer, and on a fleet beyond it. A store that is degraded or overloaded knows of
+    /// none, and says so at once.
     pub async fn fates(&self, ids: Vec<EventId>) -> Vec<Option<Fate>> {
         let none = vec![None; ids.len()];
-        self.ask(|answer| Question::Fates { ids, answer }).await.unwrap_or(none)
+        let asked = ids.clone();
+        let mut fates = self.ask(|answer| Question::Fates { ids: asked, answer }).await.unwrap_or(none);
+        self.complete_fates(&ids, &mut fates).await;
+        fates
     }
 }
 

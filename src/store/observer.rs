@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
+use crate::tracking::conversion::Outcome;
+
 /// Hears about commits and failures, on the writer's thread.
 pub trait StoreObserver: Send + Sync {
     /// A transaction with so many accepted rows is on disk.
@@ -22,6 +24,8 @@ pub trait StoreObserver: Send + Sync {
     fn dropped(&self, _hits: u64) {}
     /// The store takes so many bytes on disk, its log included.
     fn sized(&self, _bytes: u64) {}
+    /// The fleet has said what a provisional conversion is.
+    fn decided(&self, _site: &str, _conversion: &str, _network: &str, _outcome: Outcome) {}
 }
 
 /// What went wrong, as a metric label.

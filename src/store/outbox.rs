@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{AnswerRecord, LeasedRow, Settled, Settlement, attempts};
+use super::{AnswerRecord, LeasedRow, Settled, Settlement, attempts, row::Place};
 use crate::tracking::{
     event::{Event, EventId, Payload},
     timestamp::Timestamp,
@@ -126,7 +126,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
                     at.as_millis(),
                     reason.as_str(),
                     answer,
-                    row.id,
+                    row.local(),
                     row.event.id.as_bytes(),
                     owner
                 ])?;
@@ -146,7 +146,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
                 verdict.reason(),
                 answer,
                 now.as_millis(),
-                row.id,
+                row.local(),
                 row.event.id.as_bytes(),
             ])
             .map(drop),
@@ -154,7 +154,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement, owner: &s
             remember(connection, row, verdict, answer.as_deref(), *now)?;
             connection
                 .prepare_cached("DELETE FROM outbox WHERE id = ?1 AND event_id = ?2")?
-                .execute((row.id, row.event.id.as_bytes()))
+                .execute((row.local(), row.event.id.as_bytes()))
                 .map(drop)
         }
     }
@@ -172,7 +172,7 @@ pub(super) fn release(
             "UPDATE outbox SET lease = NULL, next_ms = coalesce(?4, next_ms)
              WHERE id = ?1 AND event_id = ?2 AND lease = ?3",
         )?
-        .execute((row.id, row.event.id.as_bytes(), owner, at.map(Timestamp::as_millis)))
+        .execute((row.local(), row.event.id.as_bytes(), owner, at.map(Timestamp::as_millis)))
         .map(drop)
 }
 
@@ -192,7 +192,7 @@ fn remember(
              FROM outbox WHERE id = ?1 AND event_id = ?2",
         )?
         .execute(params![
-            row.id,
+            row.local(),
             row.event.id.as_bytes(),
             now.as_millis(),
             attempts_with_this(row, answer),
@@ -225,7 +225,7 @@ fn leased(row: &Row<'_>) -> rusqlite::Result<Option<LeasedRow>> {
     let (Some(id), Some(payload)) = (id, payload) else { return Ok(None) };
     let event = event(id, payload, row)?;
     let revived = row.get::<_, Option<i64>>("revived_ms")?.map(Timestamp::from_millis);
-    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, revived, id: row.get("id")? }))
+    Ok(Some(LeasedRow { event, attempts: row.get("attempts")?, revived, place: Place::Local(row.get("id")?) }))
 }
 
 /// The event that a row holds, from whichever table.

@@ -11,7 +11,15 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::oneshot;
 
-use super::{Fate, database::FILE, fate, journeys, shared::Shared};
+use super::{
+    Fate, clock,
+    database::FILE,
+    departure::{self, Departures},
+    fate,
+    heirloom::{Heirloom, Slice},
+    journeys,
+    shared::Shared,
+};
 use crate::tracking::{
     event::EventId,
     journey::{Journey, JourneyKey},
@@ -21,9 +29,30 @@ use crate::tracking::{
 /// What a page asks.
 #[derive(Debug)]
 pub(super) enum Question {
-    Recall { keys: Vec<JourneyKey>, now: Timestamp, answer: oneshot::Sender<Option<Journey>> },
-    Verdicts { ids: Vec<EventId>, answer: oneshot::Sender<Vec<Option<String>>> },
-    Fates { ids: Vec<EventId>, answer: oneshot::Sender<Vec<Option<Fate>>> },
+    Recall {
+        keys: Vec<JourneyKey>,
+        now: Timestamp,
+        answer: oneshot::Sender<Option<Journey>>,
+    },
+    Verdicts {
+        ids: Vec<EventId>,
+        answer: oneshot::Sender<Vec<Option<String>>>,
+    },
+    Fates {
+        ids: Vec<EventId>,
+        answer: oneshot::Sender<Vec<Option<Fate>>>,
+    },
+    /// The forwarder's: what goes next.
+    Departures {
+        rows: usize,
+        errands: usize,
+        answer: oneshot::Sender<Departures>,
+    },
+    /// The forwarder's: what this store brings into its fleet.
+    Heirlooms {
+        which: Heirloom,
+        answer: oneshot::Sender<Option<Slice>>,
+    },
 }
 
 pub(super) struct Reader {
@@ -67,6 +96,12 @@ impl Reader {
                 let connection = self.connection()?;
                 let fates = ids.iter().map(|id| fate::find(connection, *id)).collect::<Result<_, _>>()?;
                 drop(answer.send(fates));
+            }
+            Question::Departures { rows, errands, answer } => {
+                drop(answer.send(departure::next(self.connection()?, rows, errands)?));
+            }
+            Question::Heirlooms { which, answer } => {
+                drop(answer.send(which.next(self.connection()?, clock::now())?));
             }
         }
         Ok(())

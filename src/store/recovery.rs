@@ -10,7 +10,8 @@ use super::{
     CandidateEnd, End, ErrorKind, NewRow, clock,
     command::Command,
     database::{Database, OpenError},
-    dedup, held, outbox,
+    dedup, departure, held, outbox,
+    shared::Role,
     transaction::{Applied, Failure, Placed},
     writer::{Leased, Writer},
 };
@@ -77,6 +78,9 @@ impl Writer {
             .map_err(|source| OpenError::Folder { path: self.shared.folder.join("instances"), source })?;
         // A write, so that a full disk is found here and not by the next conversion.
         self.instance.register(&database.connection, clock::now())?;
+        if self.shared.role() == Role::Node {
+            departure::prepare(&database.connection, clock::now())?;
+        }
         Ok(database)
     }
 

@@ -1,6 +1,7 @@
 //! A row in the hands of the delivery worker, and what the worker says about it afterwards.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::mask;
 use crate::tracking::{
@@ -21,8 +22,27 @@ pub struct LeasedRow {
     pub attempts: u32,
     /// When an operator gave it new time although it was too old.
     pub revived: Option<Timestamp>,
-    /// Where it stands in the outbox.
-    pub(super) id: i64,
+    /// Where it stands.
+    pub(super) place: Place,
+}
+
+/// In whose outbox a leased row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In that of this node, in this row.
+    Local(i64),
+    /// In that of the fleet, for this attempt.
+    Fleet(Uuid),
+}
+
+impl LeasedRow {
+    /// The row of this node's outbox; no row has the number 0.
+    pub(super) const fn local(&self) -> i64 {
+        match self.place {
+            Place::Local(id) => id,
+            Place::Fleet(_) => 0,
+        }
+    }
 }
 
 impl LeasedRow {

@@ -5,10 +5,19 @@ use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use super::{Health, Retention, due::Due, hits::Hits, journeys::Journeys, withdrawal::Withdrawn};
+use super::{Health, Retention, due::Due, fleet::Fleet, hits::Hits, journeys::Journeys, withdrawal::Withdrawn};
 use crate::tracking::timestamp::Timestamp;
+
+/// Who sends what a store has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// This process, or another one of its folder.
+    Alone,
+    /// Whoever of the fleet comes first.
+    Node,
+}
 
 /// What the handles and the writer both see.
 #[derive(Debug)]
@@ -26,10 +35,16 @@ pub(super) struct Shared {
     /// One search through the open rows at a time.
     pub(super) search: Semaphore,
     pub(super) retention: Retention,
+    /// What this store is a node of.
+    pub(super) fleet: Option<Fleet>,
+    /// Something waits for the fleet.
+    pub(super) arrived: Notify,
+    /// The fleet has got something.
+    pub(super) forwarded: Notify,
 }
 
 impl Shared {
-    pub(super) fn new(folder: &Path, retention: Retention) -> Self {
+    pub(super) fn new(folder: &Path, retention: Retention, fleet: Option<Fleet>) -> Self {
         Self {
             folder: folder.to_owned(),
             health: Mutex::new(Health::Ready),
@@ -41,7 +56,14 @@ impl Shared {
             withdrawn: Withdrawn::default(),
             search: Semaphore::new(1),
             retention,
+            fleet,
+            arrived: Notify::new(),
+            forwarded: Notify::new(),
         }
+    }
+
+    pub(super) const fn role(&self) -> Role {
+        if self.fleet.is_some() { Role::Node } else { Role::Alone }
     }
 
     /// Records the degraded mode; its beginning is kept while it lasts.

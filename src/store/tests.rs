@@ -18,6 +18,7 @@ mod desk;
 mod erasure;
 mod held;
 mod journeys;
+mod node;
 mod upkeep;
 mod withdrawal;
 

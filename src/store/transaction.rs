@@ -3,26 +3,31 @@
 //! Commands are only borrowed while the transaction runs, so that after a failure everything is
 //! still there to be looked up or repeated.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rusqlite::Connection;
 
 use super::{
     Accepted, CandidateEnd, Claim, End, ErrorKind, Hold, LeasedRow, NewRow, clock,
-    command::Command,
+    command::{Command, Teller},
     dedup::{self, Taken},
+    departure::{self, Counted},
+    errand::{Errand, TakenKey},
     held,
     journeys::{self, Addition},
     outbox,
-    withdrawal::{self, Announcement, Ended},
+    shared::Role,
+    withdrawal::{self, Announcement, Ended, Subject},
 };
-use crate::tracking::journey::JourneyKey;
+use crate::tracking::{event::EventId, journey::JourneyKey};
 
 /// What a command did, until the commit makes it true.
 pub(super) enum Applied {
     Rows(Vec<Placed>),
     Leased(Vec<LeasedRow>),
-    Withdrawn(Vec<Ended>),
+    /// The second: conversions that no fleet has seen.
+    Withdrawn(Vec<Ended>, Vec<Counted>),
+    Departed(Vec<Counted>),
     Forgotten(BTreeSet<JourneyKey>),
     Nothing,
 }
@@ -45,6 +50,16 @@ pub(super) enum Placed {
     Refused,
 }
 
+/// For whom a batch is written.
+#[derive(Clone, Copy)]
+pub(super) struct Scribe<'a> {
+    /// This process.
+    pub(super) owner: &'a str,
+    /// Who new rows are leased to; nobody, when nobody would be told of them.
+    pub(super) lease: Option<&'a str>,
+    pub(super) role: Role,
+}
+
 /// Why nothing of a batch may have been stored.
 pub(super) struct Failure {
     pub(super) error: rusqlite::Error,
@@ -53,27 +68,27 @@ pub(super) struct Failure {
 }
 
 impl Placed {
-    pub(super) const fn accepted(self) -> Accepted {
+    pub(super) const fn accepted(self, role: Role) -> Accepted {
         match self {
-            Self::At(_) | Self::Known | Self::Held | Self::Withdrawn => Accepted::Queued,
+            Self::At(_) | Self::Known | Self::Held => match role {
+                Role::Alone => Accepted::Queued,
+                Role::Node => Accepted::Provisional,
+            },
+            // It never reaches the fleet.
+            Self::Withdrawn => Accepted::Queued,
             Self::Duplicate => Accepted::Duplicate,
             Self::Refused | Self::Dropped => Accepted::Unstored,
         }
     }
 }
 
-/// Writes a batch. `lease` is who new rows are leased to; nobody, when nobody would be told of them.
-pub(super) fn run(
-    connection: &Connection,
-    batch: &mut [Command],
-    owner: &str,
-    lease: Option<&str>,
-) -> Result<Vec<Applied>, Failure> {
+/// Writes a batch.
+pub(super) fn run(connection: &Connection, batch: &mut [Command], scribe: Scribe<'_>) -> Result<Vec<Applied>, Failure> {
     let certain = |error| Failure { error, is_doubtful: false };
     execute(connection, "BEGIN IMMEDIATE").map_err(certain)?;
     let done = batch
         .iter_mut()
-        .map(|command| apply(connection, command, owner, lease))
+        .map(|command| apply(connection, command, scribe))
         .collect::<Result<Vec<_>, _>>()
         .map_err(certain)
         .and_then(|applied| match execute(connection, "COMMIT") {
@@ -92,21 +107,29 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
-fn apply(
-    connection: &Connection,
-    command: &mut Command,
-    owner: &str,
-    lease: Option<&str>,
-) -> rusqlite::Result<Applied> {
+fn apply(connection: &Connection, command: &mut Command, scribe: Scribe<'_>) -> rusqlite::Result<Applied> {
+    let Scribe { owner, lease, role } = scribe;
+    let note = |errand: Errand| if role == Role::Node { errand.write(connection) } else { Ok(()) };
     match command {
         Command::Accept { rows, .. } => {
-            rows.iter().map(|row| place(connection, row, owner, lease)).collect::<Result<_, _>>().map(Applied::Rows)
+            let placed = rows.iter().map(|row| {
+                let placed = place(connection, row, owner, lease)?;
+                // Nothing of it goes to the fleet but its key.
+                let claim = Claim::of_pixels(row).filter(|_| placed == Placed::Held);
+                claim.map_or(Ok(()), |claim| note(Errand::Claim(TakenKey::of(&claim))))?;
+                Ok(placed)
+            });
+            placed.collect::<rusqlite::Result<_>>().map(Applied::Rows)
         }
         Command::End { ends, .. } => {
             ends.iter().map(|end| settle(connection, end, owner, lease)).collect::<Result<_, _>>().map(Applied::Rows)
         }
         Command::GiveBack(claims) => {
-            claims.iter().try_for_each(|(id, key)| dedup::release(connection, *id, *key)).map(|()| Applied::Nothing)
+            claims.iter().try_for_each(|(id, key)| {
+                dedup::release(connection, *id, *key)?;
+                note(Errand::GiveBack(TakenKey::given_back(*id, *key)))
+            })?;
+            Ok(Applied::Nothing)
         }
         Command::Claim { claims, answer } => {
             if let Some(answer) = answer.take().filter(|answer| !answer.is_closed()) {
@@ -116,6 +139,8 @@ fn apply(
                     .collect::<Result<Vec<_>, _>>()?;
                 if answer.send(taken.iter().copied().map(accepted).collect()).is_err() {
                     give_back(connection, claims, &taken)?;
+                } else {
+                    newly(claims, &taken).try_for_each(|claim| note(Errand::Claim(TakenKey::of(claim))))?;
                 }
             }
             Ok(Applied::Nothing)
@@ -123,21 +148,27 @@ fn apply(
         Command::Remember { site, keys, journey, expires, kept } => {
             let addition = Addition { site, journey, now: clock::now(), expires: *expires, kept: *kept };
             keys.iter().try_for_each(|key| addition.write(connection, *key))?;
+            if role == Role::Node {
+                let (site, keys, journey) = (Arc::clone(site), keys.clone(), journey.clone());
+                note(Errand::Remember { site, keys, journey, expires: *expires })?;
+            }
             Ok(Applied::Nothing)
         }
-        Command::Forget { keys, .. } => {
+        Command::Forget { keys, told_by, .. } => {
             let now = clock::now();
             let all = journeys::with_other_keys(connection, keys)?;
             all.iter().try_for_each(|key| {
                 journeys::forget(connection, *key)?;
                 Announcement::Journey(*key).write(connection, now)
             })?;
+            if *told_by == Teller::Visitor {
+                note(Errand::Forget(all.iter().copied().collect()))?;
+            }
             Ok(Applied::Forgotten(all))
         }
-        Command::Withdraw { ids, .. } => {
-            let now = clock::now();
-            let ended = ids.iter().map(|id| withdrawal::end(connection, *id, owner, now));
-            Ok(Applied::Withdrawn(ended.filter_map(Result::transpose).collect::<Result<_, _>>()?))
+        Command::Withdraw { ids, subject, .. } => withdraw(connection, ids, subject, scribe),
+        Command::Depart { departed, .. } => {
+            departure::remove(connection, departed, clock::now()).map(Applied::Departed)
         }
         Command::Lease { site, network, room, now, .. } => {
             outbox::lease(connection, (site, network), *room, *now, owner).map(Applied::Leased)
@@ -187,13 +218,34 @@ fn place(connection: &Connection, row: &NewRow, owner: &str, lease: Option<&str>
     }
 }
 
+/// Ends rows that must not be sent any more.
+fn withdraw(
+    connection: &Connection,
+    ids: &[EventId],
+    subject: &Subject,
+    scribe: Scribe<'_>,
+) -> rusqlite::Result<Applied> {
+    let (mut ended, mut unseen) = (Vec::new(), Vec::new());
+    for id in ids {
+        if scribe.role == Role::Node {
+            unseen.extend(departure::ended_unseen(connection, *id)?);
+        }
+        ended.extend(withdrawal::end(connection, *id, scribe.owner, clock::now())?);
+    }
+    if scribe.role == Role::Node {
+        Errand::Withdraw { subject: subject.clone(), ended: ids.to_vec() }.write(connection)?;
+    }
+    Ok(Applied::Withdrawn(ended, unseen))
+}
+
 /// The page left before the answer came: no pixels went out, so the next visit must find the key free.
 fn give_back(connection: &Connection, claims: &[Claim], taken: &[Taken]) -> rusqlite::Result<()> {
-    claims
-        .iter()
-        .zip(taken)
-        .filter(|(_, taken)| **taken == Taken::Now)
-        .try_for_each(|(claim, _)| dedup::give_back(connection, claim.dedup.key))
+    newly(claims, taken).try_for_each(|claim| dedup::give_back(connection, claim.dedup.key))
+}
+
+/// The claims whose keys were free.
+fn newly<'a>(claims: &'a [Claim], taken: &'a [Taken]) -> impl Iterator<Item = &'a Claim> {
+    claims.iter().zip(taken).filter(|(_, taken)| **taken == Taken::Now).map(|(claim, _)| claim)
 }
 
 const fn accepted(taken: Taken) -> Accepted {

@@ -4,9 +4,15 @@
 
 use std::sync::atomic::Ordering;
 
-use tokio::{sync::oneshot, task};
+use tokio::{join, sync::oneshot, task};
 
-use super::{Store, clock, command::Command, journeys, reader::Question, withdrawal::Subject};
+use super::{
+    Store, clock,
+    command::{Command, Teller},
+    journeys,
+    reader::Question,
+    withdrawal::Subject,
+};
 use crate::tracking::{
     event::EventId,
     journey::{Journey, JourneyKey},
@@ -40,14 +46,17 @@ impl Store {
     pub async fn recall(&self, keys: &[JourneyKey]) -> Option<Journey> {
         let now = clock::now();
         let (remembered, keys) = self.shared.journeys.recall(keys, now);
-        let stored = if keys.is_empty() {
-            None
-        } else {
-            self.ask(|answer| Question::Recall { keys, now, answer }).await.flatten()
-        };
-        let mut journey = journeys::merged(stored.into_iter().chain(remembered))?;
+        let (stored, elsewhere) = join!(self.recall_here(keys.clone(), now), self.recall_elsewhere(&keys, now));
+        let mut journey = journeys::merged(elsewhere.into_iter().chain(stored).chain(remembered))?;
         journey.expire(now, self.shared.retention.journeys);
         Some(journey)
+    }
+
+    async fn recall_here(&self, keys: Vec<JourneyKey>, now: Timestamp) -> Option<Journey> {
+        if keys.is_empty() {
+            return None;
+        }
+        self.ask(|answer| Question::Recall { keys, now, answer }).await.flatten()
     }
 
     /// Forgets these journeys: in memory at once, on disk when this returns or as soon as it can be.
@@ -56,8 +65,16 @@ impl Store {
     pub async fn forget(&self, keys: &[JourneyKey]) -> Vec<JourneyKey> {
         let keys = self.shared.journeys.hide(keys);
         let (done, written) = oneshot::channel();
-        self.send(Command::Forget { keys: keys.clone(), done }).await;
+        self.send(Command::Forget { keys: keys.clone(), told_by: Teller::Visitor, done }).await;
         written.await.unwrap_or(keys)
+    }
+
+    /// Forgets what another node has forgotten.
+    pub(super) async fn forget_here(&self, keys: &[JourneyKey]) {
+        let keys = self.shared.journeys.hide(keys);
+        let (done, written) = oneshot::channel();
+        self.send(Command::Forget { keys, told_by: Teller::Fleet, done }).await;
+        drop(written.await);
     }
 
     /// Ends what is still to be sent of a visitor of a site, and forgets the journeys.
@@ -73,6 +90,13 @@ impl Store {
         drop(tokio::spawn(async move { store.end_rows_of(subject).await }).await);
     }
 
+    /// Notes that events must not be sent any more, which somebody else has ended.
+    pub fn note_withdrawn(&self, ids: Vec<EventId>) {
+        if !ids.is_empty() {
+            self.shared.withdrawn.insert(ids);
+        }
+    }
+
     /// Whether an event must not be sent any more.
     #[must_use]
     pub fn is_withdrawn(&self, id: EventId) -> bool {
@@ -84,7 +108,10 @@ impl Store {
     /// Read beside the writer. A store that is degraded or overloaded knows of none, and says so at once.
     pub async fn verdicts(&self, ids: Vec<EventId>) -> Vec<Option<String>> {
         let none = vec![None; ids.len()];
-        self.ask(|answer| Question::Verdicts { ids, answer }).await.unwrap_or(none)
+        let asked = ids.clone();
+        let mut verdicts = self.ask(|answer| Question::Verdicts { ids: asked, answer }).await.unwrap_or(none);
+        self.complete_verdicts(&ids, &mut verdicts).await;
+        verdicts
     }
 
     async fn end_rows_of(&self, mut subject: Subject) {
@@ -92,18 +119,19 @@ impl Store {
         subject.journeys = self.forget(&subject.journeys).await;
         let Ok(_alone) = self.shared.search.acquire().await else { return };
         let inspector = self.inspect();
-        let found = task::spawn_blocking(move || inspector.read(|connection| subject.find(connection))).await;
+        let looked_for = subject.clone();
+        let found = task::spawn_blocking(move || inspector.read(|connection| looked_for.find(connection))).await;
         let ids = match found {
             Ok(Ok(ids)) => ids,
             Ok(Err(error)) => return tracing::error!(%error, "a withdrawal of consent could not be carried out"),
             Err(_panic) => return,
         };
-        if ids.is_empty() {
+        if ids.is_empty() && self.shared.fleet.is_none() {
             return;
         }
         self.shared.withdrawn.insert(ids.iter().copied());
         let (done, written) = oneshot::channel();
-        self.send(Command::Withdraw { ids, done }).await;
+        self.send(Command::Withdraw { ids, subject, done }).await;
         drop(written.await);
     }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::{Deserialize, Serialize};
 
 use super::attempts;
 use crate::tracking::{
@@ -46,7 +47,7 @@ impl Withdrawn {
 }
 
 /// Whose rows are meant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub(super) site: String,
     /// Network keys and click IDs.
@@ -77,17 +78,24 @@ impl Subject {
         let network = row.get_ref(1)?.as_str().unwrap_or_default();
         let text = row.get_ref(2)?.as_bytes().unwrap_or_default();
         let Ok(payload) = serde_json::from_slice::<Payload>(text) else { return Ok(None) };
+        let id = EventId::from_slice(row.get_ref(0)?.as_bytes().unwrap_or_default());
+        Ok(id.filter(|_| self.is_told_by(network, &payload)))
+    }
+
+    /// Whether a row tells of this visitor.
+    pub(super) fn is_told_by(&self, network: &str, payload: &Payload) -> bool {
         let has_click = self.clicks.iter().any(|(of, click)| of == network && payload.clicks.contains(click));
-        let is_told_of = has_click || payload.visitor.iter().any(|key| self.journeys.contains(key));
-        Ok(EventId::from_slice(row.get_ref(0)?.as_bytes().unwrap_or_default()).filter(|_| is_told_of))
+        has_click || payload.visitor.iter().any(|key| self.journeys.contains(key))
     }
 }
 
 /// A postback that ended before it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) site: String,
-    pub(super) network: String,
+pub struct Ended {
+    /// The site's name.
+    pub site: String,
+    /// The network's key.
+    pub network: String,
 }
 
 /// Ends an open row and empties it; `Some` when it was a postback that counts.

@@ -15,12 +15,14 @@ use super::{
     clock,
     command::Command,
     database::Database,
+    departure::Counted,
     filesystem,
     housekeeping::Housekeeping,
     instance::Instance,
     outbox,
+    row::Place,
     shared::Shared,
-    transaction::{self, Applied, Placed},
+    transaction::{self, Applied, Placed, Scribe},
     unpark::Unpark,
     upkeep::{Heard, TICK},
 };
@@ -132,17 +134,29 @@ impl Writer {
             Leased::ByUs => Some(&*owner),
             Leased::ByNobody => None,
         };
-        match transaction::run(&database.connection, &mut batch, &owner, lease) {
+        match transaction::run(
+            &database.connection,
+            &mut batch,
+            Scribe { owner: &owner, lease, role: self.shared.role() },
+        ) {
             Ok(applied) => {
                 let took = clock::instant().saturating_duration_since(started);
                 let is_row = |placed: &&Placed| matches!(placed, Placed::At(_));
                 let rows = applied.iter().map(|applied| match applied {
                     Applied::Rows(placed) => placed.iter().filter(is_row).count(),
-                    Applied::Leased(_) | Applied::Withdrawn(_) | Applied::Forgotten(_) | Applied::Nothing => 0,
+                    Applied::Leased(_)
+                    | Applied::Withdrawn(..)
+                    | Applied::Departed(_)
+                    | Applied::Forgotten(_)
+                    | Applied::Nothing => 0,
                 });
                 self.observer.committed(took, rows.sum());
+                let is_news = batch.iter().any(leaves_something);
                 for (command, applied) in batch.into_iter().zip(applied) {
                     self.answer(command, applied, leased);
+                }
+                if is_news {
+                    self.shared.arrived.notify_one();
                 }
             }
             Err(failure) => self.recover_from(batch, &failure),
@@ -153,7 +167,7 @@ impl Writer {
     pub(super) fn answer(&mut self, command: Command, applied: Applied, leased: Leased) {
         match (command, applied) {
             (Command::Accept { rows, answer }, Applied::Rows(placed)) => {
-                let accepted = placed.iter().map(|placed| placed.accepted()).collect();
+                let accepted = placed.iter().map(|placed| placed.accepted(self.shared.role())).collect();
                 for (row, placed) in rows.into_iter().zip(placed) {
                     self.distribute(row, placed, leased);
                 }
@@ -161,7 +175,7 @@ impl Writer {
                 drop(answer.send(accepted));
             }
             (Command::End { ends, answer }, Applied::Rows(placed)) => {
-                let accepted = placed.iter().map(|placed| placed.accepted()).collect();
+                let accepted = placed.iter().map(|placed| placed.accepted(self.shared.role())).collect();
                 for (end, placed) in ends.into_iter().zip(placed) {
                     if let End::Accept(row) = end.end {
                         self.distribute(row, placed, leased);
@@ -189,17 +203,33 @@ impl Writer {
                 let at = at.map_or(0, Timestamp::as_millis);
                 self.shared.due.at(&row.event.site, &row.event.network, at);
             }
-            (Command::Withdraw { done, .. }, Applied::Withdrawn(ended)) => {
+            (Command::Depart { done, .. }, Applied::Departed(counted)) => {
+                counted.iter().for_each(|counted| self.count(counted));
+                // An answer of its own: a refused command only drops it.
+                done.send(()).ok();
+            }
+            (Command::Withdraw { done, .. }, Applied::Withdrawn(ended, unseen)) => {
+                unseen.iter().for_each(|counted| self.count(counted));
                 ended.iter().for_each(|ended| self.observer.withdrawn(&ended.site, &ended.network));
                 drop(done);
             }
-            (Command::Forget { keys, done }, Applied::Forgotten(all)) => {
+            (Command::Forget { keys, done, .. }, Applied::Forgotten(all)) => {
                 self.shared.journeys.drop_erased(&all);
                 self.shared.journeys.written(&keys);
                 drop(done.send(all.into_iter().collect()));
             }
             (Command::Remember { keys, .. }, _) => self.shared.journeys.written(&keys),
             (command, _) => command.refuse(),
+        }
+    }
+
+    fn count(&self, counted: &Counted) {
+        let Counted { site, conversion, network, outcome, is_withdrawn } = counted;
+        if let Some(outcome) = outcome {
+            self.observer.decided(site, conversion, network, *outcome);
+        }
+        if *is_withdrawn {
+            self.observer.withdrawn(site, network);
         }
     }
 
@@ -211,7 +241,7 @@ impl Writer {
         }
         let Placed::At(id) = placed else { return };
         match leased {
-            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, revived: None, id }),
+            Leased::ByUs => self.hand_over(LeasedRow { event, attempts: 0, revived: None, place: Place::Local(id) }),
             Leased::ByNobody => self.shared.due.at(&event.site, &event.network, event.time.as_millis()),
         }
     }
@@ -273,6 +303,20 @@ const fn is_deferred(command: &Command) -> bool {
         Command::Settle(_)
             | Command::Release { .. }
             | Command::End { .. }
+            | Command::Forget { .. }
+            | Command::Withdraw { .. }
+    )
+}
+
+/// Whether a node may have something for its fleet afterwards.
+const fn leaves_something(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Accept { .. }
+            | Command::End { .. }
+            | Command::Claim { .. }
+            | Command::GiveBack(_)
+            | Command::Remember { .. }
             | Command::Forget { .. }
             | Command::Withdraw { .. }
     )

@@ -138,7 +138,7 @@ sites:
 
 /// What the network wrote down of each attempt.
 #[derive(Debug, Default)]
-struct Records(Mutex<BTreeMap<String, Order>>);
+pub(crate) struct Records(Mutex<BTreeMap<String, Order>>);
 
 #[derive(Debug, Default)]
 struct Order {
@@ -149,15 +149,15 @@ struct Order {
 
 /// What should not have happened.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Audit {
+pub(crate) struct Audit {
     /// Orders that visitors noted and the network never took in.
-    lost: Vec<String>,
+    pub(crate) lost: Vec<String>,
     /// Orders that came under more than one event id.
-    twice: Vec<String>,
+    pub(crate) twice: Vec<String>,
 }
 
 impl Records {
-    fn note(&self, order: &str, event: &str, taken: bool) {
+    pub(crate) fn note(&self, order: &str, event: &str, taken: bool) {
         let mut orders = lock(&self.0);
         let order = orders.entry(order.to_owned()).or_default();
         order.events.insert(event.to_owned());
@@ -169,7 +169,7 @@ impl Records {
         lock(&self.0).contains_key(order)
     }
 
-    fn audit(&self, noted: &BTreeSet<String>) -> Audit {
+    pub(crate) fn audit(&self, noted: &BTreeSet<String>) -> Audit {
         let orders = lock(&self.0);
         let taken = |order: &String| orders.get(order).is_some_and(|order| order.taken);
         let twice = orders.iter().filter(|(_, order)| order.events.len() > 1);

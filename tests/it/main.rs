@@ -32,6 +32,7 @@ mod embed;
 mod errors;
 mod explain;
 mod faults;
+mod fleet;
 mod forwarding;
 mod grpc;
 mod journeys;

@@ -18,6 +18,7 @@ pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod nginx;
 pub(crate) mod origin;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw_origin;

@@ -96,7 +96,7 @@ fn correct(transaction: &Transaction<'_>, id: EventId, correction: &Correction) 
     Ok(Corrected::Incomplete(missing))
 }
 
-fn corrected_payload(mut payload: Payload, correction: &Correction) -> Payload {
+pub(in crate::store) fn corrected_payload(mut payload: Payload, correction: &Correction) -> Payload {
     for (name, text) in &correction.fields {
         // Parameters come first when names are looked up.
         match payload.parameters.get_mut(name) {

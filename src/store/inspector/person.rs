@@ -75,7 +75,7 @@ impl Person {
         }
     }
 
-    fn has_made(&self, payload: &Payload) -> bool {
+    pub(in crate::store) fn has_made(&self, payload: &Payload) -> bool {
         let clicks = payload.clicks.iter().map(|click| ("click_id", click));
         let fields = payload.fields.iter().map(|(name, text)| (name.as_str(), text));
         let parameters = payload.parameters.iter().flat_map(|(name, datum)| {
@@ -88,13 +88,13 @@ impl Person {
         clicks.chain(fields).chain(parameters).any(|(name, text)| self.is_told_by(name, text))
     }
 
-    fn has_gone(&self, journey: &Journey) -> bool {
+    pub(in crate::store) fn has_gone(&self, journey: &Journey) -> bool {
         let mut fields = journey.fields.iter();
         fields.any(|(name, field)| self.is_told_by(name, &field.text))
             || journey.clicks.iter().any(|click| self.is_told_by("click_id", &click.id))
     }
 
-    fn keys(&self) -> &[JourneyKey] {
+    pub(in crate::store) fn keys(&self) -> &[JourneyKey] {
         match self {
             Self::Order(_, keys) | Self::Cookie(keys) => keys,
             Self::Email(_) | Self::Click(_) => &[],

@@ -241,10 +241,10 @@ async fn attempts_are_bounded_and_repeating_a_settlement_adds_none() {
     let mut row = within(fresh.recv()).await.unwrap();
     let id = row.event.id.to_string();
     for _ in 0..25 {
-        let (place, event) = (row.id, row.event.clone());
+        let (place, event) = (row.place, row.event.clone());
         store.settle(failed(row, RetryReason::Reset)).await;
         // As after a doubtful commit: the lease is gone, and so nothing happens.
-        store.settle(failed(LeasedRow { event, attempts: 0, revived: None, id: place }, RetryReason::Reset)).await;
+        store.settle(failed(LeasedRow { event, attempts: 0, revived: None, place }, RetryReason::Reset)).await;
         row = leased(&store, NOW).await.remove(0);
     }
     store.settle(unclear(row)).await;

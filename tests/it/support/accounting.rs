@@ -17,6 +17,25 @@ pub(crate) fn assert_accounts_with(proxy: &Proxy, inherited: u32) {
     );
 }
 
+/// The same for the nodes of a fleet together: each counts its own, and all show the queue that they share.
+pub(crate) fn assert_accounts_of_fleet(nodes: &[Proxy]) {
+    await_fact(
+        || discrepancies(&samples_of_fleet(nodes), 0).is_empty().then_some(()),
+        || discrepancies(&samples_of_fleet(nodes), 0).join("\n"),
+    );
+}
+
+fn samples_of_fleet(nodes: &[Proxy]) -> Samples {
+    let mut all = String::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let text = node.admin("/metrics").text();
+        let is_shared = |line: &&str| line.starts_with("throughline_outbox_");
+        let kept = text.lines().filter(|line| index == 0 || !is_shared(line));
+        all.extend(kept.flat_map(|line| [line, "\n"]));
+    }
+    Samples::parse(&all)
+}
+
 fn discrepancies(samples: &Samples, inherited: u32) -> Vec<String> {
     let mut found = Vec::new();
     for [site, conversion] in samples.values("throughline_conversion_hits_total", ["site", "conversion"]) {

@@ -168,6 +168,14 @@ impl Visitor {
         Ok(Answer { body: bytes, trailers, ending, ..answer })
     }
 
+    /// Goes on at another server, with the same cookies, as behind a load balancer.
+    pub(crate) fn goes_to(&mut self, address: SocketAddr) {
+        self.address = Arc::new(Mutex::new(address));
+        if let Connections::Kept(kept) = &mut self.kept {
+            *kept = None;
+        }
+    }
+
     /// A kept cookie's value, as it stands on the wire.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.jar.get(name)

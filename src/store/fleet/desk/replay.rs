@@ -1,0 +1,88 @@
+//! Putting dead letters back, to be sent once more under their event id and with their event time.
+
+use super::{
+    super::{Fleet, FleetError, NOW_MS, value::Id},
+    Deed, SLICE, Slice, Tally, ids,
+};
+use crate::{
+    store::clock,
+    tracking::{event::EventId, timestamp::Timestamp},
+};
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// How old a conversion of a site, conversion and network may become; nothing about what is not configured.
+pub type MaxAge<'a> = &'a (dyn Fn(&str, &str, &str) -> Option<Duration> + Sync);
+
+impl Fleet {
+    /// Puts dead letters back; with `even_if_old` also those that are too old, which then have as much time
+    /// as new ones.
+    pub async fn replay(
+        &self,
+        deed: &Deed<'_>,
+        rows: &[EventId],
+        even_if_old: bool,
+        max_age: MaxAge<'_>,
+    ) -> Result<Tally, FleetError> {
+        let mut tally = Tally::default();
+        self.at_leisure(async {
+            for rows in rows.chunks(SLICE) {
+                let mut session = self.session().await?;
+                let before = tally.done;
+                let result = async {
+                    let transaction = session.transaction().await?;
+                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
+                    replay(&mut slice, rows, even_if_old, max_age).await?;
+                    slice.end(deed, before).await?;
+                    Ok(transaction.commit().await?)
+                }
+                .await;
+                session.end(result)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(tally)
+    }
+}
+
+async fn replay(
+    slice: &mut Slice<'_>,
+    rows: &[EventId],
+    even_if_old: bool,
+    max_age: MaxAge<'_>,
+) -> Result<(), FleetError> {
+    let select = "SELECT event_id, site, conversion, network, event_ms FROM throughline_outbox
+        WHERE event_id = ANY($1) AND verdict IS NOT NULL FOR UPDATE";
+    let found = slice.transaction.query(select, &[&ids(rows)]).await?;
+    slice.tally.gone += rows.len() - found.len();
+    let now = clock::now();
+    let (mut young, mut old) = (Vec::<Id>::new(), Vec::<Id>::new());
+    for row in &found {
+        let (site, conversion, network): (&str, &str, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let Some(max_age) = max_age(site, conversion, network) else {
+            slice.tally.parked += 1;
+            continue;
+        };
+        if now.since(Timestamp::from_millis(row.try_get(4)?)) < max_age {
+            young.push(row.try_get(0)?);
+        } else if even_if_old {
+            old.push(row.try_get(0)?);
+        } else {
+            slice.tally.too_old += 1;
+            continue;
+        }
+        slice.tell(site, network);
+    }
+    for (ids, revived) in [(young, "NULL"), (old, NOW_MS)] {
+        // What was answered last belongs to the attempts before.
+        let update = format!(
+            "UPDATE throughline_outbox SET verdict = NULL, reason = NULL, settled_ms = NULL, settled_by = NULL,
+                 attempts = 0, next_ms = {NOW_MS}, revived_ms = {revived}
+             WHERE event_id = ANY($1)"
+        );
+        let changed = slice.transaction.execute(&update, &[&ids]).await?;
+        slice.tally.done += usize::try_from(changed).unwrap_or(0);
+    }
+    Ok(())
+}
