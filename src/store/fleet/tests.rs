@@ -22,11 +22,7 @@ mod server;
 mod withdrawal;
 
 #[path = "../../../tests/it/support/postgres.rs"]
-#[allow(
-    dead_code,
-    clippy::disallowed_methods,
-    reason = "shared with the tests of the whole program, which use more of it"
-)]
+#[allow(clippy::disallowed_methods, reason = "it lives among real clocks and files")]
 mod postgres;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_253_400_000);

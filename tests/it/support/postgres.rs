@@ -4,6 +4,8 @@
 //! All tests of a process share one server and have a database each; who needs a server with other
 //! settings, or stops it, starts one alone. `DATABASE_URL`s carry a password, as in real life.
 
+#![allow(dead_code, reason = "the unit tests and the stories each use a part of it")]
+
 use std::{
     env, fs,
     net::TcpListener,
@@ -125,7 +127,7 @@ impl Postgres {
         own(&path);
     }
 
-    /// Changes a setting and reads all settings again; `None` asks for what the command line does not set.
+    /// Changes a setting of the running server, one that the command line does not set.
     pub(crate) fn set(&self, name: &str, value: &str) {
         self.psql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'"));
         self.psql("postgres", "SELECT pg_reload_conf()");
