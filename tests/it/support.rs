@@ -7,9 +7,11 @@ use std::{
 
 pub(crate) mod accounting;
 pub(crate) mod browser;
+pub(crate) mod chaos;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod edge;
+pub(crate) mod fault;
 pub(crate) mod h2_client;
 pub(crate) mod h2_origin;
 pub(crate) mod http;
