@@ -256,6 +256,7 @@ impl Writer {
         }
         if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
             tracing::error!("the file of the store was moved or deleted; opening it anew");
+            self.observer.failed(ErrorKind::Open);
             self.database = None;
         }
         if self.database.is_none() && instant >= self.retry_at {

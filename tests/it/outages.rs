@@ -18,6 +18,7 @@ use crate::support::{
     await_fact,
     chaos::{Chaos, Fault, Ledger, Mix},
     crowd::{Crowd, shop_of_its_own},
+    fault::{FaultProxy, Way},
     proxy::Proxy,
     server::Request,
     site::Site,
@@ -56,12 +57,12 @@ fn a_hundred_thousand_conversions_reach_a_network_in_its_worst_week() {
 
 #[test]
 fn the_ledger_misses_what_an_outbox_has_lost() {
-    // Nothing is taken before the kill, so that there is something to lose.
-    let mix = Mix::seeded(4).with(Fault::ResetBefore, 100_000).at_most(1);
-    let season = Season { orders: 50, kills: 1, mix, patience: Duration::from_secs(60) };
+    let season = Season { orders: 50, kills: 1, mix: Mix::seeded(4), patience: Duration::from_secs(60) };
     let (noted, ledger) = season.play(|proxy| {
         let store = Connection::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
-        let lost = store.execute("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox LIMIT 3)", []).unwrap();
+        let lost = store
+            .execute("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id DESC LIMIT 3)", [])
+            .unwrap();
         assert_eq!(lost, 3);
     });
     assert_eq!(ledger.missing(&noted).len(), 3);
@@ -73,14 +74,21 @@ impl Season {
         let site = Site::start();
         let order = |request: &Request| vec![request.parameter("o").expect("a postback of this story").to_owned()];
         let network = Chaos::knowing(self.mix.clone(), order);
-        let shop = shop_of_its_own(site.address(), &network.address().to_string());
+        let wire = FaultProxy::to(network.address());
+        let shop = shop_of_its_own(site.address(), &wire.address().to_string());
         let mut proxy = Proxy::with(&format!("delivery: {{ concurrency: {UNDER_WAY} }}\n{shop}")).start();
         let crowd = Crowd::enter(&proxy, VISITORS);
         for kill in 1..=self.kills {
             let goal = self.orders * kill / (self.kills + 1);
             await_progress(|| crowd.noted() >= goal, || (crowd.noted(), network.ledger().attempts()));
+            // What is under way at the kill must not arrive after it: the wire breaks as well.
+            wire.set(Way::BlackHole);
+            let seen = crowd.noted();
+            await_progress(|| crowd.noted() >= seen + IN_THE_DARK, || crowd.noted());
             proxy.kill();
+            wire.set(Way::Reset);
             between(&proxy);
+            wire.set(Way::Pass);
             proxy.restart();
         }
         await_progress(|| crowd.noted() >= self.orders, || (crowd.noted(), network.ledger().attempts()));
@@ -119,5 +127,7 @@ fn await_progress<T: PartialEq>(mut fact: impl FnMut() -> bool, moves: impl Fn()
 }
 
 const VISITORS: usize = 12;
+/// Orders between the break of the wire and the kill, so that there are some to lose.
+const IN_THE_DARK: usize = 20;
 /// Requests to the network at the same time.
 const UNDER_WAY: usize = 16;
