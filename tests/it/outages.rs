@@ -57,7 +57,7 @@ fn a_hundred_thousand_conversions_reach_a_network_in_its_worst_week() {
 
 #[test]
 fn the_ledger_misses_what_an_outbox_has_lost() {
-    let season = Season { orders: 50, kills: 1, mix: Mix::seeded(4), patience: Duration::from_secs(60) };
+    let season = Season { orders: 200, kills: 1, mix: Mix::seeded(4), patience: Duration::from_secs(60) };
     let (noted, ledger) = season.play(|proxy| {
         let store = Connection::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
         let lost = store
