@@ -66,8 +66,8 @@ fn jump(jumped: &str, mix: Mix, patience: Duration) -> Result<Duration, String> 
     let proxy = under_faketime(Proxy::with(&shop)).start();
     buy(&proxy, "before");
     await_fact(
-        || (network.ledger().attempts() >= ORDERS).then_some(()),
-        || format!("an attempt at each of {ORDERS}, not {}", network.ledger().attempts()),
+        || (network.requests() >= ORDERS).then_some(()),
+        || format!("an attempt at each of {ORDERS}, not {}", network.requests()),
     );
     set_clock(proxy.folder(), jumped);
     let began = Instant::now();

@@ -38,7 +38,7 @@ struct Season {
 fn a_network_that_fails_three_times_of_ten_gets_everything() {
     let mix = Mix::seeded(4).with(Fault::ServerError, 14_000).with(Fault::ResetBefore, 8_000);
     let mix = mix.with(Fault::CutHead, 8_000).at_most(1);
-    let season = Season { orders: 1_000, kills: 2, mix, patience: Duration::from_secs(60) };
+    let season = Season { orders: 1_000, kills: 2, mix, patience: Duration::from_mins(1) };
     let (noted, ledger) = season.play(|_| ());
     assert_eq!(ledger.missing(&noted), Vec::<String>::new());
     assert!(ledger.repeats() <= UNDER_WAY * season.kills, "{} came again", ledger.repeats());
@@ -48,7 +48,7 @@ fn a_network_that_fails_three_times_of_ten_gets_everything() {
 #[ignore = "takes four minutes"]
 fn a_hundred_thousand_conversions_reach_a_network_in_its_worst_week() {
     let mix = Mix::bad_week(4).at_most(3);
-    let season = Season { orders: 100_000, kills: 12, mix, patience: Duration::from_secs(240) };
+    let season = Season { orders: 100_000, kills: 12, mix, patience: Duration::from_mins(4) };
     let (noted, ledger) = season.play(|_| ());
     assert_eq!(ledger.missing(&noted), Vec::<String>::new());
     assert!(ledger.repeats() <= UNDER_WAY * season.kills, "{} came again", ledger.repeats());
@@ -57,7 +57,7 @@ fn a_hundred_thousand_conversions_reach_a_network_in_its_worst_week() {
 
 #[test]
 fn the_ledger_misses_what_an_outbox_has_lost() {
-    let season = Season { orders: 200, kills: 1, mix: Mix::seeded(4), patience: Duration::from_secs(60) };
+    let season = Season { orders: 200, kills: 1, mix: Mix::seeded(4), patience: Duration::from_mins(1) };
     let (noted, ledger) = season.play(|proxy| {
         let store = Connection::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
         let lost = store
@@ -80,7 +80,7 @@ impl Season {
         let crowd = Crowd::enter(&proxy, VISITORS);
         for kill in 1..=self.kills {
             let goal = self.orders * kill / (self.kills + 1);
-            await_progress(|| crowd.noted() >= goal, || (crowd.noted(), network.ledger().attempts()));
+            await_progress(|| crowd.noted() >= goal, || (crowd.noted(), network.requests()));
             // What is under way at the kill must not arrive after it: the wire breaks as well.
             wire.set(Way::BlackHole);
             let seen = crowd.noted();
@@ -91,7 +91,7 @@ impl Season {
             wire.set(Way::Pass);
             proxy.restart();
         }
-        await_progress(|| crowd.noted() >= self.orders, || (crowd.noted(), network.ledger().attempts()));
+        await_progress(|| crowd.noted() >= self.orders, || (crowd.noted(), network.requests()));
         let noted = crowd.leave();
         let deadline = Instant::now() + self.patience;
         while proxy.metric("throughline_outbox_pending", &[]) > 0.5 {

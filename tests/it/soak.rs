@@ -130,7 +130,7 @@ impl Drift {
 
 /// Bytes an hour between two samples.
 fn slope(one: &Sample, other: &Sample) -> f64 {
-    (mega(other.memory) - mega(one.memory)) * 1_048_576.0 * 3600.0 / (other.at - one.at).as_secs_f64()
+    (mega(other.memory) - mega(one.memory)) * 1_048_576.0 * 3600.0 / other.at.abs_diff(one.at).as_secs_f64()
 }
 
 /// In mebibytes; the precision of a float is enough for that.
@@ -144,7 +144,10 @@ fn a_slow_leak_shows_through_the_noise() {
         let sample = |index: u64| Sample {
             at: Duration::from_secs(10 * index),
             // Noise of 300 KB up and down, and a checkpoint now and then.
-            memory: 40_000_000 + index * leak + index * 7919 % 13 * 25_000 + u64::from(index % 17 == 0) * 4_000_000,
+            memory: 40_000_000
+                + index * leak
+                + index * 7919 % 13 * 25_000
+                + u64::from(index.is_multiple_of(17)) * 4_000_000,
             descriptors: 60,
             log: 0,
         };

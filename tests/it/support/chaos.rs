@@ -11,7 +11,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -80,6 +80,7 @@ struct Desk {
     mix: Mix,
     ids: Box<Ids>,
     ledger: Mutex<Ledger>,
+    requests: AtomicUsize,
     calm: AtomicBool,
     stopped: AtomicBool,
 }
@@ -97,6 +98,7 @@ impl Chaos {
             mix,
             ids: Box::new(ids),
             ledger: Mutex::default(),
+            requests: AtomicUsize::default(),
             calm: AtomicBool::default(),
             stopped: AtomicBool::default(),
         };
@@ -129,9 +131,14 @@ impl Chaos {
         lock(&self.desk.ledger).clone()
     }
 
+    /// How many requests came so far; costs nothing, unlike the ledger.
+    pub(crate) fn requests(&self) -> usize {
+        self.desk.requests.load(Ordering::SeqCst)
+    }
+
     /// How many different events were taken in so far.
     pub(crate) fn taken(&self) -> usize {
-        lock(&self.desk.ledger).0.values().filter(|attempts| attempts.iter().any(Attempt::is_taken)).count()
+        lock(&self.desk.ledger).0.values().filter(|attempts| attempts.iter().any(|attempt| attempt.is_taken())).count()
     }
 
     /// Waits until so many different events were taken in.
@@ -227,6 +234,7 @@ impl Desk {
 
     /// Writes a request into the ledger before it is answered.
     fn enter(&self, ids: &[String]) -> Option<Fault> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         let mut ledger = lock(&self.ledger);
         let is_calm = self.calm.load(Ordering::SeqCst);
         let before = ids.first().and_then(|id| ledger.0.get(id)).map_or(&[][..], Vec::as_slice);
@@ -258,7 +266,8 @@ impl std::fmt::Debug for Desk {
 impl Ledger {
     /// Which of these events were never taken in.
     pub(crate) fn missing(&self, events: &BTreeSet<String>) -> Vec<String> {
-        let is_taken = |id: &String| self.0.get(id).is_some_and(|attempts| attempts.iter().any(Attempt::is_taken));
+        let is_taken =
+            |id: &String| self.0.get(id).is_some_and(|attempts| attempts.iter().any(|attempt| attempt.is_taken()));
         events.iter().filter(|id| !is_taken(id)).cloned().collect()
     }
 
@@ -292,7 +301,7 @@ impl Ledger {
 
 impl Attempt {
     /// Whether the network has the event now.
-    pub(crate) const fn is_taken(&self) -> bool {
+    pub(crate) const fn is_taken(self) -> bool {
         !matches!(self.fault, Some(Fault::ServerError | Fault::ResetBefore | Fault::Hang))
     }
 }

@@ -75,13 +75,13 @@ impl FaultProxy {
         let reserved = socket((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = reserved.local_addr().unwrap().as_socket().unwrap();
         let (way, orders) = watch::channel(Way::Pass);
-        let (hears, heard) = watch::channel(Way::Pass);
+        let (applied, heard) = watch::channel(Way::Pass);
         let accepted = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&accepted);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Before anyone asks for the address.
         let first = runtime.block_on(async { listen(address) }).unwrap();
-        thread::spawn(move || runtime.block_on(accept(first, target, orders, &hears, &counter)));
+        thread::spawn(move || runtime.block_on(accept(first, target, orders, &applied, &counter)));
         Self { address, way, heard, accepted, _reserved: reserved }
     }
 
@@ -106,7 +106,7 @@ async fn accept(
     first: TcpListener,
     target: SocketAddr,
     mut orders: watch::Receiver<Way>,
-    hears: &watch::Sender<Way>,
+    applied: &watch::Sender<Way>,
     accepted: &AtomicUsize,
 ) {
     let address = first.local_addr().expect("it listens");
@@ -118,7 +118,7 @@ async fn accept(
         } else if listener.is_none() {
             listener = Some(listen(address).expect("the port is reserved"));
         }
-        hears.send_replace(way);
+        applied.send_replace(way);
         tokio::select! {
             changed = orders.changed() => if changed.is_err() { return },
             Ok((client, _)) = accept_on(listener.as_ref()) => {
