@@ -2,8 +2,9 @@
 //!
 //! Two proxies serve the same pages at the same time, one in trouble and one without, so that what
 //! the machine does to both cancels out. A thank-you page may take `max_page_delay` longer than
-//! beside it, any other page nothing. The short version grants the machine some slack, because its
-//! slowest page of a thousand is a single page.
+//! beside it, any other page nothing. What tracking adds is there in every run and what the machine
+//! adds is not, so a run may be repeated twice. The short version also grants some slack, because
+//! its slowest page of a thousand is a single page.
 //!
 //! The control grants a page a second of delay. The same comparison must refuse that.
 
@@ -48,37 +49,44 @@ const MAX_PAGE_DELAY: Duration = Duration::from_millis(50);
 /// What the promise allows on top.
 const TOLERANCE: Duration = Duration::from_millis(5);
 /// What a short run on a busy machine allows on top of that.
-const SLACK: Duration = Duration::from_millis(250);
-const SHORT: Pace = Pace { per_second: 200, lasting: Duration::from_secs(5) };
+const SLACK: Duration = Duration::from_millis(150);
+/// How often a run may be repeated until the machine is out of the way.
+const RUNS: usize = 3;
+const SHORT: Pace = Pace { per_second: 200, lasting: Duration::from_secs(4) };
 const LONG: Pace = Pace { per_second: 1_000, lasting: Duration::from_mins(1) };
 
 #[test]
 fn pages_do_not_wait_for_tracking() {
-    for stall in STALLS {
-        assert_bounded(stall.measure(MAX_PAGE_DELAY, SHORT), TOLERANCE + SLACK, stall);
-    }
+    STALLS.into_iter().for_each(|stall| stall.assert_bounded(SHORT, TOLERANCE + SLACK));
 }
 
 #[test]
 #[ignore = "takes four minutes"]
 fn a_thousand_pages_a_second_do_not_wait_for_tracking() {
-    for stall in STALLS {
-        assert_bounded(stall.measure(MAX_PAGE_DELAY, LONG), TOLERANCE, stall);
-    }
+    STALLS.into_iter().for_each(|stall| stall.assert_bounded(LONG, TOLERANCE));
 }
 
 #[test]
 fn the_comparison_notices_pages_that_wait() {
     let added = Stall::LockedStore.measure(Duration::from_secs(1), SHORT);
-    assert!(added.thank_you > MAX_PAGE_DELAY + TOLERANCE + SLACK, "{added:?}");
+    assert!(!added.is_within(TOLERANCE + SLACK), "{added:?}");
 }
 
-fn assert_bounded(added: Added, tolerance: Duration, stall: Stall) {
-    assert!(added.thank_you <= MAX_PAGE_DELAY + tolerance, "{stall:?}: {added:?}");
-    assert!(added.other <= tolerance, "{stall:?}: {added:?}");
+impl Added {
+    fn is_within(self, tolerance: Duration) -> bool {
+        self.thank_you <= MAX_PAGE_DELAY + tolerance && self.other <= tolerance
+    }
 }
 
 impl Stall {
+    fn assert_bounded(self, pace: Pace, tolerance: Duration) {
+        let mut runs = Vec::new();
+        while !runs.last().is_some_and(|added: &Added| added.is_within(tolerance)) {
+            assert!(runs.len() < RUNS, "{self:?} delays pages in every run: {runs:?}");
+            runs.push(self.measure(MAX_PAGE_DELAY, pace));
+        }
+    }
+
     fn measure(self, max_page_delay: Duration, pace: Pace) -> Added {
         let (site, saboteur) = (Site::start(), Saboteur::hire());
         let network = Chaos::start(if self == Self::Network {
