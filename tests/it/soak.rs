@@ -77,7 +77,13 @@ fn soak(pace: Pace) -> Drift {
         over.store(true, Ordering::SeqCst);
         assert_eq!(visits.errors(), Vec::<&str>::new());
         let slowest = visits.of(0, "page");
-        tell(&format!("{} pages at {}/s; 99.9 % within {:?}", visits.count(), pace.per_second, slowest.within(999)));
+        tell(&format!(
+            "{} pages of {} at {}/s; 99.9 % within {:?}",
+            visits.count(),
+            u64::from(pace.per_second) * pace.lasting.as_secs(),
+            pace.per_second,
+            slowest.within(999)
+        ));
         watch.join().expect("the watch")
     });
     assert_accounts(&proxy);

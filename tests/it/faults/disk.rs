@@ -75,7 +75,7 @@ impl Fault {
             Ask { proxy: 0, kind, target: format!("/{path}/{number}") }
         });
         assert_eq!(visits.errors(), Vec::<&str>::new(), "{self:?}");
-        let slow = visits.of(0, "order").within(990);
+        let slow = visits.of(0, "order").served_within(990);
         assert!(slow < Duration::from_secs(2), "{self:?}: a hundredth of the thank-you pages took {slow:?}");
         let readiness = proxy.admin("/readyz").text();
         assert_eq!(readiness.contains("degraded"), self.lasts(), "{self:?}: {readiness}");
