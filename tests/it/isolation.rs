@@ -56,7 +56,7 @@ fn share_of_the_nine(hanging: usize, lasting: Duration) -> f64 {
         "{} orders each: {troubled} postbacks to the nine with {hanging} of 10 hanging, {healthy} without: {share:.3}",
         visits.count() / 2
     ));
-    assert!(f64::from(healthy) > 0.5 * 9.0 * f64::from(ORDERS) * lasting.as_secs_f64(), "the machine is too slow");
+    assert!(f64::from(healthy) > 0.25 * 9.0 * f64::from(ORDERS) * lasting.as_secs_f64(), "the machine is too slow");
     share
 }
 

@@ -1,8 +1,9 @@
 //! Ten minutes of an ordinary day: memory, descriptors and the log of the store stay what they were.
 //!
-//! One page of a hundred is a thank-you page. Resident memory is judged by its slope after the
-//! warm-up: each sample is the lowest of its ten seconds, and the slope is the median over all pairs
-//! of samples (Theil and Sen), so that neither a checkpoint nor a busy moment decides.
+//! One page of a hundred is a thank-you page; ten of a hundred in the first half, so that the caches
+//! of the store are full when it is over. Resident memory is judged by its slope after that: each
+//! sample is the lowest of its ten seconds, and the slope is the median over all pairs of samples
+//! (Theil and Sen), so that neither a checkpoint nor a busy moment decides.
 
 use std::{
     fs,
@@ -69,9 +70,11 @@ fn soak(pace: Pace) -> Drift {
     let over = AtomicBool::default();
     let samples = thread::scope(|scope| {
         let watch = scope.spawn(|| watch(&proxy, pace.lasting / 60, &over));
+        let half = u64::from(pace.per_second) * pace.lasting.as_secs() / 2;
         let visits = visits(&[&proxy], pace, |number| match number % 100 {
             0 => Ask { proxy: 0, kind: "order", target: format!("/thank-you/{number}") },
-            1 => Ask { proxy: 0, kind: "landing", target: format!("/?cid=c{number}") },
+            1..10 if number < half => Ask { proxy: 0, kind: "order", target: format!("/thank-you/{number}") },
+            10 => Ask { proxy: 0, kind: "landing", target: format!("/?cid=c{number}") },
             _ => Ask { proxy: 0, kind: "page", target: format!("/catalogue/{number}") },
         });
         over.store(true, Ordering::SeqCst);
@@ -89,7 +92,8 @@ fn soak(pace: Pace) -> Drift {
     assert_accounts(&proxy);
     let drift = Drift::of(&samples);
     let last = samples.last().expect("a sample");
-    tell(&format!("{:.2} MB resident; {drift:?}", mega(last.memory)));
+    let course: Vec<_> = samples.iter().map(|sample| format!("{:.1}", mega(sample.memory))).collect();
+    tell(&format!("{:.2} MB resident; {drift:?}; {}", mega(last.memory), course.join(" ")));
     drift
 }
 
