@@ -23,9 +23,9 @@ use crate::support::{
     tell,
 };
 
-/// Half of the orders are refused at first, so that they wait when the clock jumps.
+/// Three of ten orders are refused at first, so that they wait when the clock jumps.
 fn trouble() -> Mix {
-    Mix::seeded(19).with(Fault::ServerError, 50_000).at_most(1)
+    Mix::seeded(19).with(Fault::ServerError, 30_000).at_most(1)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_year_back_stalls_nothing() {
 
 #[test]
 fn the_watch_notices_conversions_that_wait() {
-    let forever = Mix::seeded(19).with(Fault::ServerError, 50_000);
+    let forever = Mix::seeded(19).with(Fault::ServerError, 30_000);
     jump("+1d", forever, Duration::from_secs(4)).expect_err("some are refused again and again");
 }
 
