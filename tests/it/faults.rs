@@ -8,7 +8,6 @@ use std::{
 
 use crate::support::{
     accounting::assert_accounts,
-    await_fact,
     config::{THANKS, shop},
     http::Ending,
     network::AdNetwork,
@@ -16,6 +15,8 @@ use crate::support::{
     proxy::Proxy,
     response::Response,
 };
+
+mod disk;
 
 fn start(origin: &Origin) -> (AdNetwork, Proxy) {
     let network = AdNetwork::answering(["OK"]);
@@ -121,42 +122,6 @@ fn a_state_folder_that_vanishes_takes_no_page_with_it() {
         assert_eq!((answer.status, answer.text_without_frame().as_str()), (200, PAGE));
         assert!(answer.head_after < Duration::from_millis(500), "{:?}", answer.head_after);
     }
-    assert_accounts(&proxy);
-}
-
-#[test]
-fn a_full_disk_takes_no_page_with_it_and_is_used_again_when_there_is_room() {
-    let origin = Origin::start();
-    let network = AdNetwork::answering(["OK"]);
-    let proxy = Proxy::with(&format!("max_page_delay: 50ms\n{}", shop(&origin, &network))).start();
-    let mut visitor = proxy.visitor();
-    visitor.lands("/?exotracker=abc");
-    visitor.get("/thank-you/1?total=1");
-    proxy.await_metric("throughline_conversions_total", &[("outcome", "queued")], 1);
-    network.await_received(1);
-    proxy.await_settled();
-
-    proxy.fill_the_disk();
-    for order in 2..12 {
-        let answer = visitor.get(&format!("/thank-you/{order}?total=1"));
-        assert_eq!((answer.status, answer.text_without_frame().as_str()), (200, PAGE));
-        assert!(answer.head_after < Duration::from_millis(500), "{:?}", answer.head_after);
-    }
-    // What became of the one that met the fault, only a look at the file can tell; it has to wait.
-    proxy.await_metric("throughline_conversions_total", &[("outcome", "unstored")], 9);
-    assert!(proxy.admin("/readyz").text().contains("degraded"));
-    assert!(proxy.metric("throughline_store_errors_total", &[]) > 0.5);
-
-    proxy.make_room();
-    await_fact(
-        || proxy.admin("/readyz").text().contains("\"state\":\"ready\"").then_some(()),
-        || format!("the store to recover; stderr: {}", proxy.stderr()),
-    );
-    proxy.await_metric("throughline_conversions_total", &[("outcome", "unstored")], 10);
-    visitor.get("/thank-you/2?total=1");
-    proxy.await_metric("throughline_conversions_total", &[("outcome", "queued")], 2);
-    network.await_received(2);
-    proxy.await_settled();
     assert_accounts(&proxy);
 }
 

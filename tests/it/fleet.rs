@@ -15,6 +15,7 @@ use crate::support::{
 mod loss;
 mod moving;
 mod outage;
+mod records;
 mod visitors;
 
 const SECRET: &str = "a secret of more than thirty-two characters";

@@ -7,13 +7,17 @@ use std::{
 
 pub(crate) mod accounting;
 pub(crate) mod browser;
+pub(crate) mod chaos;
 pub(crate) mod config;
+pub(crate) mod crowd;
 pub(crate) mod demo;
 pub(crate) mod edge;
+pub(crate) mod fault;
 pub(crate) mod h2_client;
 pub(crate) mod h2_origin;
 pub(crate) mod http;
 pub(crate) mod jar;
+pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod nginx;
@@ -24,8 +28,10 @@ pub(crate) mod proxy;
 pub(crate) mod raw_origin;
 pub(crate) mod relay;
 pub(crate) mod response;
+pub(crate) mod saboteur;
 pub(crate) mod secure_origin;
 pub(crate) mod server;
+pub(crate) mod site;
 pub(crate) mod streams;
 pub(crate) mod tls;
 pub(crate) mod tls_client;

@@ -17,11 +17,11 @@ use std::{
     time::Instant,
 };
 
-use super::*;
-use crate::{
-    kill::{Audit, Records},
-    support::{server::Request, tell, visitor::Visitor},
+use super::{
+    records::{Audit, Records},
+    *,
 };
+use crate::support::{server::Request, tell, visitor::Visitor};
 
 #[test]
 fn three_nodes_lose_nothing_and_accept_nothing_twice_while_they_are_killed_in_turn() {

@@ -262,7 +262,8 @@ impl From<&str> for Response {
     }
 }
 
-fn wait_until_gone(stream: &mut TcpStream) -> io::Result<Afterwards> {
+/// Reads and ignores until the peer leaves.
+pub(super) fn wait_until_gone(stream: &mut TcpStream) -> io::Result<Afterwards> {
     stream.set_read_timeout(None)?;
     while stream.read(&mut [0; 512])? > 0 {}
     Ok(Afterwards::Close)

@@ -60,7 +60,8 @@ impl Request {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", latin1(&self.body)))
     }
 
-    fn read(from: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
+    /// Reads the next one of a connection; `None` when the peer has closed it.
+    pub(super) fn read(from: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
         let Some(head) = Head::read(from)? else { return Ok(None) };
         let body = Body::read(from, head.request_framing()).bytes;
         let mut words = head.start.split(' ').map(str::to_owned);
