@@ -85,6 +85,11 @@ impl Lane {
             && may_begin(self.standing(now), self.in_flight, taken)
     }
 
+    /// Whether the network gets anything now: rows that would only wait here are better off in the store.
+    pub(super) fn takes_conversions(&self, now: Instant) -> bool {
+        self.breaker.admits(now) && self.held_until.is_none_or(|until| now >= until)
+    }
+
     /// How many rows it would take from the store now; few are not worth a query.
     pub(super) fn room(&self, now: Instant) -> usize {
         let is_open = !self.destination.paused && !self.is_leasing && self.takes_conversions(now);
@@ -207,10 +212,6 @@ impl Lane {
             Some(Change::Closed) => tracing::info!(%site, %network, "the network takes conversions again"),
             None => {}
         }
-    }
-
-    fn takes_conversions(&self, now: Instant) -> bool {
-        self.breaker.admits(now) && self.held_until.is_none_or(|until| now >= until)
     }
 
     fn standing(&self, now: Instant) -> Standing {

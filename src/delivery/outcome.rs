@@ -1,6 +1,6 @@
 //! From the end of an attempt to the row's next state.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -42,7 +42,19 @@ impl Worker {
                 Next::GivenUp(verdict) => (Settled::Final(verdict), verdict.as_str()),
             },
         };
+        let destination = Arc::clone(&flight.destination);
         self.record(flight, outcome, word, reply).await;
+        self.give_back(&destination).await;
+    }
+
+    /// Gives rows back that would only wait in memory, because their network is left alone.
+    async fn give_back(&mut self, destination: &Destination) {
+        let Some(lane) = self.lane_of(&destination.site, &destination.network) else { return };
+        if !lane.takes_conversions(clock::instant()) {
+            for row in std::mem::take(&mut lane.queue) {
+                self.store.release(row).await;
+            }
+        }
     }
 
     /// Tells the lane what a request says about its network, and says how that fares.

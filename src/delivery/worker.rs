@@ -178,10 +178,11 @@ impl Worker {
         let Some(lane) = self.lane_of(&row.event.site, &row.event.network) else {
             return self.store.release(row).await;
         };
-        if lane.destination.paused || lane.is_full() {
+        let now = clock::instant();
+        if lane.destination.paused || lane.is_full() || !lane.takes_conversions(now) {
             self.store.release(row).await;
         } else if lane.destination.routes.contains_key(&row.event.conversion) {
-            lane.push(row, clock::instant());
+            lane.push(row, now);
         } else {
             // Its destination is polled, so it must not be due again at once.
             self.store.park(row, clock::now().plus(PARKED)).await;

@@ -63,6 +63,7 @@ async fn a_network_that_fails_is_left_alone_and_its_conversions_wait() {
     assert!(rows.iter().all(|row| row.state == RowState::Pending));
     assert_eq!(rows.iter().filter(|row| row.attempts == 1).count(), 9);
     assert_eq!(rows.iter().filter(|row| row.reason.as_deref() == Some("down")).count(), 1, "the one that opened it");
+    world.until("the others are given back", 5, || world.rows().iter().all(|row| !row.leased)).await;
     // Longer than the first conversions wait for their second attempt.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(network.count(), 10, "an open breaker sends nothing");
