@@ -156,6 +156,7 @@ impl Breaker {
     }
 
     /// Ends a request and learns from it.
+    #[expect(clippy::needless_pass_by_value, reason = "a pass is used up")]
     pub fn end(&mut self, pass: Pass, sign: Sign, now: Instant) -> Option<Change> {
         // What was under way when it opened is part of the same trouble, not a further one.
         if pass.epoch != self.epoch {

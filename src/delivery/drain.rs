@@ -13,6 +13,9 @@ impl Worker {
         let old = std::mem::take(&mut self.lanes);
         let now = clock::instant();
         self.lanes = destinations.iter().map(|destination| Lane::new(Arc::clone(destination), now)).collect();
+        for destination in destinations.iter() {
+            self.observer.left_alone(&destination.site, &destination.network, false);
+        }
         self.destinations = destinations;
         self.turn = 0;
         for mut lane in old {

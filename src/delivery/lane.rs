@@ -246,12 +246,12 @@ const fn sign(judgement: Judgement, status: Option<u16>) -> Sign {
     match judgement {
         // Nobody is there any more, or somewhere else: that is about the address, not about this conversion.
         Judgement::Final(Verdict::Rejected(Rejection::Status)) if matches!(status, Some(404 | 410)) => Sign::Failed,
-        Judgement::Final(Verdict::Rejected(Rejection::Redirect)) => Sign::Failed,
-        Judgement::Final(_) | Judgement::Retry(RetryReason::Unclear) => Sign::Good,
-        Judgement::Retry(RetryReason::Unauthorized) => Sign::Refused,
-        Judgement::Retry(
+        Judgement::Final(Verdict::Rejected(Rejection::Redirect))
+        | Judgement::Retry(
             RetryReason::Status | RetryReason::Connect | RetryReason::Timeout | RetryReason::Reset | RetryReason::Down,
         ) => Sign::Failed,
+        Judgement::Final(_) | Judgement::Retry(RetryReason::Unclear) => Sign::Good,
+        Judgement::Retry(RetryReason::Unauthorized) => Sign::Refused,
     }
 }
 

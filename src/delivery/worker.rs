@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    DeliveryObserver, Destination, Destinations,
-    breaker::{BreakerState, Pass},
+    Breakers, DeliveryObserver, Destination, Destinations,
+    breaker::Pass,
     client::{Client, Reply},
     lane::Lane,
     retry,
@@ -42,7 +42,7 @@ pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, U
 #[derive(Debug)]
 pub(super) enum Control {
     Replace(Arc<Destinations>),
-    Breakers(oneshot::Sender<Vec<(Arc<str>, Arc<str>, BreakerState)>>),
+    Breakers(oneshot::Sender<Breakers>),
     Drain { within: Duration, done: oneshot::Sender<()> },
 }
 
@@ -281,7 +281,7 @@ impl Worker {
         }
     }
 
-    fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+    fn breakers(&self) -> Breakers {
         let state = |lane: &Lane| {
             let Destination { site, network, .. } = &*lane.destination;
             (Arc::clone(site), Arc::clone(network), lane.breaker.state())

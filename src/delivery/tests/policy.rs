@@ -1,7 +1,5 @@
 //! When a network is sent to, and when not: the worker against networks that are unwell.
 
-use std::time::Instant;
-
 use super::*;
 use crate::{
     delivery::{
@@ -110,7 +108,7 @@ async fn however_many_networks_hang_the_others_are_served() {
     };
     world.accept(events(&hang, &hanging.url(), 10)).await;
     world.until("all of them hang", 5, || hanging.count() >= 20).await;
-    let began = Instant::now();
+    let began = clock::instant();
     world.accept(events(&work, &good.url(), 100)).await;
     world.until("the others have everything", 9, || good.count() == 300).await;
     // Whatever hangs ends after 10 s.
@@ -124,7 +122,7 @@ async fn a_network_gets_no_more_than_its_rate() {
     let network = Network::that(|_| OK).await;
     let limited = Destination { rate: Rate::parse("20/s").ok(), ..destination("mine") };
     let world = World::start(folder.path(), vec![limited]);
-    let began = Instant::now();
+    let began = clock::instant();
     world.accept((0..60).map(|_| event("mine", &network.url())).collect()).await;
     world.until("everything is sent", 9, || network.count() == 60).await;
     assert!(began.elapsed() >= Duration::from_millis(1900), "20 at once, 40 at 20/s: {:?}", began.elapsed());
@@ -143,7 +141,7 @@ async fn patience_is_for_the_whole_destination() {
     let world = World::start(folder.path(), vec![careful("mine")]);
     world.accept(vec![event("mine", &network.url())]).await;
     world.row(5, |row| row.attempts == 1).await;
-    let began = Instant::now();
+    let began = clock::instant();
     world.accept(vec![event("mine", &network.url())]).await;
     world.until("the second is sent", 9, || network.count() >= 2).await;
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
