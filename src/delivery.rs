@@ -56,6 +56,9 @@ pub struct Delivery {
     control: mpsc::UnboundedSender<Control>,
 }
 
+/// Where breakers stand, by site and network.
+pub type Breakers = Vec<(Arc<str>, Arc<str>, BreakerState)>;
+
 /// Hears about attempts and verdicts, on the worker's thread.
 pub trait DeliveryObserver: Send + Sync {
     /// An attempt ended: the verdict's label, or `retry`.
@@ -122,8 +125,8 @@ impl Delivery {
         drop(self.control.send(Control::Replace(destinations)));
     }
 
-    /// Where the breakers stand, by site and network.
-    pub async fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+    /// Where the breakers stand; nothing when the worker has ended.
+    pub async fn breakers(&self) -> Breakers {
         let (answer, states) = oneshot::channel();
         if self.control.send(Control::Breakers(answer)).is_err() {
             return Vec::new();

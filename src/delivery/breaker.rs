@@ -6,10 +6,11 @@
 //!
 //! Pure: time is an argument. How many requests a network gets when it is well does not belong here.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+mod recent;
+
+use recent::Recent;
 
 /// The breaker of one destination.
 #[derive(Debug)]
@@ -155,6 +156,7 @@ impl Breaker {
     }
 
     /// Ends a request and learns from it.
+    #[expect(clippy::needless_pass_by_value, reason = "a pass is used up")]
     pub fn end(&mut self, pass: Pass, sign: Sign, now: Instant) -> Option<Change> {
         // What was under way when it opened is part of the same trouble, not a further one.
         if pass.epoch != self.epoch {
@@ -218,7 +220,7 @@ enum State {
 
 impl State {
     const fn closed(since: Instant) -> Self {
-        Self::Closed { since, recent: Recent { slices: VecDeque::new(), failures: 0, refusals: 0 } }
+        Self::Closed { since, recent: Recent::new() }
     }
 }
 
@@ -259,76 +261,6 @@ impl Stage {
     }
 }
 
-/// What a closed breaker has heard lately.
-#[derive(Debug)]
-struct Recent {
-    /// Oldest first; none older than the window.
-    slices: VecDeque<Slice>,
-    /// In a row.
-    failures: u32,
-    /// In a row.
-    refusals: u32,
-}
-
-#[derive(Debug)]
-struct Slice {
-    began: Instant,
-    ended: u32,
-    failed: u32,
-}
-
-impl Recent {
-    fn learn(&mut self, sign: Sign, now: Instant) -> Option<Trouble> {
-        match sign {
-            Sign::None => None,
-            Sign::Good => {
-                self.failures = 0;
-                self.refusals = 0;
-                self.note(0, now);
-                None
-            }
-            Sign::Failed => {
-                self.failures += 1;
-                self.note(1, now);
-                (self.failures >= FAILURES || self.is_bad()).then_some(Trouble::Failing)
-            }
-            // One refusal may be about one conversion; several in a row are about the account.
-            Sign::Refused => {
-                self.failures = 0;
-                self.refusals += 1;
-                (self.refusals >= REFUSALS).then_some(Trouble::Credentials)
-            }
-        }
-    }
-
-    fn note(&mut self, failed: u32, now: Instant) {
-        let age = |slice: &Slice| now.saturating_duration_since(slice.began);
-        while self.slices.front().is_some_and(|slice| age(slice) >= WINDOW) {
-            self.slices.pop_front();
-        }
-        match self.slices.back_mut() {
-            Some(slice) if age(slice) < SLICE => {
-                slice.ended += 1;
-                slice.failed += failed;
-            }
-            Some(_) | None => self.slices.push_back(Slice { began: now, ended: 1, failed }),
-        }
-    }
-
-    fn is_bad(&self) -> bool {
-        let sum = |count: fn(&Slice) -> u32| self.slices.iter().map(count).fold(0, u32::saturating_add);
-        let (ended, failed) = (sum(|slice| slice.ended), sum(|slice| slice.failed));
-        ended >= ENOUGH && failed.saturating_mul(2) >= ended
-    }
-}
-
-/// Failures in a row that open it.
-const FAILURES: u32 = 10;
-/// Answers in the window from which half may be judged.
-const ENOUGH: u32 = 20;
-const WINDOW: Duration = Duration::from_mins(1);
-const SLICE: Duration = Duration::from_secs(5);
-const REFUSALS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const CREDENTIALS_PAUSE: Duration = Duration::from_mins(5);

@@ -14,6 +14,9 @@ impl Worker {
         let now = clock::instant();
         self.lanes = destinations.iter().map(|destination| Lane::new(Arc::clone(destination), now)).collect();
         self.sender.replace(&destinations);
+        for destination in destinations.iter() {
+            self.observer.left_alone(&destination.site, &destination.network, false);
+        }
         self.destinations = destinations;
         self.turn = 0;
         for mut lane in old {

@@ -85,6 +85,11 @@ impl Lane {
             && may_begin(self.standing(now), self.in_flight, taken)
     }
 
+    /// Whether the network gets anything now: rows that would only wait here are better off in the store.
+    pub(super) fn takes_conversions(&self, now: Instant) -> bool {
+        self.breaker.admits(now) && self.held_until.is_none_or(|until| now >= until)
+    }
+
     /// How many rows it would take from the store now; few are not worth a query.
     pub(super) fn room(&self, now: Instant) -> usize {
         let is_open = !self.destination.paused && !self.is_leasing && self.takes_conversions(now);
@@ -209,10 +214,6 @@ impl Lane {
         }
     }
 
-    fn takes_conversions(&self, now: Instant) -> bool {
-        self.breaker.admits(now) && self.held_until.is_none_or(|until| now >= until)
-    }
-
     fn standing(&self, now: Instant) -> Standing {
         let hangs = self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE);
         match self.was_answered {
@@ -245,10 +246,8 @@ const fn sign(judgement: Judgement, status: Option<u16>) -> Sign {
     match judgement {
         // Nobody is there any more, or somewhere else: that is about the address, not about this conversion.
         Judgement::Final(Verdict::Rejected(Rejection::Status)) if matches!(status, Some(404 | 410)) => Sign::Failed,
-        Judgement::Final(Verdict::Rejected(Rejection::Redirect)) => Sign::Failed,
-        Judgement::Final(_) | Judgement::Retry(RetryReason::Unclear | RetryReason::Batch) => Sign::Good,
-        Judgement::Retry(RetryReason::Unauthorized) => Sign::Refused,
-        Judgement::Retry(
+        Judgement::Final(Verdict::Rejected(Rejection::Redirect))
+        | Judgement::Retry(
             RetryReason::Status
             | RetryReason::Connect
             | RetryReason::Timeout
@@ -256,6 +255,8 @@ const fn sign(judgement: Judgement, status: Option<u16>) -> Sign {
             | RetryReason::RefusedAddress
             | RetryReason::Down,
         ) => Sign::Failed,
+        Judgement::Final(_) | Judgement::Retry(RetryReason::Unclear | RetryReason::Batch) => Sign::Good,
+        Judgement::Retry(RetryReason::Unauthorized) => Sign::Refused,
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the end of an attempt to the next state of its rows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -51,6 +51,17 @@ impl Worker {
             let body =
                 record.zip(reply).map_or_else(|| said.clone(), |(record, reply)| reply.masked(record.as_bytes()));
             self.record(row, outcome, word, body, attempt).await;
+        }
+        self.give_back(&flight.destination).await;
+    }
+
+    /// Gives rows back that would only wait in memory, because their network is left alone.
+    async fn give_back(&mut self, destination: &Destination) {
+        let Some(lane) = self.lane_of(&destination.site, &destination.network) else { return };
+        if !lane.takes_conversions(clock::instant()) {
+            for row in std::mem::take(&mut lane.queue) {
+                self.store.release(row).await;
+            }
         }
     }
 

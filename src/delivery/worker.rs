@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    DeliveryObserver, Destination, Destinations,
-    breaker::{BreakerState, Pass},
+    Breakers, DeliveryObserver, Destination, Destinations,
+    breaker::Pass,
     client::Reply,
     lane::Lane,
     load::{Load, Loaded},
@@ -45,7 +45,7 @@ pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, U
 #[derive(Debug)]
 pub(super) enum Control {
     Replace(Arc<Destinations>),
-    Breakers(oneshot::Sender<Vec<(Arc<str>, Arc<str>, BreakerState)>>),
+    Breakers(oneshot::Sender<Breakers>),
     Drain { within: Duration, done: oneshot::Sender<()> },
 }
 
@@ -185,10 +185,11 @@ impl Worker {
         let Some(lane) = self.lane_of(&row.event.site, &row.event.network) else {
             return self.store.release(row).await;
         };
-        if lane.destination.paused || lane.is_full() {
+        let now = clock::instant();
+        if lane.destination.paused || lane.is_full() || !lane.takes_conversions(now) {
             self.store.release(row).await;
         } else if lane.destination.routes.contains_key(&row.event.conversion) {
-            lane.push(row, clock::instant());
+            lane.push(row, now);
         } else {
             // Its destination is polled, so it must not be due again at once.
             self.store.park(row, clock::now().plus(PARKED)).await;
@@ -322,7 +323,7 @@ impl Worker {
         }
     }
 
-    fn breakers(&self) -> Vec<(Arc<str>, Arc<str>, BreakerState)> {
+    fn breakers(&self) -> Breakers {
         let state = |lane: &Lane| {
             let Destination { site, network, .. } = &*lane.destination;
             (Arc::clone(site), Arc::clone(network), lane.breaker.state())

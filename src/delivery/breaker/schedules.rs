@@ -9,7 +9,7 @@ use shuttle::{
     thread,
 };
 
-use super::*;
+use super::{recent::FAILURES, *};
 use crate::store::clock;
 
 const CONCURRENCY: usize = 8;

@@ -39,7 +39,7 @@ impl Story {
     fn pause(&self) -> Duration {
         match self.breaker.state() {
             BreakerState::Open { until, .. } => until - self.now,
-            other => panic!("not open: {other:?}"),
+            other @ (BreakerState::Closed { .. } | BreakerState::HalfOpen { .. }) => panic!("not open: {other:?}"),
         }
     }
 

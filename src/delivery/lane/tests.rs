@@ -107,13 +107,12 @@ fn a_network_is_known_by_its_last_request_and_by_what_hangs() {
     assert_eq!(lane.standing(now), Standing::Unknown);
     hears(&mut lane, FAILED, answered(500), now);
     assert_eq!(lane.standing(now), Standing::Answers, "with whatever");
-    let hanging = lane.begin(now);
+    let _hanging = lane.begin(now);
     assert_eq!(lane.standing(now + SILENCE), Standing::Silent);
     hears(&mut lane, FAILED, answered(200), now + SILENCE);
     assert_eq!(lane.standing(now + SILENCE), Standing::Answers, "another one was answered");
     lane.landed(false, now + SILENCE);
     assert_eq!(lane.standing(now + SILENCE), Standing::Silent);
-    drop(hanging);
 }
 
 #[test]

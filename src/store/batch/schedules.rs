@@ -84,7 +84,7 @@ impl Model {
     fn answer(&self, command: &mut Command, answer: Answer) {
         self.ledger().answers.entry(command.id).or_default().push(answer);
         // Nobody may be waiting.
-        drop(command.answer.take().map(|sender| sender.send(answer)));
+        command.answer.take().map_or(Ok(()), |sender| sender.send(answer)).unwrap_or_default();
     }
 
     fn refuse(&mut self, batch: Vec<Command>) {
@@ -180,7 +180,7 @@ impl Work for Model {
     }
 
     fn ended(mut command: Command) {
-        drop(command.answer.take().map(|sender| sender.send(Answer::Stored)));
+        command.answer.take().map_or(Ok(()), |sender| sender.send(Answer::Stored)).unwrap_or_default();
     }
 }
 
@@ -308,9 +308,11 @@ fn a_lost_wake_up_is_found_out() {
 }
 
 #[test]
-#[should_panic(expected = "answer")]
 fn an_end_that_forgets_promised_places_is_found_out() {
-    shuttle::check_random(|| schedule(hastily, Bug::None), 500);
+    let found = std::panic::catch_unwind(|| shuttle::check_random(|| schedule(hastily, Bug::None), 500));
+    let said = *found.unwrap_err().downcast::<String>().unwrap();
+    // The command is dropped with the channel, or lies there for ever.
+    assert!(said.contains("answer") || said.contains("deadlock"), "{said}");
 }
 
 #[test]
