@@ -40,8 +40,8 @@ pub fn route(delivery: Option<&Field<'_>>, tls: Option<&Field<'_>>, defaults: &R
             Some(false) => route.addresses = Addresses::Public,
             None => {}
         }
-        if let Some(proxy) = section.get("proxy").and_then(|field| proxy(&field, files.folder)) {
-            route.proxy = proxy;
+        if let Some(field) = section.get("proxy") {
+            route.proxy = proxy(&field, files.folder);
         }
     }
     if let Some(field) = tls {
@@ -83,11 +83,11 @@ pub fn check_settings(postback: &Field<'_>, request: &RequestRule, settings: &Se
     }
 }
 
-/// Reads an address, or `none`. Credentials stand in it, so it must not be written in clear text then.
-fn proxy(field: &Field<'_>, folder: &Path) -> Option<Option<ProxyServer>> {
+/// Reads an address, or `none`. With credentials in it, it must not be written in clear text.
+fn proxy(field: &Field<'_>, folder: &Path) -> Option<ProxyServer> {
     let scalar = value::secret(field, folder)?;
     if scalar.text == "none" {
-        return Some(None);
+        return None;
     }
     let url = Url::parse(scalar.text.trim()).ok();
     let is_proxy = |url: &Url| {
@@ -117,7 +117,7 @@ fn proxy(field: &Field<'_>, folder: &Path) -> Option<Option<ProxyServer>> {
     }
     // Only addresses without a host refuse this.
     let _done = (url.set_username(""), url.set_password(None));
-    Some(Some(ProxyServer { url, credentials: has_credentials.then_some(credentials) }))
+    Some(ProxyServer { url, credentials: has_credentials.then_some(credentials) })
 }
 
 fn read_tls(field: &Field<'_>, files: Files<'_>, route: &mut Route) {

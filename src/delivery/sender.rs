@@ -33,15 +33,26 @@ pub(super) struct Sender {
 struct Alarms {
     observer: Arc<dyn DeliveryObserver>,
     /// When a destination was last spoken of.
-    told: Mutex<BTreeMap<(Arc<str>, Arc<str>), Instant>>,
+    told: Mutex<BTreeMap<DestinationName, Instant>>,
 }
+
+/// Site and network.
+type DestinationName = (Arc<str>, Arc<str>);
 
 /// Why there is no answer, and who did not give it.
 struct Failure {
     reason: RetryReason,
     host: String,
-    /// What the giver of tokens said.
-    token: Option<Option<u16>>,
+    party: Party,
+}
+
+/// Whose answer is missing.
+#[derive(Clone, Copy)]
+enum Party {
+    /// The network's.
+    Network,
+    /// That of the giver of tokens, with the status if there was one.
+    TokenGiver(Option<u16>),
 }
 
 impl Sender {
@@ -92,7 +103,7 @@ impl Sender {
 
 async fn send_once(client: &Client, destination: &Destination, postback: Postback) -> Result<Reply, Failure> {
     let (headers, host) = (postback.headers.clone(), postback.url.host_str().unwrap_or_default().to_owned());
-    let mut reply = client.send(postback).await.map_err(|reason| Failure { reason, host, token: None })?;
+    let mut reply = client.send(postback).await.map_err(|reason| Failure { reason, host, party: Party::Network })?;
     if reply.body.as_ref().is_some_and(|body| !body.is_empty()) {
         reply.mask = destination.outbound.mask.and_credentials(&headers);
     }
@@ -118,7 +129,11 @@ async fn send_with_token(
 
 async fn token_of(source: &TokenSource) -> Result<Token, Failure> {
     let token = source.token().await;
-    token.map_err(|no| Failure { reason: no.reason, host: source.host().to_owned(), token: Some(no.status) })
+    token.map_err(|no| Failure {
+        reason: no.reason,
+        host: source.host().to_owned(),
+        party: Party::TokenGiver(no.status),
+    })
 }
 
 fn authorized(mut postback: Postback, token: &Token) -> Postback {
@@ -139,7 +154,7 @@ impl Alarms {
                      that is meant, write `delivery: {{ allow_private: true }}` for this network, or the address itself"
                 );
             }
-        } else if let Some(status) = failure.token
+        } else if let Party::TokenGiver(status) = failure.party
             && self.is_due(destination)
         {
             let (status, reason) = (status.unwrap_or_default(), failure.reason.as_str());

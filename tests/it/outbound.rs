@@ -160,7 +160,8 @@ postback:
   bearer: \"{token}\"
   sign: { over: \"{request_url}{token}\", with: sha1, query: hash }";
     let setup = shop(&origin, block).env("TOKEN", TOKEN);
-    let output = setup.command(&["explain", "/thank-you/1001?total=49.90&mid=abc", "--cookie", "_mine_cid=abc"]);
+    let output =
+        setup.command(&["explain", "http://shop.example/thank-you/1001?total=49.90", "--cookie", "_mine_cid=abc"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("/pb?c=abc&hash=***"), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(!said.contains(TOKEN), "{said}");

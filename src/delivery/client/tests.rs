@@ -36,10 +36,9 @@ use crate::{
 };
 
 /// Serves every connection with a script of its own.
-async fn stranger<F: Future<Output = ()> + Send>(script: impl Fn(TcpStream) -> F + Send + Copy + 'static) -> SocketAddr
-where
-    F: 'static,
-{
+async fn stranger<F: Future<Output = ()> + Send + 'static>(
+    script: impl Fn(TcpStream) -> F + Send + Copy + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -209,12 +208,10 @@ async fn http2_body(connection: TlsStream<TcpStream>, piece: usize, pause: Durat
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stranger_is_let_go_in_time() {
-    let (authority, plain) = (Authority::new(), Route::default());
-    let (_socket, waiting, hole) = black_hole();
-    assert!(waiting.len() < 8, "the queue is full");
-    let http2 = || authority.server("127.0.0.1", "h2", None);
+/// How a stranger is met: by which route, to which end, after how many seconds at most.
+type Case = (&'static str, Route, String, Result<(u16, bool), RetryReason>, u64);
+
+async fn plain_strangers() -> Vec<Case> {
     let mute = stranger(|connection| async move {
         sleep(Duration::from_mins(1)).await;
         drop(connection);
@@ -243,69 +240,62 @@ async fn every_stranger_is_let_go_in_time() {
         repeat(&mut connection, &[b'x'; 4096], AT_ONCE).await;
     })
     .await;
-    let endless_chunks = stranger(|mut connection| async move {
+    let endless_chunk = stranger(|mut connection| async move {
         head(&mut connection).await;
         connection.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;a=").await.unwrap();
         repeat(&mut connection, b"x", SLOWLY).await;
     })
     .await;
-    let secured = authority.route();
-    let cases = [
-        ("a full queue", &plain, format!("http://{hole}/"), Err(RetryReason::Connect), 6),
-        ("no TLS handshake", &plain, format!("https://{mute}/"), Err(RetryReason::Connect), 6),
-        ("no answer", &plain, format!("http://{mute}/"), Err(RetryReason::Timeout), 10),
-        ("a dripping head", &plain, format!("http://{dripping_head}/"), Err(RetryReason::Timeout), 10),
-        ("interim answers", &plain, format!("http://{interim}/"), Err(RetryReason::Timeout), 10),
-        ("an endless head", &plain, format!("http://{}/", stranger(endless_head).await), Err(RetryReason::Reset), 10),
-        ("a dripping body", &plain, format!("http://{dripping_body}/"), Ok((200, false)), 5),
-        ("an endless body", &plain, format!("http://{endless_body}/"), Ok((200, false)), 5),
-        ("an endless chunk head", &plain, format!("http://{endless_chunks}/"), Ok((200, false)), 5),
-        (
-            "HTTP/2 without an answer",
-            &secured,
-            format!(
-                "https://{}/",
-                secure(http2(), |connection| async move {
-                    let mut connection = h2::server::handshake(connection).await.unwrap();
-                    let held = connection.accept().await;
-                    sleep(Duration::from_mins(1)).await;
-                    drop(held);
-                })
-                .await
-            ),
-            Err(RetryReason::Timeout),
-            10,
-        ),
-        (
-            "an endless head of HTTP/2",
-            &secured,
-            format!("https://{}/", secure(http2(), endless_http2_head).await),
-            Err(RetryReason::Reset),
-            10,
-        ),
-        (
-            "a dripping body of HTTP/2",
-            &secured,
-            format!("https://{}/", secure(http2(), |it| http2_body(it, 1, SLOWLY)).await),
-            Ok((200, false)),
-            5,
-        ),
-        (
-            "an endless body of HTTP/2",
-            &secured,
-            format!("https://{}/", secure(http2(), |it| http2_body(it, 4096, Duration::from_millis(1))).await),
-            Ok((200, false)),
-            5,
-        ),
-    ];
+    let endless_head = stranger(endless_head).await;
+    let to = |scheme: &str, address: SocketAddr| format!("{scheme}://{address}/");
+    vec![
+        ("no TLS handshake", Route::default(), to("https", mute), Err(RetryReason::Connect), 6),
+        ("no answer", Route::default(), to("http", mute), Err(RetryReason::Timeout), 10),
+        ("a dripping head", Route::default(), to("http", dripping_head), Err(RetryReason::Timeout), 10),
+        ("interim answers", Route::default(), to("http", interim), Err(RetryReason::Timeout), 10),
+        ("an endless head", Route::default(), to("http", endless_head), Err(RetryReason::Reset), 10),
+        ("a dripping body", Route::default(), to("http", dripping_body), Ok((200, false)), 5),
+        ("an endless body", Route::default(), to("http", endless_body), Ok((200, false)), 5),
+        ("an endless chunk", Route::default(), to("http", endless_chunk), Ok((200, false)), 5),
+    ]
+}
+
+async fn http2_strangers() -> Vec<Case> {
+    let authority = Authority::new();
+    let acceptor = || authority.server("127.0.0.1", "h2", None);
+    let mute = secure(acceptor(), |connection| async move {
+        let mut connection = h2::server::handshake(connection).await.unwrap();
+        let held = connection.accept().await;
+        sleep(Duration::from_mins(1)).await;
+        drop(held);
+    })
+    .await;
+    let endless_head = secure(acceptor(), endless_http2_head).await;
+    let dripping = secure(acceptor(), |connection| http2_body(connection, 1, SLOWLY)).await;
+    let endless = secure(acceptor(), |connection| http2_body(connection, 4096, Duration::from_millis(1))).await;
+    let to = |address: SocketAddr| format!("https://{address}/");
+    vec![
+        ("HTTP/2: no answer", authority.route(), to(mute), Err(RetryReason::Timeout), 10),
+        ("HTTP/2: an endless head", authority.route(), to(endless_head), Err(RetryReason::Reset), 10),
+        ("HTTP/2: a dripping body", authority.route(), to(dripping), Ok((200, false)), 5),
+        ("HTTP/2: an endless body", authority.route(), to(endless), Ok((200, false)), 5),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stranger_is_let_go_in_time() {
+    let (_socket, waiting, hole) = black_hole();
+    assert!(waiting.len() < 8, "the queue is full");
+    let full = ("a full queue", Route::default(), format!("http://{hole}/"), Err(RetryReason::Connect), 6);
+    let cases = [vec![full], plain_strangers().await, http2_strangers().await].concat();
     let mut running = JoinSet::new();
     for (what, route, url, expected, seconds) in cases {
-        let client = client(route);
+        let client = client(&route);
         running.spawn(async move {
             let started: Instant = clock::instant();
             let found = client.send(get(&url)).await.map(|reply| (reply.status, reply.body.is_some()));
             assert_eq!(found, expected, "{what}");
-            // The machine may be busy; the limits themselves are far shorter than this slack is long.
+            // Slack for a busy machine; without a limit none of them would ever end.
             let limit = Duration::from_secs(seconds) + Duration::from_secs(4);
             assert!(started.elapsed() < limit, "{what} took {:?}", started.elapsed());
         });

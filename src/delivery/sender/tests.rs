@@ -27,12 +27,12 @@ use crate::{
 
 /// A server that answers as `react` says, and remembers requests.
 #[derive(Clone)]
-struct Party {
+struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-impl Party {
+impl Server {
     async fn that(react: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let party = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
@@ -160,9 +160,9 @@ impl World {
 }
 
 /// A network that knows this token alone.
-async fn knowing(token: &'static str) -> (Party, String) {
+async fn knowing(token: &'static str) -> (Server, String) {
     let expected = format!("authorization: bearer {token}\r\n");
-    let network = Party::that(move |request| {
+    let network = Server::that(move |request| {
         let status = if request.to_lowercase().contains(&expected) { 200 } else { 401 };
         (status, format!("you sent {request}"))
     })
@@ -176,7 +176,7 @@ const SECOND: (u16, &str) = (200, r#"{"access_token":"second","token_type":"Bear
 
 #[tokio::test]
 async fn one_token_serves_all_who_wait_for_it() {
-    let giver = Party::giving([FIRST]).await;
+    let giver = Server::giving([FIRST]).await;
     let (network, url) = knowing("first").await;
     let world = World::new(Some(rule(giver.address)));
     assert_eq!(world.send_together(8, &url).await, [Ok(200); 8]);
@@ -192,7 +192,7 @@ async fn one_token_serves_all_who_wait_for_it() {
 
 #[tokio::test]
 async fn credentials_can_stand_in_the_body() {
-    let giver = Party::giving([FIRST]).await;
+    let giver = Server::giving([FIRST]).await;
     let (_network, url) = knowing("first").await;
     let world = World::new(Some(TokenRule { credentials: Credentials::Body, ..rule(giver.address) }));
     assert_eq!(world.send(&url).await.unwrap().status, 200);
@@ -202,7 +202,7 @@ async fn credentials_can_stand_in_the_body() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_is_replaced_once() {
-    let giver = Party::giving([FIRST, SECOND]).await;
+    let giver = Server::giving([FIRST, SECOND]).await;
     let (network, url) = knowing("second").await;
     let world = World::new(Some(rule(giver.address)));
     // The first one is new, so the network's word stands.
@@ -228,7 +228,7 @@ async fn an_account_that_gets_no_token_is_unauthorized_and_an_outage_is_none() {
         ((200, r#"{"access_token":"a\r\nb","token_type":"bearer"}"#), RetryReason::Status),
         ((200, r#"{"access_token":"a","token_type":"mac"}"#), RetryReason::Status),
     ] {
-        let giver = Party::giving([answer]).await;
+        let giver = Server::giving([answer]).await;
         let (network, url) = knowing("first").await;
         let world = World::new(Some(rule(giver.address)));
         assert_eq!(world.send_together(4, &url).await, [Err(reason); 4], "{answer:?}");
@@ -242,13 +242,13 @@ async fn an_account_that_gets_no_token_is_unauthorized_and_an_outage_is_none() {
 #[tokio::test]
 async fn a_refresh_token_that_is_replaced_is_followed() {
     // They end at once, so each attempt fetches another.
-    let giver = Party::giving([
+    let giver = Server::giving([
         (200, r#"{"access_token":"a","token_type":"bearer","expires_in":0,"refresh_token":"r2"}"#),
         (200, r#"{"access_token":"b","token_type":"bearer","expires_in":0}"#),
         (400, r#"{"error":"invalid_grant"}"#),
     ])
     .await;
-    let network = Party::that(|_| (200, String::new())).await;
+    let network = Server::that(|_| (200, String::new())).await;
     let url = format!("http://{}/", network.address);
     let world = World::new(Some(TokenRule { refresh_token: Some("r1".into()), scope: None, ..rule(giver.address) }));
     assert!(world.send(&url).await.is_ok() && world.send(&url).await.is_ok());
@@ -263,7 +263,7 @@ async fn a_refresh_token_that_is_replaced_is_followed() {
 
 #[tokio::test]
 async fn what_a_network_repeats_of_our_secrets_is_not_kept() {
-    let giver = Party::giving([FIRST]).await;
+    let giver = Server::giving([FIRST]).await;
     let (_network, url) = knowing("first").await;
     let world = World::new(Some(rule(giver.address)));
     let reply = world.send(&format!("{url}?key=p%40ss&click=abc")).await.unwrap();
