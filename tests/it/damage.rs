@@ -174,7 +174,7 @@ fn a_file_of_the_wrong_owner_is_used_as_soon_as_it_can_be() {
     let mut proxy = Proxy::with(&shop(&origin, &network)).unprivileged().start();
     assert!(proxy.terminate().success());
     let file = proxy.folder().join("state").join(FILE);
-    fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     proxy.restart();
     let story = Story { proxy, _origin: origin, _network: network };
     let ready = story.proxy.admin("/readyz").text();
