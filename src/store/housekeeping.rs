@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Retention, StoreObserver, clock,
@@ -244,15 +244,29 @@ fn expire_history(connection: &Connection, kept_from: i64) -> rusqlite::Result<R
     Ok(rest_after(deleted, 500))
 }
 
+/// Dead letters, destination by destination: the index has the oldest of each in front.
 fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let old = "SELECT id FROM outbox WHERE verdict IS NOT NULL AND settled_ms < ?1 LIMIT 500";
-    // Without this look, an idle store would write every ten seconds.
-    if !connection.prepare_cached(old)?.exists([kept_from])? {
-        return Ok(Rest::Nothing);
+    let mut oldest = connection.prepare_cached(
+        "SELECT site, network, settled_ms FROM outbox WHERE verdict IS NOT NULL AND (site, network) > (?1, ?2)
+         ORDER BY site, network, settled_ms LIMIT 1",
+    )?;
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM outbox WHERE id IN (
+             SELECT id FROM outbox WHERE verdict IS NOT NULL AND site = ?1 AND network = ?2 AND settled_ms < ?3 LIMIT 500)",
+    )?;
+    let mut last = (String::new(), String::new());
+    loop {
+        let next = oldest
+            .query_row((&last.0, &last.1), |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)?)))
+            .optional()?;
+        let Some((names, settled)) = next else { return Ok(Rest::Nothing) };
+        last = names;
+        if settled < kept_from {
+            // One destination in a slice; the next has its turn soon.
+            let deleted = delete.execute((&last.0, &last.1, kept_from))?;
+            return Ok(if deleted > 0 { Rest::More } else { Rest::Nothing });
+        }
     }
-    let deleted =
-        connection.prepare_cached(&format!("DELETE FROM outbox WHERE id IN ({old})"))?.execute([kept_from])?;
-    Ok(rest_after(deleted, 500))
 }
 
 /// Like the history: held rows stand in the order of their pages, and candidates do not stay.

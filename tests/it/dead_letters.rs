@@ -65,6 +65,12 @@ impl Story {
         assert_eq!(visitor.get(&format!("/thank-you/{order}?email=CANARY%40mail.example")).status, 200);
     }
 
+    /// Waits for so many postbacks with a verdict, and until that is on disk, too.
+    fn await_verdicts(&self, verdict: &str, count: u32) {
+        self.proxy.await_metric(VERDICTS, &[("verdict", verdict)], count);
+        self.proxy.await_settled();
+    }
+
     /// Runs `outbox` with these arguments: how it ended, and all that it said.
     fn outbox(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.proxy.command(&[&["outbox"], arguments].concat());
@@ -87,8 +93,7 @@ fn dead_letters_are_sent_again_as_what_they_were() {
     let story = Story::with(400, "");
     story.sells("A-1");
     story.sells("A-2");
-    story.proxy.await_metric(VERDICTS, &[("verdict", "rejected")], 2);
-    story.proxy.await_metric("throughline_dead_letters", &[], 2);
+    story.await_verdicts("rejected", 2);
     let before = story.network.await_received(2);
 
     story.answers(200);
@@ -104,7 +109,7 @@ fn dead_letters_are_sent_again_as_what_they_were() {
         let same = all.iter().filter(|it| it.target == postback.target).count();
         assert_eq!(same, 2, "the same event id and time: {}", postback.target);
     }
-    story.proxy.await_metric(VERDICTS, &[("verdict", "delivered")], 2);
+    story.await_verdicts("delivered", 2);
     story.proxy.await_metric("throughline_replayed_total", &[("network", "old")], 2);
     assert_accounts(&story.proxy);
 
@@ -125,7 +130,7 @@ fn dead_letters_are_sent_again_as_what_they_were() {
 fn what_is_too_old_is_sent_again_only_when_that_is_said() {
     let story = Story::with(400, "delivery: { max_age: 1s }");
     story.sells("A-1");
-    story.proxy.await_metric(VERDICTS, &[("verdict", "rejected")], 1);
+    story.await_verdicts("rejected", 1);
     story.answers(200);
     let said = await_fact(
         || Some(story.outbox(&["replay", "A-1"])).filter(|(code, _)| *code == Some(1)).map(|(_, said)| said),
@@ -133,12 +138,12 @@ fn what_is_too_old_is_sent_again_only_when_that_is_said() {
     );
     if said.contains("nothing can be done") {
         // This machine was so fast that the first look came within the second; then it was sent.
-        return story.proxy.await_metric(VERDICTS, &[("verdict", "delivered")], 1);
+        return story.await_verdicts("delivered", 1);
     }
     assert!(said.contains("1 not: older than `max_age`"), "{said}");
     let (code, said) = story.outbox(&["replay", "A-1", "--even-if-old"]);
     assert_eq!((code, said.as_str()), (Some(0), "1 dead letter will be sent again\n"));
-    story.proxy.await_metric(VERDICTS, &[("verdict", "delivered")], 1);
+    story.await_verdicts("delivered", 1);
     assert_accounts(&story.proxy);
 }
 
@@ -158,7 +163,7 @@ fn what_is_purged_is_counted_by_the_running_proxy_and_never_sent() {
     story.proxy.await_metric(OUTCOMES, &[("outcome", "duplicate")], 1);
     // A dead letter has had its verdict; purging it gives it no other one in the counters.
     story.sells("A-2");
-    story.proxy.await_metric(VERDICTS, &[("verdict", "rejected")], 1);
+    story.await_verdicts("rejected", 1);
     let said = story.outbox_at_last(&["purge", "A-2"]);
     assert!(said.contains("ended: 0 postbacks that waited, 1 dead letter"), "{said}");
     story.proxy.await_metric("throughline_dead_letters", &[], 0);
@@ -206,7 +211,7 @@ fn a_renamed_network_adopts_what_waits_under_its_old_name() {
 fn a_command_that_makes_no_sense_changes_nothing() {
     let story = Story::with(200, "");
     story.sells("A-1");
-    story.proxy.await_metric(VERDICTS, &[("verdict", "delivered")], 1);
+    story.await_verdicts("delivered", 1);
     for (arguments, expected, said) in [
         (["replay", "A-1"].as_slice(), 1, "nothing can be done here to `A-1`, which is delivered"),
         (&["replay", "A-2"], 1, "no postback has the event id or order id `A-2`"),
@@ -244,6 +249,7 @@ fn what_a_network_answers_is_stored_without_personal_values() {
     let proxy = Proxy::with(&config).start();
     proxy.visitor().sending("Cookie", "_own_cid=abc").get("/thank-you/A-1?email=canary%40mail.example");
     proxy.await_metric(VERDICTS, &[("verdict", "rejected")], 1);
+    proxy.await_settled();
     let inspector = throughline::store::Inspector::open(&proxy.folder().join("state")).unwrap();
     let row = inspector.show("A-1").unwrap().remove(0);
     assert_eq!(row.last_answer.unwrap().body, "no: ***");

@@ -95,20 +95,6 @@ impl Inspector {
 }
 
 impl Filter {
-    /// Whether it means every row there is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let Self { site, network, conversion, verdict, states, before, since, ids, limit: _ } = self;
-        site.is_none()
-            && network.is_none()
-            && conversion.is_none()
-            && verdict.is_none()
-            && states.is_empty()
-            && before.is_none()
-            && since.is_none()
-            && ids.is_empty()
-    }
-
     fn conditions(&self) -> (String, Vec<Value>) {
         let (mut conditions, mut values) = (Vec::new(), Vec::new());
         let mut asked = |condition: &str, value: Value| {

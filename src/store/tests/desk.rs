@@ -29,17 +29,17 @@ fn replay(folder: &Path, limit: AgeLimit, max_age: Option<Duration>) -> Replayed
     open(folder).replay(&action("replay"), &dead(folder), limit, &|_, _, _| max_age).unwrap()
 }
 
-fn answer(result: &'static str) -> Option<AnswerRecord> {
-    Some(AnswerRecord { at: NOW, status: None, body: format!("it said {result}"), result, millis: 7 })
+fn answer(result: &'static str) -> AnswerRecord {
+    AnswerRecord { at: NOW, status: None, body: format!("it said {result}"), result, millis: 7 }
 }
 
 fn failed(row: LeasedRow, reason: RetryReason) -> Settlement {
     let outcome = Settled::Retry { at: row.event.time, reason };
-    Settlement { row, outcome, answer: answer(reason.as_str()), now: NOW }
+    Settlement { row, outcome, answer: Some(answer(reason.as_str())), now: NOW }
 }
 
 fn unclear(row: LeasedRow) -> Settlement {
-    Settlement { outcome: Settled::Final(Verdict::Unclear), answer: answer("unclear"), ..delivered(row) }
+    Settlement { outcome: Settled::Final(Verdict::Unclear), answer: Some(answer("unclear")), ..delivered(row) }
 }
 
 /// A store with a dead letter that was tried twice.

@@ -178,7 +178,7 @@ async fn the_log_stays_short_beside_readers_and_becomes_short_after_a_long_one()
     let (store, _fresh, _) = start(folder.path());
     store
         .on_connection(|connection| {
-            connection.execute_batch("CREATE TABLE ballast (id INTEGER PRIMARY KEY, b)").unwrap()
+            connection.execute_batch("CREATE TABLE ballast (id INTEGER PRIMARY KEY, b)").unwrap();
         })
         .await;
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
