@@ -79,7 +79,9 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }
-    if let (Some(_), Some(rows)) = (store.fleet(), store.departing()) {
+    if store.fleet().is_some()
+        && let Some(rows) = store.departing()
+    {
         metrics.show_departures(rows);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()

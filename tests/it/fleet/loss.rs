@@ -96,10 +96,10 @@ impl Stage {
 
     fn on(count: usize, kind: Kind, database: Database) -> Self {
         let records = Arc::new(Records::default());
-        let notes = Arc::clone(&records);
+        let written = Arc::clone(&records);
         let network = AdNetwork::judging(move |request: &Request| {
             let parameter = |name| request.parameter(name).expect("a postback of this story");
-            notes.note(parameter("o"), parameter("e"), true);
+            written.note(parameter("o"), parameter("e"), true);
             "OK".into()
         });
         let (origin, pixel) = (Origin::start(), AdNetwork::answering(["pixel"]));
@@ -143,7 +143,7 @@ impl Stage {
     /// Waits until nothing is under way, and looks what is missing.
     fn audit(&self, noted: &BTreeSet<String>) -> Audit {
         // What a killed node had in its hands is another's after a minute.
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         let waiting = || {
             let waiting = |node: &Mutex<Proxy>| {
                 let samples = node.lock().unwrap().metrics();
