@@ -42,6 +42,8 @@ enum Stall {
 struct Added {
     thank_you: Duration,
     other: Duration,
+    /// The slowest page of a hundred beside it: on a machine that can't keep the pace, both wait alike.
+    beside_it: Duration,
 }
 
 const STALLS: [Stall; 4] = [Stall::LockedStore, Stall::SlowDisk, Stall::Resolver, Stall::Network];
@@ -50,6 +52,8 @@ const MAX_PAGE_DELAY: Duration = Duration::from_millis(50);
 const TOLERANCE: Duration = Duration::from_millis(5);
 /// What a short run on a busy machine allows on top of that.
 const SLACK: Duration = Duration::from_millis(150);
+/// A pace that is not kept proves nothing.
+const OVERLOAD: Duration = Duration::from_secs(1);
 /// How often a run may be repeated until the machine is out of the way.
 const RUNS: usize = 3;
 const SHORT: Pace = Pace { per_second: 200, lasting: Duration::from_secs(4) };
@@ -69,12 +73,12 @@ fn a_thousand_pages_a_second_do_not_wait_for_tracking() {
 #[test]
 fn the_comparison_notices_pages_that_wait() {
     let added = Stall::LockedStore.measure(Duration::from_secs(1), SHORT);
-    assert!(!added.is_within(TOLERANCE + SLACK), "{added:?}");
+    assert!(added.thank_you > MAX_PAGE_DELAY + TOLERANCE + SLACK, "{added:?}");
 }
 
 impl Added {
     fn is_within(self, tolerance: Duration) -> bool {
-        self.thank_you <= MAX_PAGE_DELAY + tolerance && self.other <= tolerance
+        self.beside_it < OVERLOAD && self.thank_you <= MAX_PAGE_DELAY + tolerance && self.other <= tolerance
     }
 }
 
@@ -82,7 +86,7 @@ impl Stall {
     fn assert_bounded(self, pace: Pace, tolerance: Duration) {
         let mut runs = Vec::new();
         while !runs.last().is_some_and(|added: &Added| added.is_within(tolerance)) {
-            assert!(runs.len() < RUNS, "{self:?} delays pages in every run: {runs:?}");
+            assert!(runs.len() < RUNS, "{self:?} delays pages in every run, or the machine does: {runs:?}");
             runs.push(self.measure(MAX_PAGE_DELAY, pace));
         }
     }
@@ -133,7 +137,7 @@ impl Stall {
             || format!("the store to recover; stderr: {}", proxies[0].stderr()),
         );
         assert_accounts(proxies[0]);
-        Added { thank_you, other }
+        Added { thank_you, other, beside_it: visits.of(1, OTHER).within(990) }
     }
 
     fn begin(self, proxy: &Proxy, saboteur: &Saboteur) -> Option<Connection> {
