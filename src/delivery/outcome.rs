@@ -1,6 +1,6 @@
 //! From the end of an attempt to the next state of its rows.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use uuid::Uuid;
 
