@@ -31,6 +31,7 @@ mod opening;
 mod plan;
 mod remembrance;
 mod request;
+mod telling;
 
 pub use consents::Consents;
 pub use facts::AnswerBody;

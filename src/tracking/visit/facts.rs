@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::{
     Record, Room,
     consents::{Consents, is_yes},
+    plan::Hold,
     remembrance::stored_address,
 };
 use crate::tracking::{
@@ -88,6 +89,14 @@ impl Facts<'_> {
     pub(super) fn may_store_unrecalled(&self, network: usize, trigger: &TriggerRule) -> bool {
         let decision = self.consents.of(network);
         decision == Decision::NotRequired || !trigger.caller.is_server() && is_yes(decision)
+    }
+
+    /// Whether the browser that gets this page may be told the verdict on a row.
+    pub(super) fn browser_may_ask(&self, hold: Option<&Hold>, trigger: &TriggerRule) -> bool {
+        self.stage == Stage::Head
+            && !self.journey_is_late
+            && !matches!(hold, Some(Hold::Incomplete { .. }))
+            && !trigger.caller.is_server()
     }
 
     /// Whether the page shows what it must; one that has not been seen shows nothing.

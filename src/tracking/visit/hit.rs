@@ -1,27 +1,20 @@
 //! A conversion's trigger that a request matched: what is read for it, and what is to be done about it.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::{
-    consents::{self, is_yes},
     facts::{Facts, Stage},
     plan::{Answered, ClaimEnd, Decided, Hold, PlannedClaim, PlannedRow},
+    telling::{Open, Step, dedup_of, event, names, outcome_of, payload_of, step},
 };
 use crate::tracking::{
-    consent::Decision,
     conversion::{ConversionRule, Outcome, SendRule},
-    event::{Dedup, DedupKey, Event, EventId, Payload},
+    event::{Dedup, EventId},
     human::NotAVisit,
-    journey::Journey,
     late::{self, Awaited},
-    network::{Mode, NetworkRules},
-    postback::{EventNames, Identity},
-    site::{SHORT_WINDOW, SiteRules},
-    timestamp::Timestamp,
+    network::Mode,
+    site::SiteRules,
     trigger::TriggerRule,
-    value::View,
 };
 
 /// A matched trigger.
@@ -46,26 +39,6 @@ pub(super) enum Waiting {
     Candidate(EventId),
     /// Pixels may be shown, and a key is taken for them.
     Claim(EventId, Option<Dedup>),
-}
-
-/// What a network makes of a hit.
-enum Step {
-    Decided(Outcome),
-    /// The body may change it, and may bring what its pixels need.
-    Open {
-        may_owe: bool,
-    },
-    Claim(Vec<String>),
-    Row(Option<Hold>),
-}
-
-/// What the body of the answer has still to tell.
-#[derive(Clone, Copy)]
-struct Open {
-    /// What tells this conversion from a repeat.
-    key: bool,
-    /// Anything.
-    page: bool,
 }
 
 impl Hit {
@@ -140,15 +113,9 @@ impl Hit {
             let scope = names(rule, send, &payload, event_id, facts.now);
             if let Some(Waiting::Claim(id, dedup)) = before {
                 let pixels = network.counted_pixels().map(|sync| sync.urls(&scope)).unwrap_or_default();
-                plan.claim_ends.push(ClaimEnd {
-                    conversion: self.conversion,
-                    send: index,
-                    network: send.network,
-                    event_id: id,
-                    dedup,
-                    is_proven: facts.is_proven(&rule.proof),
-                    pixels,
-                });
+                let (conversion, network, is_proven) = (self.conversion, send.network, facts.is_proven(&rule.proof));
+                let end = ClaimEnd { conversion, send: index, network, event_id: id, dedup, is_proven, pixels };
+                plan.claim_ends.push(end);
                 waiting.push(Waiting::Decided);
                 continue;
             }
@@ -202,11 +169,7 @@ impl Hit {
                         plan.undeduplicated.extend((dedup.is_none() && !is_kept_back).then_some(self.conversion));
                     }
                     let event = event(site, rule, network, event_id, facts.now, payload);
-                    let awaits_verdict = facts.stage == Stage::Head
-                        && !facts.journey_is_late
-                        && !matches!(hold, Some(Hold::Incomplete { .. }))
-                        && !trigger.caller.is_server()
-                        && late::awaits(network, &event);
+                    let awaits_verdict = facts.browser_may_ask(hold.as_ref(), trigger) && late::awaits(network, &event);
                     let row =
                         PlannedRow { conversion: self.conversion, send: index, event, dedup, hold, awaits_verdict };
                     match before {
@@ -247,124 +210,6 @@ impl Hit {
     }
 }
 
-/// What a row of this network holds.
-fn payload_of(
-    site: &SiteRules,
-    send: &SendRule,
-    trigger: &TriggerRule,
-    facts: &Facts<'_>,
-    view: View<'_>,
-    fields: &BTreeMap<String, String>,
-) -> Payload {
-    let clicks = facts.clicks_of(site, send, view, fields);
-    let mut payload = send.payload(view, fields, &|name| facts.context(site, trigger, name), clicks);
-    payload.visitor = facts.keys.to_vec();
-    let by_order = trigger.caller.is_server() || facts.is_sent_back;
-    if let Some(journey) = facts.journey.filter(|_| by_order) {
-        // So that the visitor's withdrawal, or erasure, finds it.
-        payload.visitor.extend(journey.keys.keys().filter(|key| !facts.keys.contains(key)));
-    }
-    payload
-}
-
-/// What is to be done for a network that may hear of it.
-#[expect(clippy::too_many_arguments, reason = "everything that this last decision depends on")]
-fn step(
-    rule: &ConversionRule,
-    send: &SendRule,
-    network: &NetworkRules,
-    facts: &Facts<'_>,
-    scope: &EventNames<'_>,
-    open: Open,
-    may_owe: bool,
-    plan: &mut Answered,
-) -> Step {
-    let candidate =
-        |needs_journey| Hold::Candidate { needs_proof: !rule.proof.is_empty(), key_is_open: open.key, needs_journey };
-    if facts.journey_is_late {
-        return Step::Row(Some(candidate(true)));
-    }
-    let is_proven = facts.is_proven(&rule.proof);
-    if !send.is_attributable(scope) {
-        if open.page && !send.needs_click_only() {
-            return Step::Open { may_owe };
-        }
-        let Some(sync) = network.counted_pixels() else { return Step::Decided(Outcome::NoClick) };
-        // Pixels that the network counts must not be shown without the key that keeps them from being
-        // counted twice; and when the body has ended, there is no room left in the page.
-        if open.page && open.key && facts.room.is_open() {
-            return Step::Open { may_owe };
-        }
-        if facts.stage == Stage::End && may_owe && is_proven && !open.key {
-            return Step::Row(Some(Hold::Owed));
-        }
-        let can_be_shown = !open.key && facts.stage == Stage::Head && (open.page || rule.proof.is_empty());
-        let pixels = facts.room.hold(|| sync.urls(scope)).filter(|_| can_be_shown);
-        return match pixels {
-            Some(pixels) => Step::Claim(pixels),
-            None => {
-                plan.unreached.push(send.network);
-                Step::Decided(Outcome::NoClick)
-            }
-        };
-    }
-    if open.page {
-        return Step::Row(Some(candidate(false)));
-    }
-    let mut missing = send.missing(scope);
-    if !missing.is_empty() {
-        // Whoever completes it must say that it was one.
-        missing.extend((!is_proven).then(|| PROOF.to_owned()));
-        return Step::Row(Some(Hold::Incomplete { missing }));
-    }
-    if !is_proven {
-        return Step::Decided(Outcome::Unproven);
-    }
-    if open.key {
-        return Step::Row(Some(Hold::Incomplete { missing: vec!["order_id".to_owned()] }));
-    }
-    Step::Row(None)
-}
-
-/// What the visitor had chosen when the journey was last described.
-fn has_agreed(journey: &Journey, network: &NetworkRules) -> bool {
-    journey.consent.as_ref().is_some_and(|consent| consents::has_agreed(&consent.text, &network.key))
-}
-
-/// What is decided before it is known whether there is anything to report by.
-fn outcome_of(
-    site: &SiteRules,
-    rule: &ConversionRule,
-    send: &SendRule,
-    network: &NetworkRules,
-    facts: &Facts<'_>,
-    trigger: &TriggerRule,
-    general: Option<Outcome>,
-) -> Option<Outcome> {
-    if site.mode_of(network) != Mode::On {
-        return Some(Outcome::Off);
-    }
-    if general.is_some() {
-        return general;
-    }
-    let remembers = |journey| has_agreed(journey, network);
-    let has_agreed = if facts.journey_is_late && trigger.caller.is_server() {
-        // Only the journey can tell.
-        true
-    } else if trigger.caller.is_server() {
-        // Another server brings no signals of the visitor's: what the journey knows decides.
-        facts.consents.of(send.network) == Decision::NotRequired || facts.journey.is_some_and(remembers)
-    } else {
-        let decision = facts.consents.of(send.network);
-        let cannot_tell = facts.is_sent_back && decision == Decision::Pending;
-        is_yes(decision) || (cannot_tell && facts.journey.is_some_and(remembers))
-    };
-    if !has_agreed {
-        return Some(Outcome::NoConsent);
-    }
-    (!facts.is_credited(site, send, rule)).then_some(Outcome::NotCredited)
-}
-
 impl From<NotAVisit> for Outcome {
     fn from(reason: NotAVisit) -> Self {
         match reason {
@@ -374,55 +219,3 @@ impl From<NotAVisit> for Outcome {
         }
     }
 }
-
-fn names<'a>(
-    rule: &'a ConversionRule,
-    send: &'a SendRule,
-    payload: &'a Payload,
-    id: EventId,
-    time: Timestamp,
-) -> EventNames<'a> {
-    EventNames::new(&send.postback.names, payload, Identity { id, time, conversion: &rule.name })
-}
-
-fn event(
-    site: &SiteRules,
-    rule: &ConversionRule,
-    network: &NetworkRules,
-    id: EventId,
-    time: Timestamp,
-    payload: Payload,
-) -> Event {
-    let (site, conversion, network) = (site.name.clone(), rule.name.clone(), network.key.clone());
-    Event { id, time, site, conversion, network, payload }
-}
-
-/// What tells this conversion from a repeat: its order, else the click, else the visitor.
-///
-/// Goals and other parameters are no part of it: an order that is reported with another goal is still
-/// the same order.
-fn dedup_of(
-    site: &SiteRules,
-    rule: &ConversionRule,
-    network: &NetworkRules,
-    once: Option<&str>,
-    payload: &Payload,
-    visitor: &mut dyn FnMut() -> Option<Uuid>,
-) -> Option<Dedup> {
-    if let Some(once) = once {
-        return Some(Dedup {
-            key: DedupKey::once(&site.name, &rule.name, &network.key, once),
-            window: rule.dedup_window,
-        });
-    }
-    if !payload.clicks.is_empty() {
-        let key = DedupKey::clicks(&site.name, &rule.name, &network.key, &payload.clicks);
-        return Some(Dedup { key, window: SHORT_WINDOW });
-    }
-    let visitor = visitor()?.to_string();
-    let key = DedupKey::new(&[&site.name, &rule.name, &network.key, "visitor", &visitor]);
-    Some(Dedup { key, window: SHORT_WINDOW })
-}
-
-/// The name under which a person vouches for a page that did not show what it must.
-const PROOF: &str = "proof";
