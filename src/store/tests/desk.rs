@@ -140,7 +140,8 @@ async fn a_long_outbox_is_purged_beside_pages_that_go_on() {
     let rows = (0..1200).map(|order| row(&format!("old {order}"))).collect();
     within(store.accept(rows).await).await.unwrap();
     let path = folder.path().to_owned();
-    let purge = tokio::task::spawn_blocking(move || open(&path).purge(&action("purge"), &all(&path)).unwrap());
+    let rows = all(&path);
+    let purge = tokio::task::spawn_blocking(move || open(&path).purge(&action("purge"), &rows).unwrap());
     let mut accepted = 0;
     while !purge.is_finished() {
         assert_eq!(accept(&store, row(&format!("new {accepted}"))).await, Accepted::Queued);
