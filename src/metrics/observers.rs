@@ -64,6 +64,8 @@ impl ForwardObserver for Metrics {
         let purged = Verdict::Purged.as_str();
         if notice.deed == purged {
             self.postbacks_total.with_label_values(&[&notice.site, &notice.network, purged]).inc_by(notice.count);
+        } else if notice.deed == "replayed" {
+            self.replayed_total.with_label_values(&[&notice.site, &notice.network]).inc_by(notice.count);
         }
     }
 }

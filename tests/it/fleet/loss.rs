@@ -23,6 +23,8 @@ use super::{
 };
 use crate::support::{server::Request, tell, visitor::Visitor};
 
+mod database;
+
 #[test]
 fn three_nodes_lose_nothing_and_accept_nothing_twice_while_they_are_killed_in_turn() {
     survive(6, Duration::from_secs(2));
