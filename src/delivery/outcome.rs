@@ -24,6 +24,7 @@ impl Worker {
     /// Records what an attempt led to, for each of its rows.
     pub(super) async fn conclude(&mut self, mut flight: Flight, judgement: BatchJudgement, reply: Option<&Reply>) {
         let (now, instant) = (clock::now(), clock::instant());
+        self.uptime.observe(now, instant);
         let asked =
             reply.and_then(|reply| reply.retry_after.as_deref()).and_then(|header| retry::retry_after(header, now));
         let heard = Heard { status: reply.map(|reply| reply.status), asked };

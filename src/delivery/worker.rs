@@ -253,6 +253,7 @@ impl Worker {
             return None;
         }
         let (now, started) = (clock::now(), clock::instant());
+        self.uptime.observe(now, started);
         let age = self.uptime.age(row.counts_from(), now, started);
         match age {
             Age::Certain(age) if retry::is_overdue(age, destination.max_age) => {

@@ -75,7 +75,8 @@ impl Uptime {
             if self.jumps.len() >= JUMPS {
                 self.jumps.pop_front();
             }
-            self.jumps.push_back(Forward { before: last_wall, by: forward, at: now });
+            // The step was somewhere in between; no time after it can be so early.
+            self.jumps.push_back(Forward { before: expected, by: forward, at: now });
             return Some(Jump::Forward(forward));
         }
         if back > BACK {

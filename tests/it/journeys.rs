@@ -368,6 +368,8 @@ fn journeys_that_cannot_be_read_in_time_delay_no_page() {
     // The reader goes on and finds no store there, but what this process remembers decides after all: the
     // visitor was at the checkout. Whether it can be written depends on when the writer missed its file.
     drop(std::fs::OpenOptions::new().read(true).write(true).open(&file).unwrap());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::rename(state.join("aside"), &file).unwrap();
     await_fact(
         || {
             let counted = |outcome| proxy.metric(OUTCOMES, &[("outcome", outcome)]);

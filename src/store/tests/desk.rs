@@ -127,6 +127,11 @@ async fn what_is_purged_is_never_sent_and_never_counted_again() {
         assert_eq!(accept(&store, row(order)).await, Accepted::Duplicate, "{order}");
     }
     store.settle(delivered(in_hand)).await;
+    eventually("it is delivered", || async {
+        let rows = store.inspect().list(&Filter::default()).unwrap();
+        rows.iter().all(|row| !row.leased).then_some(())
+    })
+    .await;
     let again = open(folder.path()).purge(&action("purge"), &all(folder.path())).unwrap();
     assert_eq!((again.pending, again.dead, again.leased), (0, 0, 1), "the candidate belongs to its page");
     assert_eq!(noted.1.lock().unwrap().len(), 1, "each is counted once");
