@@ -8,7 +8,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Environment};
+use crate::{
+    config::{Config, Environment},
+    store::office::Office,
+};
 
 mod actor;
 mod backup;
@@ -115,6 +118,28 @@ fn with_config(file: &Path, environment: Environment, act: impl FnOnce(&Config) 
         complain(&refusal);
         Exit::Failure
     })
+}
+
+/// Does something where an operator works: on the state folder, or on the database of a fleet.
+///
+/// Only a fleet's address, and keys that are asked for, need what stands in the environment.
+fn with_office(
+    file: &Path,
+    environment: Environment,
+    act: impl FnOnce(&Config, &Office) -> Result<Exit, String>,
+) -> Exit {
+    let act = |config: &Config| {
+        if config.server.fleet.is_some() {
+            // Fails when a provider is installed already, which is then the same one.
+            let _installed = rustls::crypto::ring::default_provider().install_default();
+        }
+        let office = Office::open(&config.server.state, config.server.fleet.as_ref(), actor::current());
+        act(config, &office.map_err(|error| error.to_string())?)
+    };
+    match Config::load(file, environment) {
+        Ok(config) if config.server.fleet.is_some() => with_config(file, Environment::Process, act),
+        Ok(_) | Err(_) => with_config(file, environment, act),
+    }
 }
 
 /// Prints for whoever reads the command's result.

@@ -30,6 +30,7 @@ pub mod fleet;
 pub mod inspector;
 pub mod mask;
 pub mod observer;
+pub mod office;
 pub mod row;
 pub mod uptime;
 

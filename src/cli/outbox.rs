@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, complain, with_config};
+use super::{Exit, with_office};
 use crate::config::Environment;
 
 mod audit;
@@ -46,22 +46,14 @@ type Refusal = String;
 
 pub(super) fn execute(file: &Path, options: Options) -> Exit {
     // Only names, ages and the folder are wanted: who looks after the outbox need not have the secrets.
-    with_config(file, Environment::Ignored, |config| {
-        if config.server.fleet.is_some() {
-            complain(
-                "this instance is a node of a fleet: only what waits on this node is meant; the rest is in the \
-                 fleet's database",
-            );
-        }
-        match options.command {
-            Command::List(list) => list::execute(config, &list),
-            Command::Show(show) => show::execute(config, &show),
-            Command::Set(set) => set::execute(config, &set),
-            Command::Replay(replay) => replay::execute(config, &replay),
-            Command::Purge(purge) => purge::execute(config, &purge),
-            Command::Reassign(reassign) => reassign::execute(config, &reassign),
-            Command::Audit(audit) => audit::execute(config, &audit),
-        }
+    with_office(file, Environment::Ignored, |config, office| match options.command {
+        Command::List(list) => list::execute(office, &list),
+        Command::Show(show) => show::execute(office, &show),
+        Command::Set(set) => set::execute(config, office, &set),
+        Command::Replay(replay) => replay::execute(config, office, &replay),
+        Command::Purge(purge) => purge::execute(office, &purge),
+        Command::Reassign(reassign) => reassign::execute(config, office, &reassign),
+        Command::Audit(audit) => audit::execute(office, &audit),
     })
 }
 

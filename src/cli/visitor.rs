@@ -6,12 +6,13 @@ use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
-use super::{Exit, actor, run, say, with_config};
+use super::{Exit, run, say, with_office};
 use crate::{
     config::{Config, Environment},
     store::{
-        desk::{Desk, Receipt},
-        inspector::{Inspector, Known, KnownJourney, Person, RowDetail},
+        desk::Receipt,
+        inspector::{Known, KnownJourney, Person, RowDetail},
+        office::Office,
     },
     tracking::{
         journey::{Identifier, JourneyKey, JourneyKeys},
@@ -59,22 +60,21 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     // Only journeys' keys need the secrets.
     let needs_secrets = who.order.is_some() || who.cookie.is_some();
     let environment = if needs_secrets { Environment::Process } else { Environment::Ignored };
-    with_config(file, environment, |config| answer(config, &options.command, who).map(|()| Exit::Success))
+    with_office(file, environment, |config, office| {
+        answer(config, office, &options.command, who).map(|()| Exit::Success)
+    })
 }
 
 /// Does it, or says why not.
-fn answer(config: &Config, command: &Command, who: &Who) -> Result<(), String> {
-    let folder = &config.server.state;
+fn answer(config: &Config, office: &Office, command: &Command, who: &Who) -> Result<(), String> {
     let person = who.person(config)?;
-    let known = Inspector::open(folder).and_then(|store| store.find(&person)).map_err(|error| error.to_string())?;
+    let known = office.find(&person).map_err(|error| error.to_string())?;
     match command {
         Command::Show(_) => show(&known),
         Command::Export(_) => say(&exported(&known).to_string()),
         Command::Erase(_) => {
-            let receipt = Desk::open(folder, actor::current())
-                .and_then(|mut desk| desk.erase(&known, who.kind()))
-                .map_err(|error| error.to_string())?;
-            acknowledge(folder, &receipt);
+            let receipt = office.erase(&known, who.kind()).map_err(|error| error.to_string())?;
+            acknowledge(&config.server.state, config.server.fleet.is_some(), &receipt);
         }
     }
     Ok(())
@@ -180,7 +180,7 @@ fn exported(known: &Known) -> Value {
     })
 }
 
-fn acknowledge(folder: &Path, receipt: &Receipt) {
+fn acknowledge(folder: &Path, is_of_fleet: bool, receipt: &Receipt) {
     let Receipt { unsent, emptied, journeys, sent } = receipt;
     say("erased:");
     say(&format!("  {unsent} conversions that were not sent, and will not be"));
@@ -192,7 +192,12 @@ fn acknowledge(folder: &Path, receipt: &Receipt) {
         say(&format!("  {count} postbacks that {network} was sent"));
     }
     say("  a running proxy's memory, for up to a second");
-    say("  backups of the state folder, and the site's own records");
+    if is_of_fleet {
+        say("  what a node has not forwarded yet, and what was over before it joined the fleet");
+        say("  backups of the database and of the state folders, and the site's own records");
+    } else {
+        say("  backups of the state folder, and the site's own records");
+    }
     let damaged = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
     for file in damaged.filter(|file| file.file_name().to_string_lossy().contains(".corrupt-")) {
         say(&format!("  the damaged store {}", file.path().display()));

@@ -39,6 +39,12 @@ impl Actor {
     pub fn new(name: &str) -> Self {
         Self(printable(name, MAX_NAME))
     }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An entry under way: it grows with each slice of the work, in that slice's transaction.

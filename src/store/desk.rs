@@ -30,6 +30,7 @@ mod replay;
 pub use correction::{Corrected, Correction};
 pub use erase::Receipt;
 pub use purge::Purged;
+pub(super) use reassign::renamed_keys;
 pub use reassign::{Reassigned, Rename};
 pub use replay::{AgeLimit, Replayed};
 

@@ -14,6 +14,7 @@ use crate::support::{
 
 mod loss;
 mod moving;
+mod operators;
 mod outage;
 mod records;
 mod visitors;
@@ -41,7 +42,9 @@ impl Fleet {
     fn of(count: usize, network: AdNetwork, database: Database) -> Self {
         let (origin, pixel) = (Origin::start(), Arc::new(AdNetwork::answering(["pixel"])));
         let nodes = (0..count).map(|_| node(&origin, &network, &pixel, &database).start()).collect();
-        Self { nodes, network, _pixel: pixel, _origin: origin, database }
+        let fleet = Self { nodes, network, _pixel: pixel, _origin: origin, database };
+        fleet.nodes.iter().for_each(|node| node.await_metric("throughline_fleet_up", &[], 1));
+        fleet
     }
 
     /// Waits until a metric's sum over all nodes is this.

@@ -6,8 +6,7 @@ use serde_json::json;
 use super::{Refusal, refusal};
 use crate::{
     cli::{Exit, say},
-    config::Config,
-    store::{audit::AuditEntry, inspector::Inspector},
+    store::{audit::AuditEntry, office::Office},
 };
 
 /// Options of `outbox audit`.
@@ -21,8 +20,8 @@ pub(super) struct Audit {
     json: bool,
 }
 
-pub(super) fn execute(config: &Config, audit: &Audit) -> Result<Exit, Refusal> {
-    let entries = Inspector::open(&config.server.state).and_then(|store| store.audit(audit.limit)).map_err(refusal)?;
+pub(super) fn execute(office: &Office, audit: &Audit) -> Result<Exit, Refusal> {
+    let entries = office.audit(audit.limit).map_err(refusal)?;
     if entries.is_empty() && !audit.json {
         say("nothing was changed");
     }

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::{Refusal, refusal, selection::Selection};
 use crate::{
     cli::{Exit, say},
-    config::Config,
     store::{
         clock,
-        inspector::{Filter, Inspector, RowSummary},
+        inspector::{Filter, RowSummary},
+        office::Office,
     },
 };
 
@@ -23,10 +23,9 @@ pub(super) struct List {
     json: bool,
 }
 
-pub(super) fn execute(config: &Config, list: &List) -> Result<Exit, Refusal> {
-    let store = Inspector::open(&config.server.state).map_err(refusal)?;
-    let filter = list.selection.filter(&store, &[], clock::now())?;
-    let rows = store.list(&filter).map_err(refusal)?;
+pub(super) fn execute(office: &Office, list: &List) -> Result<Exit, Refusal> {
+    let filter = list.selection.filter(office, &[], clock::now())?;
+    let rows = office.list(&filter).map_err(refusal)?;
     if list.json {
         rows.iter().for_each(|row| say(&json!(row).to_string()));
     } else if rows.is_empty() {

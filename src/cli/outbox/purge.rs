@@ -4,14 +4,8 @@ use clap::Args;
 
 use super::{Refusal, counted, refusal, selection::Selection};
 use crate::{
-    cli::{Exit, actor, complain, say},
-    config::Config,
-    store::{
-        audit::Action,
-        clock,
-        desk::{Desk, Purged},
-        inspector::{Inspector, RowState},
-    },
+    cli::{Exit, complain, say},
+    store::{audit::Action, clock, desk::Purged, inspector::RowState, office::Office},
 };
 
 /// Options of `outbox purge`.
@@ -27,17 +21,15 @@ pub(super) struct Purge {
     yes: bool,
 }
 
-pub(super) fn execute(config: &Config, purge: &Purge) -> Result<Exit, Refusal> {
+pub(super) fn execute(office: &Office, purge: &Purge) -> Result<Exit, Refusal> {
     if purge.selection.is_empty() && !purge.all {
         return Err(
             "which ones? Name events or orders, narrow it by --network, --state and the like, or say --all".into()
         );
     }
-    let folder = &config.server.state;
-    let store = Inspector::open(folder).map_err(refusal)?;
     let states = [RowState::Pending, RowState::Dead, RowState::Incomplete];
-    let filter = purge.selection.filter(&store, &states, clock::now())?;
-    let rows = store.choose(&filter).map_err(refusal)?;
+    let filter = purge.selection.filter(office, &states, clock::now())?;
+    let rows = office.choose(&filter).map_err(refusal)?;
     if rows.is_empty() {
         say("nothing is meant");
         return Ok(Exit::Success);
@@ -47,9 +39,7 @@ pub(super) fn execute(config: &Config, purge: &Purge) -> Result<Exit, Refusal> {
         return Err(format!("{count} would never be sent; nothing was done: add --yes to do it"));
     }
     let action = Action { word: "purge", arguments: purge.selection.described(&filter) };
-    let purged =
-        Desk::open(folder, actor::current()).and_then(|mut desk| desk.purge(&action, &rows)).map_err(refusal)?;
-    Ok(report(purged))
+    Ok(report(office.purge(&action, &rows).map_err(refusal)?))
 }
 
 fn report(purged: Purged) -> Exit {

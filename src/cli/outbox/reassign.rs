@@ -4,13 +4,14 @@ use clap::Args;
 
 use super::{Refusal, counted, refusal};
 use crate::{
-    cli::{Exit, actor, complain, say},
+    cli::{Exit, complain, say},
     config::Config,
     delivery::Destinations,
     store::{
         audit::Action,
-        desk::{Desk, Reassigned, Rename},
-        inspector::{Filter, Inspector, Names, RowState},
+        desk::{Reassigned, Rename},
+        inspector::{Filter, Names, RowState},
+        office::Office,
     },
 };
 
@@ -47,13 +48,11 @@ enum Name {
     Conversion,
 }
 
-pub(super) fn execute(config: &Config, reassign: &Reassign) -> Result<Exit, Refusal> {
+pub(super) fn execute(config: &Config, office: &Office, reassign: &Reassign) -> Result<Exit, Refusal> {
     let (name, old, new) = reassign.kind.change()?;
-    let folder = &config.server.state;
-    let store = Inspector::open(folder).map_err(refusal)?;
     let destinations = config.destinations();
     let mut renames = Vec::new();
-    for from in store.names().map_err(refusal)? {
+    for from in office.names().map_err(refusal)? {
         let is_of = reassign.of.as_ref().is_none_or(|site| from.site == *site);
         if !is_of || name.of(&from) != old {
             continue;
@@ -69,7 +68,7 @@ pub(super) fn execute(config: &Config, reassign: &Reassign) -> Result<Exit, Refu
                 states: vec![RowState::Pending, RowState::Dead, RowState::Incomplete],
                 ..Filter::default()
             };
-            renames.push(Rename { from, to, rows: store.choose(&filter).map_err(refusal)? });
+            renames.push(Rename { from, to, rows: office.choose(&filter).map_err(refusal)? });
         } else {
             complain(&format!("left alone: {} is not configured", written(&to)));
         }
@@ -79,9 +78,7 @@ pub(super) fn execute(config: &Config, reassign: &Reassign) -> Result<Exit, Refu
     }
     let of = reassign.of.as_ref().map(|site| format!(" --of {site}")).unwrap_or_default();
     let action = Action { word: "reassign", arguments: format!("--{} {old} {new}{of}", name.as_str()) };
-    let reassigned =
-        Desk::open(folder, actor::current()).and_then(|mut desk| desk.reassign(&action, &renames)).map_err(refusal)?;
-    Ok(report(reassigned, new))
+    Ok(report(office.reassign(&action, &renames).map_err(refusal)?, new))
 }
 
 fn report(reassigned: Reassigned, new: &str) -> Exit {

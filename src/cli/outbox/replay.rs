@@ -4,13 +4,14 @@ use clap::Args;
 
 use super::{Refusal, counted, refusal, selection::Selection};
 use crate::{
-    cli::{Exit, actor, complain, say},
+    cli::{Exit, complain, say},
     config::Config,
     store::{
         audit::Action,
         clock,
-        desk::{AgeLimit, Desk, Replayed},
-        inspector::{Inspector, RowState},
+        desk::{AgeLimit, Replayed},
+        inspector::RowState,
+        office::Office,
     },
 };
 
@@ -27,16 +28,14 @@ pub(super) struct Replay {
     even_if_old: bool,
 }
 
-pub(super) fn execute(config: &Config, replay: &Replay) -> Result<Exit, Refusal> {
+pub(super) fn execute(config: &Config, office: &Office, replay: &Replay) -> Result<Exit, Refusal> {
     if replay.selection.is_empty() && !replay.all {
         return Err(
             "which ones? Name events or orders, narrow it by --network, --verdict and the like, or say --all".into()
         );
     }
-    let folder = &config.server.state;
-    let store = Inspector::open(folder).map_err(refusal)?;
-    let filter = replay.selection.filter(&store, &[RowState::Dead], clock::now())?;
-    let rows = store.choose(&filter).map_err(refusal)?;
+    let filter = replay.selection.filter(office, &[RowState::Dead], clock::now())?;
+    let rows = office.choose(&filter).map_err(refusal)?;
     if rows.is_empty() {
         say("no dead letter is meant");
         return Ok(Exit::Success);
@@ -51,10 +50,7 @@ pub(super) fn execute(config: &Config, replay: &Replay) -> Result<Exit, Refusal>
         let destination = destinations.find(site, network)?;
         destination.routes.contains_key(conversion).then_some(destination.max_age)
     };
-    let replayed = Desk::open(folder, actor::current())
-        .and_then(|mut desk| desk.replay(&action, &rows, limit, &max_age))
-        .map_err(refusal)?;
-    Ok(report(replayed))
+    Ok(report(office.replay(&action, &rows, limit, &max_age).map_err(refusal)?))
 }
 
 fn report(replayed: Replayed) -> Exit {

@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use super::{Refusal, refusal};
 use crate::{
     config::units,
-    store::inspector::{Filter, Inspector, RowDetail, RowState},
+    store::{
+        inspector::{Filter, RowDetail, RowState},
+        office::Office,
+    },
     tracking::{event::EventId, timestamp::Timestamp, verdict::Verdict},
 };
 
@@ -52,7 +55,7 @@ enum State {
 
 impl Selection {
     /// The rows that are meant, of those in one of these states.
-    pub(super) fn filter(&self, store: &Inspector, states: &[RowState], now: Timestamp) -> Result<Filter, Refusal> {
+    pub(super) fn filter(&self, store: &Office, states: &[RowState], now: Timestamp) -> Result<Filter, Refusal> {
         let states = match self.state.map(State::of_row) {
             Some(state) if states.contains(&state) || states.is_empty() => vec![state],
             Some(state) => return Err(format!("nothing can be done here to what is {}", state.as_str())),
@@ -136,7 +139,7 @@ impl State {
 }
 
 /// The events that a text means: all of an order, but never several by a beginning that is too short.
-fn meant(store: &Inspector, text: &str, states: &[RowState]) -> Result<Vec<EventId>, Refusal> {
+fn meant(store: &Office, text: &str, states: &[RowState]) -> Result<Vec<EventId>, Refusal> {
     let rows = store.show(text).map_err(refusal)?;
     let is_order = |row: &RowDetail| row.payload.fields.get("order_id").is_some_and(|order| order == text);
     let by_order: Vec<&RowDetail> = rows.iter().filter(|row| is_order(row)).collect();

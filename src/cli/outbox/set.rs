@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::Refusal;
+use super::{Refusal, refusal};
 use crate::{
-    cli::{Exit, actor, complain, say},
+    cli::{Exit, complain, say},
     config::Config,
     store::{
-        desk::{Corrected, Correction, Desk},
-        inspector::{Inspector, RowDetail, RowState},
+        desk::{Corrected, Correction},
+        inspector::{RowDetail, RowState},
+        office::Office,
     },
     tracking::{
         click::ClickId,
@@ -29,8 +30,8 @@ pub(super) struct Set {
     values: Vec<String>,
 }
 
-pub(super) fn execute(config: &Config, set: &Set) -> Result<Exit, Refusal> {
-    Ok(match correct(config, set)? {
+pub(super) fn execute(config: &Config, office: &Office, set: &Set) -> Result<Exit, Refusal> {
+    Ok(match correct(config, office, set)? {
         Corrected::Queued => {
             say("complete: it will be sent");
             Exit::Success
@@ -50,9 +51,8 @@ pub(super) fn execute(config: &Config, set: &Set) -> Result<Exit, Refusal> {
     })
 }
 
-fn correct(config: &Config, set: &Set) -> Result<Corrected, Refusal> {
-    let folder = &config.server.state;
-    let rows = Inspector::open(folder).and_then(|store| store.show(&set.id)).map_err(|error| error.to_string())?;
+fn correct(config: &Config, office: &Office, set: &Set) -> Result<Corrected, Refusal> {
+    let rows = office.show(&set.id).map_err(refusal)?;
     let rows: Vec<_> = rows.iter().filter(|row| row.summary.state == RowState::Incomplete).collect();
     let (row, id) = match rows.as_slice() {
         [row] => (*row, row.summary.event_id.ok_or("its event id is damaged")?),
@@ -66,9 +66,7 @@ fn correct(config: &Config, set: &Set) -> Result<Corrected, Refusal> {
     };
     let values = set.values.iter().map(|text| named(text)).collect::<Result<BTreeMap<_, _>, _>>()?;
     let correction = correction(config, row, &values)?;
-    Desk::open(folder, actor::current())
-        .and_then(|mut desk| desk.correct(id, &correction))
-        .map_err(|error| error.to_string())
+    office.correct(id, &correction).map_err(refusal)
 }
 
 fn named(text: &str) -> Result<(String, String), Refusal> {
@@ -191,7 +189,9 @@ mod tests {
     }
 
     fn set(config: &Config, id: &str, values: &[&str]) -> Result<Corrected, Refusal> {
-        correct(config, &Set { id: id.to_owned(), values: values.iter().map(ToString::to_string).collect() })
+        let actor = crate::store::audit::Actor::new("tests");
+        let office = Office::open(&config.server.state, None, actor).unwrap();
+        correct(config, &office, &Set { id: id.to_owned(), values: values.iter().map(ToString::to_string).collect() })
     }
 
     #[tokio::test]

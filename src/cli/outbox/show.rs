@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::{Refusal, refusal};
 use crate::{
     cli::{Exit, complain, say},
-    config::Config,
     store::{
         Attempt,
-        inspector::{Inspector, RowDetail},
+        inspector::RowDetail,
         mask::{HIDDEN, is_personal, without_personal},
+        office::Office,
         row::StoredAnswer,
     },
     tracking::{
@@ -29,8 +29,8 @@ pub(super) struct Show {
     json: bool,
 }
 
-pub(super) fn execute(config: &Config, show: &Show) -> Result<Exit, Refusal> {
-    let rows = Inspector::open(&config.server.state).and_then(|store| store.show(&show.id)).map_err(refusal)?;
+pub(super) fn execute(office: &Office, show: &Show) -> Result<Exit, Refusal> {
+    let rows = office.show(&show.id).map_err(refusal)?;
     if rows.is_empty() {
         complain(&format!("no postback has the event id or order id `{}`", show.id));
         return Ok(Exit::Failure);

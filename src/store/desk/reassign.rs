@@ -88,7 +88,7 @@ fn reassign(slice: &mut Slice<'_>, rename: &Rename, row: &RowId) -> rusqlite::Re
     if found.is_leased {
         return Ok(Reassign::Leased);
     }
-    let (keys, now) = (keys(rename, &found.payload), clock::now());
+    let (keys, now) = (renamed_keys(rename, &found.payload), clock::now());
     let mut renamed = Renamed::Absent;
     if let Some(id) = EventId::from_slice(&row.0) {
         for (from, to) in &keys {
@@ -142,7 +142,8 @@ fn find(transaction: &Transaction<'_>, names: &Names, row: &RowId) -> rusqlite::
 
 /// The keys that a row may have, each with its new name. Which of its fields tells orders apart, only
 /// the configuration of its time knew.
-fn keys(rename: &Rename, payload: &Payload) -> Vec<(DedupKey, DedupKey)> {
+/// The keys that a row with this payload may have, each under the old names and the new.
+pub(in crate::store) fn renamed_keys(rename: &Rename, payload: &Payload) -> Vec<(DedupKey, DedupKey)> {
     let both = |make: &dyn Fn(&Names) -> DedupKey| (make(&rename.from), make(&rename.to));
     let once = payload
         .fields

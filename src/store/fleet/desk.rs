@@ -11,7 +11,10 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, NOW_MS, session::Session, value::Id};
-use crate::tracking::{event::EventId, timestamp::Timestamp};
+use crate::{
+    store::audit::AuditEntry,
+    tracking::{event::EventId, timestamp::Timestamp},
+};
 
 mod correction;
 mod filter;
@@ -21,7 +24,6 @@ mod reassign;
 mod replay;
 mod row;
 
-pub use filter::RowFilter;
 pub use reassign::Rename;
 pub use replay::MaxAge;
 
@@ -67,21 +69,6 @@ pub struct Notice {
     /// The network's key.
     pub network: String,
     /// How many rows.
-    pub count: u64,
-}
-
-/// What an operator once did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub who: String,
-    /// The command's word.
-    pub action: String,
-    /// What it was told.
-    pub arguments: String,
-    /// How many rows it changed; a great deed has several entries.
     pub count: u64,
 }
 

@@ -94,16 +94,23 @@ pub struct RowDetail {
 
 impl RowDetail {
     /// Looks the attempts up. Those that were followed by another stand apart from the last.
-    pub(super) fn with_attempts(mut self, connection: &Connection) -> rusqlite::Result<Self> {
-        if let (Some(id), true) = (self.summary.event_id, schema::has(connection, schema::WITH_DESK)?) {
-            self.attempts = attempts::of(connection, id)?;
-        }
+    pub(super) fn with_attempts(self, connection: &Connection) -> rusqlite::Result<Self> {
+        let earlier = match self.summary.event_id {
+            Some(id) if schema::has(connection, schema::WITH_DESK)? => attempts::of(connection, id)?,
+            Some(_) | None => Vec::new(),
+        };
+        Ok(self.with_earlier(earlier))
+    }
+
+    /// The same with attempts that were looked up otherwise.
+    pub(in crate::store) fn with_earlier(mut self, earlier: Vec<Attempt>) -> Self {
+        self.attempts = earlier;
         let is_over = self.summary.verdict.is_some();
         if let Some(answer) = self.last_answer.clone().filter(|_| is_over || self.attempts.is_empty()) {
             let number = self.attempts.last().map_or(1, |last| last.number.saturating_add(1));
             self.attempts.push(Attempt { number, answer });
         }
-        Ok(self)
+        self
     }
 }
 

@@ -9,47 +9,24 @@ use super::{
 };
 use crate::{
     store::{
-        inspector::{RowDetail, RowState},
+        inspector::{Filter, RowDetail, RowState},
         row::StoredAnswer,
     },
-    tracking::{event::EventId, timestamp::Timestamp},
+    tracking::event::EventId,
 };
-
-/// Which rows are meant; what is `None` or empty does not narrow.
-#[derive(Clone, Debug, Default)]
-pub struct RowFilter {
-    /// Rows of this site.
-    pub site: Option<String>,
-    /// Rows of this network.
-    pub network: Option<String>,
-    /// Rows of this conversion.
-    pub conversion: Option<String>,
-    /// Rows with this verdict, by its word.
-    pub verdict: Option<String>,
-    /// Rows in one of these states; candidates never leave their node.
-    pub states: Vec<RowState>,
-    /// Rows of events before this time.
-    pub before: Option<Timestamp>,
-    /// Rows of events since this time.
-    pub since: Option<Timestamp>,
-    /// Rows of these events.
-    pub ids: Vec<EventId>,
-    /// At most so many, the newest.
-    pub limit: Option<usize>,
-}
 
 type Value = Box<dyn ToSql + Sync + Send>;
 
 impl Fleet {
     /// Rows that match, newest first; 100 unless the filter says how many.
-    pub async fn list(&self, filter: &RowFilter) -> Result<Vec<RowDetail>, FleetError> {
-        let (conditions, values) = filter.conditions();
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<RowDetail>, FleetError> {
+        let (conditions, values) = conditions(filter);
         self.select(&conditions, &values, Some(filter.limit.unwrap_or(LISTED))).await
     }
 
     /// Chooses the rows that match, newest first, for something to be done with them.
-    pub async fn choose(&self, filter: &RowFilter) -> Result<Vec<EventId>, FleetError> {
-        let (conditions, values) = filter.conditions();
+    pub async fn choose(&self, filter: &Filter) -> Result<Vec<EventId>, FleetError> {
+        let (conditions, values) = conditions(filter);
         let limit = limit(filter.limit);
         let sql = format!(
             "SELECT event_id FROM ({}) AS all_rows WHERE {conditions} ORDER BY event_ms DESC {limit}",
@@ -126,37 +103,35 @@ impl Fleet {
     }
 }
 
-impl RowFilter {
-    fn conditions(&self) -> (String, Vec<Value>) {
-        let (mut conditions, mut values) = (Vec::<String>::new(), Vec::<Value>::new());
-        let mut asked = |condition: &str, value: Value| {
-            values.push(value);
-            conditions.push(condition.replace('?', &format!("${}", values.len())));
-        };
-        let columns = [
-            ("site = ?", &self.site),
-            ("network = ?", &self.network),
-            ("conversion = ?", &self.conversion),
-            ("verdict = ?", &self.verdict),
-        ];
-        for (condition, wanted) in columns {
-            wanted.iter().for_each(|wanted| asked(condition, Box::new(wanted.clone())));
-        }
-        for (condition, time) in [("event_ms < ?", self.before), ("event_ms >= ?", self.since)] {
-            time.iter().for_each(|time| asked(condition, Box::new(time.as_millis())));
-        }
-        if !self.ids.is_empty() {
-            asked("event_id = ANY(?)", Box::new(ids(&self.ids)));
-        }
-        if !self.states.is_empty() {
-            let states: Vec<_> = self.states.iter().map(|state| condition(*state)).collect();
-            conditions.push(format!("({})", states.join(" OR ")));
-        }
-        if conditions.is_empty() {
-            conditions.push("TRUE".into());
-        }
-        (conditions.join(" AND "), values)
+fn conditions(filter: &Filter) -> (String, Vec<Value>) {
+    let (mut conditions, mut values) = (Vec::<String>::new(), Vec::<Value>::new());
+    let mut asked = |condition: &str, value: Value| {
+        values.push(value);
+        conditions.push(condition.replace('?', &format!("${}", values.len())));
+    };
+    let columns = [
+        ("site = ?", &filter.site),
+        ("network = ?", &filter.network),
+        ("conversion = ?", &filter.conversion),
+        ("verdict = ?", &filter.verdict),
+    ];
+    for (condition, wanted) in columns {
+        wanted.iter().for_each(|wanted| asked(condition, Box::new(wanted.clone())));
     }
+    for (condition, time) in [("event_ms < ?", filter.before), ("event_ms >= ?", filter.since)] {
+        time.iter().for_each(|time| asked(condition, Box::new(time.as_millis())));
+    }
+    if !filter.ids.is_empty() {
+        asked("event_id = ANY(?)", Box::new(ids(&filter.ids)));
+    }
+    if !filter.states.is_empty() {
+        let states: Vec<_> = filter.states.iter().map(|state| condition(*state)).collect();
+        conditions.push(format!("({})", states.join(" OR ")));
+    }
+    if conditions.is_empty() {
+        conditions.push("TRUE".into());
+    }
+    (conditions.join(" AND "), values)
 }
 
 async fn query(session: &mut Session, sql: &str, values: &[Value]) -> Result<Vec<tokio_postgres::Row>, FleetError> {

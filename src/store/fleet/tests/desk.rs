@@ -6,8 +6,8 @@ use super::*;
 use crate::{
     store::{
         desk::{Corrected, Correction},
-        fleet::desk::{Deed, Notice, Rename, RowFilter, Tally},
-        inspector::{Person, RowState},
+        fleet::desk::{Deed, Notice, Rename, Tally},
+        inspector::{Filter, Person, RowState},
     },
     tracking::journey::Remembered,
 };
@@ -54,18 +54,18 @@ async fn rows_of_all_nodes_are_listed_and_shown() {
     let (fleet, desk) = (node(&database, "one"), node(&database, "desk"));
     let all = one_of_each(&fleet).await;
     let [pending, in_hand, dead, over, incomplete] = &all;
-    let filter = |states: &[RowState]| RowFilter { states: states.to_vec(), ..RowFilter::default() };
+    let filter = |states: &[RowState]| Filter { states: states.to_vec(), ..Filter::default() };
     for (filter, expected) in [
         (filter(&[Pending]), vec![pending, in_hand]),
         (filter(&[Dead]), vec![dead]),
         (filter(&[Settled]), vec![over]),
         (filter(&[Incomplete, Dead]), vec![dead, incomplete]),
         (filter(&[Candidate]), vec![]),
-        (RowFilter { verdict: Some("expired".into()), ..filter(&[]) }, vec![dead]),
-        (RowFilter { network: Some("rokt".into()), ..filter(&[]) }, vec![]),
-        (RowFilter { before: Some(NOW), ..filter(&[]) }, vec![]),
-        (RowFilter { since: Some(NOW), site: Some("shop".into()), ..filter(&[]) }, all.iter().collect()),
-        (RowFilter { ids: vec![over.id, event().id], ..filter(&[]) }, vec![over]),
+        (Filter { verdict: Some("expired".into()), ..filter(&[]) }, vec![dead]),
+        (Filter { network: Some("rokt".into()), ..filter(&[]) }, vec![]),
+        (Filter { before: Some(NOW), ..filter(&[]) }, vec![]),
+        (Filter { since: Some(NOW), site: Some("shop".into()), ..filter(&[]) }, all.iter().collect()),
+        (Filter { ids: vec![over.id, event().id], ..filter(&[]) }, vec![over]),
     ] {
         let expected: BTreeSet<_> = expected.iter().map(|event| event.id).collect();
         let listed = desk.list(&filter).await.unwrap();
@@ -73,7 +73,7 @@ async fn rows_of_all_nodes_are_listed_and_shown() {
         assert_eq!(listed, expected, "{filter:?}");
         assert_eq!(desk.choose(&filter).await.unwrap().into_iter().collect::<BTreeSet<_>>(), expected);
     }
-    assert_eq!(desk.list(&RowFilter { limit: Some(2), ..filter(&[]) }).await.unwrap().len(), 2);
+    assert_eq!(desk.list(&Filter { limit: Some(2), ..filter(&[]) }).await.unwrap().len(), 2);
 
     let shown = desk.show("over").await.unwrap();
     assert_eq!((shown.len(), shown[0].summary.state, &shown[0].payload), (1, Settled, &over.payload));
