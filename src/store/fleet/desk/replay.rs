@@ -75,7 +75,12 @@ async fn replay(
         slice.tell(site, network);
     }
     for (ids, revived) in [(young, "NULL"), (old, NOW_MS)] {
-        // What was answered last belongs to the attempts before.
+        // What was answered last belongs to the attempts before; its slot is none that another attempt takes.
+        let keep = "INSERT INTO throughline_attempts (event_id, slot, number, answer)
+             SELECT event_id, -1 - attempts, attempts, last_answer FROM throughline_outbox
+             WHERE event_id = ANY($1) AND last_answer IS NOT NULL
+             ON CONFLICT (event_id, slot) DO UPDATE SET number = excluded.number, answer = excluded.answer";
+        slice.transaction.execute(keep, &[&ids]).await?;
         let update = format!(
             "UPDATE throughline_outbox SET verdict = NULL, reason = NULL, settled_ms = NULL, settled_by = NULL,
                  attempts = 0, next_ms = {NOW_MS}, revived_ms = {revived}
