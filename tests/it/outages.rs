@@ -38,7 +38,7 @@ struct Season {
 fn a_network_that_fails_three_times_of_ten_gets_everything() {
     let mix = Mix::seeded(4).with(Fault::ServerError, 14_000).with(Fault::ResetBefore, 8_000);
     let mix = mix.with(Fault::CutHead, 8_000).at_most(1);
-    let season = Season { orders: 1_000, kills: 2, mix, patience: Duration::from_mins(1) };
+    let season = Season { orders: 1_000, kills: 2, mix, patience: A_BREAK };
     let (noted, ledger) = season.play(|_| ());
     assert_eq!(ledger.missing(&noted), Vec::<String>::new());
     assert!(ledger.repeats() <= UNDER_WAY * season.kills, "{} came again", ledger.repeats());
@@ -57,7 +57,7 @@ fn a_hundred_thousand_conversions_reach_a_network_in_its_worst_week() {
 
 #[test]
 fn the_ledger_misses_what_an_outbox_has_lost() {
-    let season = Season { orders: 200, kills: 1, mix: Mix::seeded(4), patience: Duration::from_mins(1) };
+    let season = Season { orders: 200, kills: 1, mix: Mix::seeded(4), patience: A_BREAK };
     let (noted, ledger) = season.play(|proxy| {
         let store = Connection::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
         // Never leased: what was under way may have arrived before the wire broke.
@@ -126,6 +126,8 @@ fn await_progress<T: PartialEq>(mut fact: impl FnMut() -> bool, moves: impl Fn()
 }
 
 const VISITORS: usize = 12;
+/// A network that fails ten times in a row is left alone for half a minute, and then for a whole one.
+const A_BREAK: Duration = Duration::from_mins(3);
 /// Orders between the break of the wire and the kill, so that there are some to lose.
 const IN_THE_DARK: usize = 20;
 /// Requests to the network at the same time.
