@@ -213,7 +213,7 @@ fn the_table_of_metrics_is_that_of_the_code() {
         let help = help.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         vec![format!("`{name}`"), labels.join(", "), help]
     });
-    assert_eq!(table(&readme(), "metric"), described.collect::<Vec<_>>());
+    assert_eq!(table(&document("conf/guides/metrics.md"), "metric"), described.collect::<Vec<_>>());
 }
 
 #[test]
@@ -226,8 +226,10 @@ fn what_metrics_really_prints_is_in_the_table() {
     let rendered = metrics.render();
     let help: Vec<&str> = rendered.lines().filter_map(|line| line.strip_prefix("# HELP throughline_")).collect();
     assert!(help.len() >= 10, "{help:?}");
-    let rows: BTreeSet<String> =
-        table(&readme(), "metric").into_iter().map(|row| format!("{} {}", row[0].trim_matches('`'), row[2])).collect();
+    let rows: BTreeSet<String> = table(&document("conf/guides/metrics.md"), "metric")
+        .into_iter()
+        .map(|row| format!("{} {}", row[0].trim_matches('`'), row[2]))
+        .collect();
     for line in help {
         assert!(rows.contains(line), "the table lacks `{line}`");
     }
