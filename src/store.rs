@@ -66,6 +66,8 @@ mod withdrawal;
 mod writer;
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;
 
 pub use crate::tracking::visit::Hold;

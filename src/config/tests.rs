@@ -452,5 +452,5 @@ sites:
     let token = own.token.unwrap();
     assert_eq!(token.url.as_str(), "https://eu.net.example/token");
     assert_eq!((token.client_secret.as_deref(), token.credentials), (Some("s3cret"), Credentials::Body));
-    assert_eq!(own.mask.masked(b"with s3cret"), b"with ***", "what a file holds is masked");
+    assert_eq!(*own.mask.masked(b"with s3cret"), *b"with ***", "what a file holds is masked");
 }

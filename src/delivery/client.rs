@@ -4,7 +4,7 @@
 //! followed and no proxy of the environment is used: a postback goes where the configuration says.
 //! Answers are not decompressed, so none can be a bomb.
 
-use std::{collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
 
 use reqwest::{
     Certificate, ClientBuilder, Identity, Proxy, Response,
@@ -115,7 +115,7 @@ impl Reply {
     /// A part of the body without our secrets, to be cut for people only then: half a secret at a cut
     /// would not be found.
     #[must_use]
-    pub fn masked(&self, part: &[u8]) -> Vec<u8> {
+    pub fn masked<'a>(&self, part: &'a [u8]) -> Cow<'a, [u8]> {
         self.mask.masked(part)
     }
 }

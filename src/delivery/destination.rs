@@ -79,4 +79,23 @@ impl Destination {
     fn compare(&self, site: &str, network: &str) -> Ordering {
         (&*self.site, &*self.network).cmp(&(site, network))
     }
+
+    /// A network of the site `shop` as the tests need it.
+    #[cfg(test)]
+    pub(super) fn plain(network: &str) -> Self {
+        Self {
+            site: "shop".into(),
+            network: network.into(),
+            concurrency: 8,
+            max_age: Duration::from_hours(1),
+            batch: None,
+            max_attempts: 20,
+            rate: None,
+            in_order: false,
+            verdicts: VerdictRules::default(),
+            routes: BTreeMap::new(),
+            paused: false,
+            outbound: Outbound::default(),
+        }
+    }
 }

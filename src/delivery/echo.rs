@@ -3,11 +3,9 @@
 //! An answer to several events is kept with each of their rows, and a row must tell nothing of another
 //! visitor: whoever asks what is known of one person is shown its rows.
 
-use aho_corasick::{AhoCorasick, MatchKind};
-use memchr::memmem;
-
+use super::mask::as_in_json;
 use crate::{
-    store::AnswerRecord,
+    store::{AnswerRecord, mask::hide},
     tracking::{
         event::{Datum, Event},
         template::sha256,
@@ -17,24 +15,9 @@ use crate::{
 /// The beginning of a body with stars in place of everything that these events brought.
 pub(super) fn without<'a>(events: impl Iterator<Item = &'a Event>, body: &[u8]) -> Vec<u8> {
     let head = body.get(..AnswerRecord::MAX_BODY).unwrap_or(body);
-    let lower = head.to_ascii_lowercase();
-    let (mut found, mut end) = (Vec::new(), head.len());
-    for value in events.flat_map(values) {
-        // A network may write it in other letters than it was sent.
-        let value = value.to_ascii_lowercase().into_bytes();
-        if head.len() < body.len() {
-            end = end.min(head.len() - cut_off(&lower, &value));
-        }
-        if memmem::find(&lower, &value).is_some() {
-            found.push(value);
-        }
-    }
-    let head = head.get(..end).unwrap_or_default();
-    let mut finder = AhoCorasick::builder();
-    match finder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).build(&found) {
-        Ok(finder) => finder.replace_all_bytes(head, &vec![STARS; found.len()]),
-        Err(_) => STARS.to_vec(),
-    }
+    let values: Vec<String> = events.flat_map(values).collect();
+    let cut_off = if head.len() < body.len() { cut_off(&head.to_ascii_lowercase(), &values) } else { 0 };
+    hide(head.get(..head.len() - cut_off).unwrap_or_default(), values).into_owned()
 }
 
 /// Everything that an event brought, in the forms in which a network may repeat it.
@@ -50,20 +33,17 @@ fn values(event: &Event) -> Vec<String> {
     texts.flat_map(|text| [text.clone(), as_in_json(text), sha256(text)]).chain([event.id.to_string()]).collect()
 }
 
-/// The text with the escapes that JSON needs.
-fn as_in_json(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
-    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
-}
-
-/// How many bytes at the end of a head begin a value that goes on behind it.
-fn cut_off(head: &[u8], value: &[u8]) -> usize {
-    let longest = head.len().min(value.len().saturating_sub(1));
-    (SHORTEST..=longest).rev().find(|length| value.get(..*length).is_some_and(|part| head.ends_with(part))).unwrap_or(0)
+/// How many bytes at the end of a head begin one of the values that goes on behind it.
+fn cut_off(lower_head: &[u8], values: &[String]) -> usize {
+    let begins = |value: &String| {
+        let value = value.to_ascii_lowercase().into_bytes();
+        let longest = lower_head.len().min(value.len().saturating_sub(1));
+        (SHORTEST..=longest).rev().find(|length| value.get(..*length).is_some_and(|part| lower_head.ends_with(part)))
+    };
+    values.iter().filter_map(begins).max().unwrap_or(0)
 }
 
 const SHORTEST: usize = 3;
-const STARS: &[u8] = b"***";
 
 #[cfg(test)]
 mod tests {

@@ -4,21 +4,18 @@
 //! a debug answer. Anything that the configuration takes from the environment or from a file may be a
 //! secret, so all of it is masked, as it is and as addresses and JSON write it.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use http::HeaderMap;
 
-use crate::tracking::template::encode_component;
+use crate::{store::mask::hide, tracking::template::encode_component};
 
 /// The texts that are masked; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Mask(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    texts: BTreeSet<String>,
-    finder: Option<AhoCorasick>,
+pub struct Mask {
+    configured: Arc<BTreeSet<String>>,
+    /// Those of one request.
+    credentials: Vec<String>,
 }
 
 impl Mask {
@@ -26,59 +23,52 @@ impl Mask {
     #[must_use]
     pub fn new<T: AsRef<str>>(secrets: impl IntoIterator<Item = T>) -> Self {
         let secrets = secrets.into_iter().filter(|secret| secret.as_ref().len() >= SHORTEST);
-        let texts: BTreeSet<String> = secrets.flat_map(|secret| spellings(secret.as_ref())).collect();
-        let finder = AhoCorasickBuilder::new()
-            .match_kind(MatchKind::LeftmostLongest)
-            .ascii_case_insensitive(true)
-            .build(&texts)
-            .ok()
-            .filter(|_| !texts.is_empty());
-        Self(Arc::new(Inner { texts, finder }))
+        let configured = secrets.flat_map(|secret| spellings(secret.as_ref())).collect();
+        Self { configured: Arc::new(configured), credentials: Vec::new() }
     }
 
     /// The same, and what stands in headers that hold credentials.
     #[must_use]
     pub(super) fn and_credentials(&self, headers: &HeaderMap) -> Self {
-        let credentials: Vec<&str> = headers
+        let credentials = headers
             .values()
             .filter(|value| value.is_sensitive())
             .filter_map(|value| value.to_str().ok())
             // `Bearer TOKEN`: the scheme is no secret, and a network may repeat the token alone.
             .flat_map(|text| text.split(' '))
             .filter(|word| !SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)))
-            .filter(|word| word.len() >= SHORTEST && !self.0.texts.contains(*word))
+            .filter(|word| word.len() >= SHORTEST && !self.configured.contains(*word))
+            .flat_map(spellings)
             .collect();
-        if credentials.is_empty() {
-            return self.clone();
-        }
-        Self::new(self.0.texts.iter().map(String::as_str).chain(credentials))
+        Self { configured: Arc::clone(&self.configured), credentials }
     }
 
     /// The body without the secrets in it.
     #[must_use]
-    pub fn masked(&self, body: &[u8]) -> Vec<u8> {
-        match &self.0.finder {
-            Some(finder) => finder.replace_all_bytes(body, &vec![STARS; self.0.texts.len()]),
-            None => body.to_vec(),
-        }
+    pub fn masked<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        hide(body, self.configured.iter().chain(&self.credentials))
     }
 }
 
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mask({} texts)", self.0.texts.len())
+        write!(f, "Mask({} texts)", self.configured.len() + self.credentials.len())
     }
+}
+
+/// The text with the escapes that JSON needs.
+pub(super) fn as_in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 /// A text as it is, as it stands in an address or a form, and as it stands in JSON.
 fn spellings(secret: &str) -> [String; 3] {
     let mut encoded = String::new();
     encode_component(secret, &mut encoded);
-    let json = serde_json::Value::from(secret).to_string();
-    [secret.to_owned(), encoded, json.trim_matches('"').to_owned()]
+    [secret.to_owned(), encoded, as_in_json(secret)]
 }
 
-const STARS: &str = "***";
 const SHORTEST: usize = 4;
 const SCHEMES: [&str; 2] = ["bearer", "basic"];
 
@@ -89,7 +79,7 @@ mod tests {
     use super::*;
 
     fn masked(mask: &Mask, body: &str) -> String {
-        String::from_utf8(mask.masked(body.as_bytes())).unwrap()
+        String::from_utf8(mask.masked(body.as_bytes()).into_owned()).unwrap()
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl Worker {
                 }
                 Fate::Alone => self.send_alone(&row, now),
             };
-            let body =
-                record.zip(reply).map_or_else(|| said.clone(), |(record, reply)| reply.masked(record.as_bytes()));
+            let body = record
+                .zip(reply)
+                .map_or_else(|| said.clone(), |(record, reply)| reply.masked(record.as_bytes()).into_owned());
             self.record(row, outcome, word, body, attempt).await;
         }
         self.give_back(&flight.destination).await;
@@ -219,7 +220,7 @@ fn said(flight: &Flight, judgement: &BatchJudgement, reply: Option<&Reply>) -> V
     let body = judgement.rest.as_deref().or(reply.and_then(|reply| reply.body.as_deref())).unwrap_or_default();
     let body = reply.map(|reply| reply.masked(body)).unwrap_or_default();
     match &*flight.rows {
-        [_] => body,
+        [_] => body.into_owned(),
         rows => echo::without(rows.iter().map(|row| &row.event), &body),
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use url::Url;
 use uuid::Uuid;
 
-use super::{client::Client, outbound::Outbound, route::Route, *};
+use super::{client::Client, route::Route, *};
 use crate::{
     store::{
         Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
@@ -218,20 +218,8 @@ fn any_rule() -> PostbackRule {
 }
 
 fn destination(network: &str) -> Destination {
-    Destination {
-        site: "shop".into(),
-        network: network.into(),
-        concurrency: 8,
-        max_age: Duration::from_hours(7 * 24),
-        batch: None,
-        max_attempts: 20,
-        rate: None,
-        in_order: false,
-        verdicts: VerdictRules::default(),
-        routes: BTreeMap::from([("purchase".into(), any_rule())]),
-        paused: false,
-        outbound: Outbound::default(),
-    }
+    let routes = BTreeMap::from([("purchase".into(), any_rule())]);
+    Destination { max_age: Duration::from_hours(7 * 24), routes, ..Destination::plain(network) }
 }
 
 /// The field `url` is the address; `panic` and `broken` are what they say.

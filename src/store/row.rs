@@ -118,7 +118,7 @@ impl AnswerRecord {
     #[must_use]
     pub fn excerpt(body: &[u8], payload: &Payload) -> String {
         // First hidden, then cut: half an address would not be recognized.
-        let mut text = mask::without_personal(&String::from_utf8_lossy(body), payload);
+        let mut text = mask::without_personal(body, payload);
         let end = text.floor_char_boundary(Self::MAX_BODY);
         text.truncate(end);
         text

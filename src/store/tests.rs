@@ -5,9 +5,13 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Mutex, time::Duration};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
-use uuid::Uuid;
 
-use super::{database::FILE, inspector::*, *};
+use super::{
+    database::FILE,
+    inspector::*,
+    samples::{DAY, NOW, event},
+    *,
+};
 use crate::tracking::event::DedupKey;
 use crate::tracking::{
     event::Payload,
@@ -52,21 +56,8 @@ fn start(folder: &Path) -> (Store, UnboundedReceiver<LeasedRow>, Arc<Noted>) {
     (store, fresh, noted)
 }
 
-const NOW: Timestamp = Timestamp::from_millis(1_795_253_400_000);
-const DAY: Duration = Duration::from_hours(24);
 /// Long, because the store forgets keys by the real clock.
 const WINDOW: Duration = Duration::from_hours(100 * 365 * 24);
-
-fn event() -> Event {
-    Event {
-        id: EventId::new(Uuid::new_v4()),
-        time: NOW,
-        site: "shop".into(),
-        conversion: "purchase".into(),
-        network: "exoclick".into(),
-        payload: Payload { clicks: vec!["abc".into()], ..Payload::default() },
-    }
-}
 
 fn dedup(order: &str) -> Dedup {
     Dedup { key: DedupKey::new(&[order]), window: WINDOW }

@@ -32,7 +32,6 @@ use crate::{
         route::{ClientIdentity, ProxyServer},
     },
     store::clock,
-    tracking::verdict::VerdictRules,
 };
 
 /// Serves every connection with a script of its own.
@@ -394,20 +393,9 @@ async fn a_proxy_is_asked_for_names_and_knows_who_asks() {
 #[test]
 fn destinations_with_the_same_route_share_a_client_and_keep_it() {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let to = |network: &str, addresses| Destination {
-        site: "shop".into(),
-        network: network.into(),
-        concurrency: 8,
-        max_age: Duration::from_hours(1),
-        max_attempts: 20,
-        rate: None,
-        in_order: false,
-
-        batch: None,
-        verdicts: VerdictRules::default(),
-        routes: std::collections::BTreeMap::new(),
-        paused: false,
-        outbound: Outbound { route: Arc::new(Route { addresses, ..Route::default() }), ..Outbound::default() },
+    let to = |network: &str, addresses| {
+        let route = Arc::new(Route { addresses, ..Route::default() });
+        Destination { outbound: Outbound { route, ..Outbound::default() }, ..Destination::plain(network) }
     };
     let three = [to("a", Addresses::Public), to("b", Addresses::Public), to("c", Addresses::Any)];
     let clients = Clients::of(&Destinations::new(three.into()), &Clients::default()).unwrap();

@@ -1,25 +1,10 @@
 //! When a lane is ready, and what it learns.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::{delivery::rate::Rate, store::clock, tracking::verdict::VerdictRules};
+use crate::{delivery::rate::Rate, store::clock};
 
 fn destination() -> Destination {
-    Destination {
-        site: "shop".into(),
-        network: "mine".into(),
-        concurrency: 8,
-        max_age: Duration::from_hours(1),
-        batch: None,
-        outbound: crate::delivery::outbound::Outbound::default(),
-        max_attempts: 20,
-        rate: None,
-        in_order: false,
-        verdicts: VerdictRules::default(),
-        routes: BTreeMap::new(),
-        paused: false,
-    }
+    Destination::plain("mine")
 }
 
 fn lane(destination: Destination) -> (Lane, Instant) {

@@ -22,7 +22,7 @@ use crate::{
         outbound::{Credentials, Outbound, TokenRule},
         route::Route,
     },
-    tracking::verdict::{Verdict, VerdictRules},
+    tracking::verdict::Verdict,
 };
 
 /// A server that answers as `react` says, and remembers requests.
@@ -118,24 +118,9 @@ fn rule(giver: SocketAddr) -> TokenRule {
 impl World {
     fn new(token: Option<TokenRule>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let destination = Destination {
-            site: "shop".into(),
-            network: "mine".into(),
-            concurrency: 8,
-            max_age: Duration::from_hours(1),
-            max_attempts: 20,
-            rate: None,
-            in_order: false,
-            batch: None,
-            verdicts: VerdictRules::default(),
-            routes: BTreeMap::new(),
-            paused: false,
-            outbound: Outbound {
-                route: Arc::new(Route::default()),
-                token: token.map(Arc::new),
-                mask: Mask::new(["p@ss"]),
-            },
-        };
+        let outbound =
+            Outbound { route: Arc::new(Route::default()), token: token.map(Arc::new), mask: Mask::new(["p@ss"]) };
+        let destination = Destination { outbound, ..Destination::plain("mine") };
         let destinations = Destinations::new(vec![destination]);
         let noted = Arc::new(Noted::default());
         let sender = Sender::new(&destinations, Arc::clone(&noted) as Arc<dyn DeliveryObserver>).unwrap();

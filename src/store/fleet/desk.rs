@@ -25,7 +25,6 @@ mod replay;
 mod row;
 
 pub use reassign::Rename;
-pub use replay::MaxAge;
 
 /// Who does what, for the audit: without personal values.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +93,34 @@ impl Fleet {
             session.end(result)
         })
         .await
+    }
+
+    /// Changes rows in slices; each is entered in the audit by the transaction that changes it.
+    async fn in_slices(
+        &self,
+        deed: &Deed<'_>,
+        rows: &[EventId],
+        change: impl AsyncFn(&mut Slice<'_>, &[EventId]) -> Result<(), FleetError>,
+    ) -> Result<Tally, FleetError> {
+        let mut tally = Tally::default();
+        self.at_leisure(async {
+            for rows in rows.chunks(SLICE) {
+                let mut session = self.session().await?;
+                let before = tally.done;
+                let result = async {
+                    let transaction = session.transaction().await?;
+                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
+                    change(&mut slice, rows).await?;
+                    slice.end(deed, before).await?;
+                    Ok(transaction.commit().await?)
+                }
+                .await;
+                session.end(result)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(tally)
     }
 
     /// Works longer than a page or a worker may: an operator waits.

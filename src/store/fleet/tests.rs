@@ -6,7 +6,10 @@ use uuid::Uuid;
 use self::postgres::{Database, PASSWORD, Postgres};
 use super::*;
 use crate::{
-    store::{Accepted, AnswerRecord, Claim, LeasedRow, Retention, Settled, Settlement},
+    store::{
+        Accepted, AnswerRecord, Claim, LeasedRow, Retention, Settled, Settlement,
+        samples::{DAY, NOW, event},
+    },
     tracking::{
         event::{Dedup, DedupKey, Event, EventId, Payload},
         journey::{Journey, JourneyKey},
@@ -25,24 +28,10 @@ mod withdrawal;
 #[allow(clippy::disallowed_methods, reason = "it lives among real clocks and files")]
 mod postgres;
 
-const NOW: Timestamp = Timestamp::from_millis(1_795_253_400_000);
-const DAY: Duration = Duration::from_hours(24);
-
 /// A node of the fleet.
 fn node(database: &Database, name: &str) -> Fleet {
     let settings = FleetSettings { url: database.url(), authorities: Vec::new() };
     Fleet::new(&settings, name.into()).unwrap()
-}
-
-fn event() -> Event {
-    Event {
-        id: EventId::new(Uuid::new_v4()),
-        time: NOW,
-        site: "shop".into(),
-        conversion: "purchase".into(),
-        network: "exoclick".into(),
-        payload: Payload { clicks: vec!["abc".into()], ..Payload::default() },
-    }
 }
 
 fn dedup(order: &str) -> Dedup {

@@ -23,14 +23,17 @@ pub(super) fn connector(settings: &FleetSettings, target: &Target) -> Result<Mak
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?;
+    let vouched = |provider: &Arc<CryptoProvider>| {
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots(settings)?), Arc::clone(provider))
+            .build()
+            .map_err(|error| unusable(&error))
+    };
     let verifier: Arc<dyn ServerCertVerifier> = match target.encryption {
-        Encryption::Off | Encryption::Opportunistic | Encryption::Unproven => Arc::new(Anyone(provider)),
-        Encryption::Vouched | Encryption::Full => {
-            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(settings)?), provider)
-                .build()
-                .map_err(|error| unusable(&error))?;
-            if target.encryption == Encryption::Full { inner } else { Arc::new(AnyName(inner)) }
+        Encryption::Off | Encryption::Opportunistic | Encryption::Unproven => {
+            Arc::new(Lenient { provider, authorities: None })
         }
+        Encryption::Vouched => Arc::new(Lenient { authorities: Some(vouched(&provider)?), provider }),
+        Encryption::Full => vouched(&provider)?,
     };
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     if target.is_direct {
@@ -53,50 +56,16 @@ fn roots(settings: &FleetSettings) -> Result<RootCertStore, FleetError> {
     Ok(store)
 }
 
-/// Believes every server: `prefer`, and `require` without authorities, as libpq does.
+/// Believes a server of another name (`verify-ca`), or whatever it shows: `prefer`, and `require` without
+/// authorities, as libpq does. Signatures are verified all the same.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    /// Who must vouch for the server, if anybody.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// Believes every server that an authority vouches for, whatever its name: `verify-ca`.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -105,7 +74,8 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        match authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             // The name is looked at last, so everything else is right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -120,7 +90,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -129,10 +99,10 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -87,7 +87,7 @@ impl VerdictRules {
             Some(failed) if matches!(answer.status, 200..=299) => failed.read(answer.body),
             Some(_) | None => Failures::None,
         };
-        match failures {
+        let mut judged = match failures {
             Failures::None => BatchJudgement::of_all(self.judge(answer), events),
             Failures::NoList if events.len() > 1 => BatchJudgement::of_all(UNCLEAR, events),
             Failures::Unreadable | Failures::NoList => BatchJudgement::of_all(doubted(self.judge(answer)), events),
@@ -100,7 +100,13 @@ impl VerdictRules {
                 };
                 BatchJudgement { events, rest: Some(rest) }
             }
+        };
+        for event in &mut judged.events {
+            if let Fate::Judged(judgement) = &mut event.fate {
+                *judgement = self.asked_again(*judgement);
+            }
         }
+        judged
     }
 }
 

@@ -8,7 +8,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{metrics::Samples, process::Process, visitor::Visitor};
+use super::{
+    metrics::Samples,
+    process::{Process, binary},
+    visitor::Visitor,
+};
 
 /// A running demo with a temporary folder of its own.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl Demo {
 }
 
 fn command(arguments: &[&str], temporary: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    let mut command = Command::new(binary());
     command.arg("demo").args(arguments).env("TMPDIR", temporary).stdin(Stdio::null());
     command
 }

@@ -1,6 +1,8 @@
 //! One process of the real binary, watched.
 
 use std::{
+    env,
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -20,9 +22,15 @@ pub(super) struct Process {
     collectors: Vec<JoinHandle<()>>,
 }
 
-/// The binary under test with its arguments.
+/// The binary under test: another one than cargo built for it if the environment names one, such as a
+/// release build for figures.
+pub(super) fn binary() -> OsString {
+    env::var_os("THROUGHLINE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_throughline").into())
+}
+
+/// That binary with its arguments.
 pub(crate) fn throughline(arguments: &[&str], configuration: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    let mut command = Command::new(binary());
     command.args(arguments).arg("-c").arg(configuration).stdin(Stdio::null());
     command
 }

@@ -1,35 +1,15 @@
 //! Ending what shall not be sent: that it was stays in the history, its values go.
 
-use std::collections::BTreeMap;
-
 use super::{
     super::{Fleet, FleetError, NOW_MS, value::Id},
-    Deed, SLICE, Slice, Tally, ids,
+    Deed, Slice, Tally, ids,
 };
 use crate::tracking::event::EventId;
 
 impl Fleet {
     /// Ends rows without sending them; their dedup keys stay.
     pub async fn purge(&self, deed: &Deed<'_>, rows: &[EventId]) -> Result<Tally, FleetError> {
-        let mut tally = Tally::default();
-        self.at_leisure(async {
-            for rows in rows.chunks(SLICE) {
-                let mut session = self.session().await?;
-                let before = tally.done;
-                let result = async {
-                    let transaction = session.transaction().await?;
-                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
-                    purge(&mut slice, rows).await?;
-                    slice.end(deed, before).await?;
-                    Ok(transaction.commit().await?)
-                }
-                .await;
-                session.end(result)?;
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(tally)
+        self.in_slices(deed, rows, purge).await
     }
 }
 

@@ -1,14 +1,14 @@
 //! Adopting the rows of a site, conversion or network that was renamed, with the dedup keys that can be
 //! made again of what a row holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
 use super::{
     super::{Fleet, FleetError, NOW_MS, value::Id},
-    Deed, SLICE, Slice, Tally, ids,
+    Deed, Slice, Tally, ids,
 };
 use crate::tracking::event::{DedupKey, EventId, Payload};
 
@@ -26,25 +26,7 @@ pub struct Rename<'a> {
 impl Fleet {
     /// Gives rows other names.
     pub async fn reassign(&self, deed: &Deed<'_>, rename: &Rename<'_>, rows: &[EventId]) -> Result<Tally, FleetError> {
-        let mut tally = Tally::default();
-        self.at_leisure(async {
-            for rows in rows.chunks(SLICE) {
-                let mut session = self.session().await?;
-                let before = tally.done;
-                let result = async {
-                    let transaction = session.transaction().await?;
-                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
-                    reassign(&mut slice, rename, rows).await?;
-                    slice.end(deed, before).await?;
-                    Ok(transaction.commit().await?)
-                }
-                .await;
-                session.end(result)?;
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(tally)
+        self.in_slices(deed, rows, async |slice, rows| reassign(slice, rename, rows).await).await
     }
 }
 

@@ -2,17 +2,12 @@
 
 use super::{
     super::{Fleet, FleetError, NOW_MS, value::Id},
-    Deed, SLICE, Slice, Tally, ids,
+    Deed, Slice, Tally, ids,
 };
 use crate::{
-    store::clock,
+    store::{clock, office::MaxAge},
     tracking::{event::EventId, timestamp::Timestamp},
 };
-
-use std::{collections::BTreeMap, time::Duration};
-
-/// How old a conversion of a site, conversion and network may become; nothing about what is not configured.
-pub type MaxAge<'a> = &'a (dyn Fn(&str, &str, &str) -> Option<Duration> + Sync);
 
 impl Fleet {
     /// Puts dead letters back; with `even_if_old` also those that are too old, which then have as much time
@@ -24,25 +19,7 @@ impl Fleet {
         even_if_old: bool,
         max_age: MaxAge<'_>,
     ) -> Result<Tally, FleetError> {
-        let mut tally = Tally::default();
-        self.at_leisure(async {
-            for rows in rows.chunks(SLICE) {
-                let mut session = self.session().await?;
-                let before = tally.done;
-                let result = async {
-                    let transaction = session.transaction().await?;
-                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
-                    replay(&mut slice, rows, even_if_old, max_age).await?;
-                    slice.end(deed, before).await?;
-                    Ok(transaction.commit().await?)
-                }
-                .await;
-                session.end(result)?;
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(tally)
+        self.in_slices(deed, rows, async |slice, rows| replay(slice, rows, even_if_old, max_age).await).await
     }
 }
 

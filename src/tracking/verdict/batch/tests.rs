@@ -3,7 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::tracking::verdict::{BodyPattern, JsonPattern, StatusPattern, VerdictRule};
+use crate::tracking::verdict::{BodyPattern, JsonPattern, Repeats, StatusPattern, VerdictRule};
 
 const DELIVERED: Fate = Fate::Judged(Judgement::Final(Verdict::Delivered));
 const REJECTED: Fate = Fate::Judged(Judgement::Final(Verdict::Rejected(Rejection::Answer)));
@@ -121,6 +121,16 @@ fn a_list_that_cannot_be_read_is_unclear() {
     let html = Answer { status: 200, body: Some(b"<html>") };
     assert_eq!(plain.judge_batch(Some(&failed()), html, &ids(2)).events[0].fate, UNCLEAR);
     assert_eq!(plain.judge_batch(None, html, &ids(2)).events[0].fate, DELIVERED);
+}
+
+#[test]
+fn what_is_unclear_is_asked_again_where_repeats_are_dropped() {
+    let (rules, again) = (rules().with_repeats(Repeats::Dropped), Fate::Judged(Judgement::Retry(RetryReason::Unclear)));
+    for body in ["<html>", r#"{"data":{"failed":"two"}}"#] {
+        let answer = Answer { status: 200, body: Some(body.as_bytes()) };
+        let judged = rules.judge_batch(Some(&failed()), answer, &ids(2));
+        assert!(judged.events.iter().all(|event| event.fate == again), "{body} {judged:?}");
+    }
 }
 
 #[test]
