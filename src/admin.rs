@@ -65,6 +65,7 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     }
     let metrics = &admin.tracker.metrics;
     let (store, now) = (&admin.tracker.store, clock::now());
+    metrics.store_up.set(i64::from(store.health() == Health::Ready));
     let counts = match store.fleet() {
         // Every node says the same of the queue that they share.
         Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
@@ -75,7 +76,7 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     };
     match counts {
         Ok(counts) => {
-            metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some());
+            metrics.show_queue(&counts, now, &|site, network| Some(admin.destinations.find(site, network)?.max_age));
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }

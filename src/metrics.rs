@@ -74,6 +74,10 @@ metrics! {
     outbox_pending: IntGaugeVec ["site", "network"],
     /// Age of the oldest postback that waits, in seconds.
     outbox_oldest_seconds: IntGaugeVec ["site", "network"],
+    /// Age at which a postback is given up, in seconds.
+    outbox_age_limit_seconds: IntGaugeVec ["site", "network"],
+    /// Conversions that lack a required field, which a person may add.
+    outbox_incomplete: IntGaugeVec ["site", "network"],
     /// Postbacks whose site, conversion or network is no longer configured.
     outbox_parked: IntGaugeVec ["site", "network"],
     /// Postbacks that were given up and wait for a person.
@@ -96,6 +100,8 @@ metrics! {
     forward_pending: IntGaugeVec [],
     /// How long the fleet's database took to take over a batch of conversions, in seconds.
     forward_seconds: Histogram [] in SECONDS,
+    /// Whether the store can be written: 1 or 0.
+    store_up: IntGauge [],
     /// Failures of the store, by kind.
     store_errors_total: IntCounterVec ["kind"],
     /// Records of hits that were not written down, because too many came at once.

@@ -95,20 +95,31 @@ impl Metrics {
         self.forward_pending.with_label_values(NO_LABELS).set(gauge(rows));
     }
 
-    /// Shows the queue as it is now; `configured` tells parked rows from those that wait.
-    pub fn show_queue(&self, counts: &[QueueCounts], now: Timestamp, configured: &dyn Fn(&str, &str) -> bool) {
+    /// Shows the queue as it is now. What has no age limit is not configured: its rows are parked.
+    pub fn show_queue(
+        &self,
+        counts: &[QueueCounts],
+        now: Timestamp,
+        age_limit: &dyn Fn(&str, &str) -> Option<Duration>,
+    ) {
         self.outbox_pending.reset();
         self.outbox_oldest_seconds.reset();
+        self.outbox_age_limit_seconds.reset();
+        self.outbox_incomplete.reset();
         self.outbox_parked.reset();
         self.dead_letters.reset();
         for count in counts {
             let labels = [count.site.as_str(), count.network.as_str()];
             let oldest = count.oldest_event.map_or(0, |oldest| now.since(oldest).as_secs());
-            let parked = !configured(&count.site, &count.network);
-            let (pending, parked) = if parked { (0, count.pending) } else { (count.pending, 0) };
+            let limit = age_limit(&count.site, &count.network);
+            let (pending, parked) = if limit.is_some() { (count.pending, 0) } else { (0, count.pending) };
+            if let Some(limit) = limit {
+                self.outbox_age_limit_seconds.with_label_values(&labels).set(gauge(limit.as_secs()));
+            }
             self.outbox_pending.with_label_values(&labels).set(gauge(pending));
             self.outbox_parked.with_label_values(&labels).set(gauge(parked));
             self.outbox_oldest_seconds.with_label_values(&labels).set(gauge(oldest));
+            self.outbox_incomplete.with_label_values(&labels).set(gauge(count.incomplete));
             self.dead_letters.with_label_values(&labels).set(gauge(count.dead));
         }
     }

@@ -109,6 +109,7 @@ impl Bound {
         };
         let mut stop = front.stop.clone();
         let mut quiet_until = clock::instant();
+        let connections = front.metrics.connections.with_label_values(&[self.facts.name.as_str()]);
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -117,8 +118,9 @@ impl Bound {
             match accepted {
                 Ok((tcp, peer)) => match front.watch.admit() {
                     Ok(place) => {
+                        let counted = Counted::new(connections.clone());
                         let arrival = Arrival { tcp, peer, place, facts: Arc::clone(&self.facts), tls: tls.clone() };
-                        tokio::spawn(Arc::clone(&front).welcome(arrival));
+                        tokio::spawn(Arc::clone(&front).welcome(arrival, counted));
                     }
                     Err(refusal) => front.refused(refusal),
                 },
@@ -150,8 +152,7 @@ struct Arrival {
 
 impl Front {
     /// Prepares a connection and serves it to its end.
-    async fn welcome(self: Arc<Self>, arrival: Arrival) {
-        let _counted = Counted::new(self.metrics.connections.with_label_values(&[arrival.facts.name.as_str()]));
+    async fn welcome(self: Arc<Self>, arrival: Arrival, _counted: Counted) {
         match self.prepare(arrival).await {
             Ok((stream, connection)) => self.serve(stream, &connection).await,
             Err(Some(refusal)) => self.refused(refusal),

@@ -69,3 +69,4 @@ mod support_works;
 mod thank_you;
 mod tunnels;
 mod upstreams;
+mod watching;

@@ -24,6 +24,7 @@ pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod raw_origin;
 pub(crate) mod relay;

@@ -21,14 +21,20 @@ impl Fleet {
 async fn counts(client: &ClientWrapper) -> Result<Vec<QueueCounts>, FleetError> {
     let statement = client
         .prepare_cached(&format!(
-            "SELECT site, network, sum(pending)::INT8, sum(due)::INT8, min(oldest), sum(dead)::INT8 FROM (
+            "SELECT site, network, sum(pending)::INT8, sum(due)::INT8, min(oldest), sum(dead)::INT8,
+                 sum(incomplete)::INT8 FROM (
                  SELECT site, network, count(*) AS pending,
-                     sum(CASE WHEN next_ms <= {NOW_MS} THEN 1 ELSE 0 END) AS due, min(event_ms) AS oldest, 0 AS dead
+                     sum(CASE WHEN next_ms <= {NOW_MS} THEN 1 ELSE 0 END) AS due, min(event_ms) AS oldest, 0 AS dead,
+                     0 AS incomplete
                  FROM throughline_outbox WHERE verdict IS NULL AND missing IS NULL AND withdrawn_ms IS NULL
                  GROUP BY site, network
                  UNION ALL
-                 SELECT site, network, 0, 0, NULL, count(*)
+                 SELECT site, network, 0, 0, NULL, count(*), 0
                  FROM throughline_outbox WHERE verdict IS NOT NULL GROUP BY site, network
+                 UNION ALL
+                 SELECT site, network, 0, 0, NULL, 0, count(*)
+                 FROM throughline_outbox WHERE verdict IS NULL AND missing IS NOT NULL AND withdrawn_ms IS NULL
+                 GROUP BY site, network
              ) AS rows_of GROUP BY site, network ORDER BY site, network"
         ))
         .await?;
@@ -42,6 +48,7 @@ async fn counts(client: &ClientWrapper) -> Result<Vec<QueueCounts>, FleetError> 
             due: count(row.try_get(3)?),
             oldest_event: row.try_get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
             dead: count(row.try_get(5)?),
+            incomplete: count(row.try_get(6)?),
         })
     });
     counts.collect()

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{InspectError, Inspector};
-use crate::tracking::timestamp::Timestamp;
+use crate::{store::schema, tracking::timestamp::Timestamp};
 
 /// How much waits for one destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +20,8 @@ pub struct QueueCounts {
     pub oldest_event: Option<Timestamp>,
     /// Dead letters.
     pub dead: u64,
+    /// Conversions that a person may complete.
+    pub incomplete: u64,
 }
 
 impl Inspector {
@@ -31,20 +33,23 @@ impl Inspector {
     /// When the store can't be read.
     pub fn counts(&self, now: Timestamp) -> Result<Vec<QueueCounts>, InspectError> {
         let read = |connection: &rusqlite::Connection| {
+            // A process of the version before may have made the file.
+            let held = if schema::has(connection, schema::WITH_JOURNEYS)? { INCOMPLETE } else { "" };
             connection
-                .prepare(
-                    "SELECT site, network, sum(pending), sum(due), min(oldest), sum(dead) FROM (
+                .prepare(&format!(
+                    "SELECT site, network, sum(pending), sum(due), min(oldest), sum(dead), sum(incomplete) FROM (
                          SELECT site, network, count(*) AS pending, sum(next_ms <= ?1) AS due, min(event_ms) AS oldest,
-                                0 AS dead
+                                0 AS dead, 0 AS incomplete
                          FROM outbox WHERE lease IS NULL AND verdict IS NULL GROUP BY site, network
                          UNION ALL
-                         SELECT site, network, count(*), count(*), min(event_ms), 0
+                         SELECT site, network, count(*), count(*), min(event_ms), 0, 0
                          FROM outbox WHERE lease IS NOT NULL AND verdict IS NULL GROUP BY site, network
                          UNION ALL
-                         SELECT site, network, 0, 0, NULL, count(*)
+                         SELECT site, network, 0, 0, NULL, count(*), 0
                          FROM outbox WHERE verdict IS NOT NULL GROUP BY site, network
-                     ) GROUP BY site, network",
-                )?
+                         {held}
+                     ) GROUP BY site, network"
+                ))?
                 .query_map([now.as_millis()], |row| {
                     Ok(QueueCounts {
                         site: row.get(0)?,
@@ -53,6 +58,7 @@ impl Inspector {
                         due: count(row.get(3)?),
                         oldest_event: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
                         dead: count(row.get(5)?),
+                        incomplete: count(row.get(6)?),
                     })
                 })?
                 .collect()
@@ -60,6 +66,9 @@ impl Inspector {
         self.read(read)
     }
 }
+
+const INCOMPLETE: &str = "UNION ALL
+    SELECT site, network, 0, 0, NULL, 0, count(*) FROM held WHERE state = 'incomplete' GROUP BY site, network";
 
 /// `SQLite` counts in signed numbers.
 fn count(rows: i64) -> u64 {

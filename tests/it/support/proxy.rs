@@ -210,6 +210,11 @@ impl Proxy {
         Visitor::at(self.admin).host(&self.admin.to_string())
     }
 
+    /// Where operators connect.
+    pub(crate) const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Asks the admin port.
     pub(crate) fn admin(&self, target: &str) -> Answer {
         self.operator().get(target)
