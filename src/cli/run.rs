@@ -35,9 +35,11 @@ use crate::{
 
 mod descriptors;
 mod lineage;
+mod obstacle;
 pub(super) mod secret;
 
 use lineage::Ending;
+use obstacle::{Obstacle, bind_admin};
 pub(super) use lineage::Lineage;
 
 /// Options of `run`.
@@ -106,25 +108,6 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     }
 }
 
-/// Why a proxy can't run.
-#[derive(Debug)]
-pub(super) struct Obstacle {
-    exit: Exit,
-    reason: String,
-}
-
-impl Obstacle {
-    const fn new(exit: Exit, reason: String) -> Self {
-        Self { exit, reason }
-    }
-
-    /// Says it to whoever must act.
-    pub(super) fn tell(self) -> Exit {
-        complain(&self.reason);
-        self.exit
-    }
-}
-
 /// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hangup {
@@ -157,13 +140,13 @@ impl Prepared {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let listeners =
             Listeners::bind(&config.server.listen, inherited).map_err(|(address, unusable)| match unusable {
-                Unusable::Address(error) => cannot_listen(address, &error),
+                Unusable::Address(error) => Obstacle::cannot_listen(address, &error),
                 Unusable::Certificate(reason) => {
                     Obstacle::new(Exit::Configuration, format!("cannot speak TLS on {address}: {reason}"))
                 }
             })?;
         let admin_address = config.server.admin;
-        let admin = bind_admin(admin_address, inherited).map_err(|error| cannot_listen(admin_address, &error))?;
+        let admin = bind_admin(admin_address, inherited)?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (store, fresh) = open(&config.server, &metrics)?;
@@ -267,16 +250,7 @@ impl Prepared {
                 join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
                 store.close().await;
             };
-            tokio::pin!(drained);
-            loop {
-                tokio::select! {
-                    () = &mut drained => break,
-                    () = signalled(hung_up) => if !handing.send_replace(false) {
-                        tracing::warn!("told to stop a second time: ending at once, whatever is under way");
-                        break;
-                    },
-                }
-            }
+            lineage::patiently(drained, &handing, hung_up).await;
             ending
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -298,20 +272,6 @@ fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedRece
         .map_err(|error| Obstacle::new(Exit::Configuration, format!("the fleet's database cannot be used: {error}")))?;
     metrics.reached(false);
     Ok(Store::join(folder, retention, metrics.clone(), fleet))
-}
-
-fn bind_admin(address: SocketAddr, inherited: &mut Inherited) -> io::Result<TcpListener> {
-    let listener = match inherited.claim(Role::Admin, address) {
-        Some(listener) => listener,
-        None => TcpListener::bind(address)?,
-    };
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Obstacle {
-    let exit = if error.kind() == io::ErrorKind::AddrInUse { Exit::TryAgain } else { Exit::Failure };
-    Obstacle::new(exit, format!("cannot listen on {address}: {error}"))
 }
 
 /// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.

@@ -16,7 +16,6 @@ use pingora::{
 };
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpStream,
     sync::{mpsc::UnboundedSender, watch},
@@ -29,7 +28,7 @@ use super::{
     refusal::Refusal,
     runtime::SiteTable,
     service::Proxy,
-    sockets::{Inherited, Listening, Role},
+    sockets::{self, Inherited, Listening, Role},
     stream::VisitorStream,
     tls::Certificates,
     transport::Transport,
@@ -95,7 +94,7 @@ impl Bound {
     ) -> io::Result<Self> {
         let socket = match inherited.claim(Role::Listener, listener.address) {
             Some(socket) => socket,
-            None => open(listener.address)?,
+            None => sockets::open(listener.address)?,
         };
         let facts = Facts {
             purpose: listener.purpose,
@@ -290,22 +289,6 @@ fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
-/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Or the address could not be had for a minute after a restart.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Connections that may wait to be accepted; the system's own limit is lower.
-const BACKLOG: i32 = 65_535;
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// Between two warnings about one listener.
 const QUIET: Duration = Duration::from_secs(10);

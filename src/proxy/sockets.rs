@@ -1,11 +1,15 @@
-//! Listening sockets that pass from one process to the next.
+//! Listening sockets: bound here, or handed over by another process.
 //!
 //! A socket is known by the address that the configuration gives it, so that a port that was chosen by
 //! the system stays the same port. How sockets travel does not belong here.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
 
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Who connects to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,23 @@ impl Inherited {
         Some(self.0.remove(found).socket)
     }
 }
+
+/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
+pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Or the address could not be had for a minute after a restart.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connections that may wait to be accepted; the system's own limit is lower.
+const BACKLOG: i32 = 65_535;
 
 #[cfg(test)]
 mod tests {

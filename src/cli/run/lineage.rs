@@ -1,8 +1,8 @@
 //! What comes before a running proxy and what comes after it: other processes, and the service manager.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, future::Future, path::PathBuf};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{Hangup, Options, complain, signalled};
 use crate::{
@@ -103,6 +103,21 @@ impl Lineage {
         tokio::select! {
             pid = predecessor.succeeded() => Ending::HandedOver(pid),
             () = signalled(hung_up) => predecessor.stop().await.map_or(Ending::Stopped, Ending::HandedOver),
+        }
+    }
+}
+
+/// Waits for the end; told to stop once more, for nothing.
+///
+/// Who has handed over is then told for the first time: it no longer waits for visitors who ask for nothing.
+pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Sender<bool>, hung_up: Hangup) {
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => return,
+            () = signalled(hung_up) => if !handing.send_replace(false) {
+                return tracing::warn!("told to stop a second time: ending at once, whatever is under way");
+            },
         }
     }
 }
