@@ -32,8 +32,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves on a bound socket; yields its address.
-    pub fn start(self, listener: TcpListener) -> io::Result<SocketAddr> {
+    /// Serves on a bound socket until `handed_over` says true; yields its address.
+    pub fn start(self, listener: TcpListener, mut handed_over: watch::Receiver<bool>) -> io::Result<SocketAddr> {
         let address = listener.local_addr()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let routes = Router::new()
@@ -42,8 +42,16 @@ impl Admin {
             .route("/readyz", get(readiness))
             .with_state(self);
         thread::Builder::new().name("admin".into()).spawn(move || {
-            let served = runtime
-                .block_on(async move { axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await });
+            let closed = async move {
+                // Who was not told is not closed.
+                if handed_over.wait_for(|handed_over| *handed_over).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let served = runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, routes).with_graceful_shutdown(closed).await
+            });
             if let Err(error) = served {
                 tracing::error!(%error, "the admin port is closed");
             }

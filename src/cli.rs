@@ -19,6 +19,7 @@ mod check;
 mod cookies;
 pub mod demo;
 mod explain;
+mod handover;
 mod logging;
 mod networks;
 mod outbox;
@@ -41,6 +42,8 @@ pub struct Arguments {
 enum Command {
     /// Runs the proxy
     Run(run::Options),
+    /// Lets a new process take over from the running one, without a refused connection
+    Handover(handover::Options),
     /// Finds every mistake of configurations in one run
     Check(check::Options),
     /// Shows the effective configuration; variables and files by their names
@@ -92,6 +95,7 @@ impl Arguments {
         let file = self.config.unwrap_or_else(crate::config::default_file);
         match self.command {
             Command::Run(options) => run::execute(&file, &options),
+            Command::Handover(options) => handover::execute(&file, options),
             Command::Check(options) => check::execute(&file, options),
             Command::Show(options) => show::execute(&file, options),
             Command::Demo(options) => demo::execute(&options),

@@ -21,6 +21,9 @@
 //! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
 //! share ([`store::fleet`]), and delivery takes them from there.
 //!
+//! A newer process takes over from a running one by [`handover`]; a service manager hears of it by
+//! [`supervisor`].
+//!
 //! # The map
 //!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are
@@ -35,6 +38,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
+#[cfg(feature = "server")]
+pub mod handover;
 pub mod html;
 #[cfg(feature = "server")]
 pub mod metrics;
@@ -42,4 +47,6 @@ pub mod metrics;
 pub mod proxy;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod supervisor;
 pub mod tracking;

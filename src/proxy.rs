@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod runtime;
 pub mod server;
 pub mod service;
+pub mod sockets;
 pub mod stream;
 pub mod tls;
 pub mod transport;

@@ -13,11 +13,12 @@ use tokio::runtime;
 
 use super::{
     Exit, check, complain, logging,
-    run::{Hangup, Prepared},
+    run::{Hangup, Lineage, Prepared},
     say,
 };
 use crate::{
     config::{Config, Environment, Log},
+    proxy::sockets::Inherited,
     store::clock,
 };
 
@@ -59,9 +60,9 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
             return Ok(Exit::Configuration);
         }
     };
-    let prepared = match Prepared::new(&config, true) {
+    let prepared = match Prepared::new(&config, true, &mut Inherited::default()) {
         Ok(prepared) => prepared,
-        Err(exit) => return Ok(exit),
+        Err(obstacle) => return Ok(obstacle.tell()),
     };
     let entrance = prepared.address().unwrap_or(options.listen).to_string();
     let guide = filled(
@@ -78,7 +79,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
     serve("shop", shop, shop::router(first_order))?;
     serve("networks", networks, network::router(ReceivedLog::new(&entrance)))?;
     say(&guide);
-    Ok(prepared.run(Hangup::Ends))
+    Ok(prepared.run(Hangup::Ends, Lineage::default()))
 }
 
 /// What the proxy will stand between.

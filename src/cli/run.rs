@@ -1,6 +1,7 @@
 //! `throughline run`: from a configuration to a running proxy, and back to a stopped one.
 
 use std::{
+    ffi::OsString,
     io,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -12,7 +13,7 @@ use clap::Args;
 use tokio::{
     join, runtime,
     signal::unix::{SignalKind, signal},
-    sync::{mpsc::UnboundedReceiver, watch},
+    sync::{mpsc::UnboundedReceiver, oneshot, watch},
 };
 use uuid::Uuid;
 
@@ -21,16 +22,25 @@ use crate::{
     admin::Admin,
     config::{Config, Environment, Limits, Server},
     delivery::{Delivery, Destinations},
+    handover::parent,
     metrics::Metrics,
     proxy::{
         runtime::{SiteTable, Tracker},
-        server::{self, Listeners, Unusable},
+        server::{self, Course, Listeners, Unusable},
+        sockets::{Inherited, Listening, Role},
     },
     store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
+    supervisor,
 };
 
 mod descriptors;
+mod lineage;
+mod obstacle;
 pub(super) mod secret;
+
+use lineage::Ending;
+use obstacle::{Obstacle, bind_admin};
+pub(super) use lineage::Lineage;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -38,13 +48,36 @@ pub struct Options {
     /// Exit instead of serving pages without tracking when the state folder cannot be used
     #[arg(long)]
     strict: bool,
+    /// Take over from the process that runs on the same state folder, if there is one
+    #[arg(long)]
+    upgrade: bool,
+    /// That process is at the other end of the standard input
+    #[arg(long, hide = true, requires = "upgrade")]
+    from_stdin: bool,
+}
+
+impl Options {
+    /// Those that a successor gets as well.
+    fn passed_on(&self) -> Vec<OsString> {
+        self.strict.then(|| "--strict".into()).into_iter().collect()
+    }
 }
 
 pub(super) fn execute(file: &Path, options: &Options) -> Exit {
-    let config = match Config::load(file, Environment::Process) {
+    let mut lineage = match Lineage::begin(options) {
+        Ok(lineage) => lineage,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Failure;
+        }
+    };
+    let config = Config::load(file, Environment::Process);
+    let problems = lineage::problems(&config);
+    let config = match config {
         Ok(config) => config,
         Err(error) => {
             check::print(&error.problems);
+            lineage.fail(&problems);
             return Exit::Configuration;
         }
     };
@@ -55,9 +88,23 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
     descriptors::raise(&config.server.limits);
-    match Prepared::new(&config, options.strict) {
-        Ok(prepared) => prepared.run(Hangup::Ignored),
-        Err(exit) => exit,
+    let mut inherited = match lineage.inherit(options, &config.server) {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::TryAgain;
+        }
+    };
+    match Prepared::new(&config, options.strict, &mut inherited) {
+        Ok(prepared) => {
+            // What nobody has claimed is no address of this configuration any more.
+            drop(inherited);
+            prepared.run(Hangup::Ignored, lineage)
+        }
+        Err(obstacle) => {
+            lineage.fail(&obstacle.reason);
+            obstacle.tell()
+        }
     }
 }
 
@@ -74,6 +121,8 @@ pub(super) enum Hangup {
 pub(super) struct Prepared {
     listeners: Listeners,
     admin: TcpListener,
+    /// As it is written.
+    admin_address: SocketAddr,
     admin_token: Option<String>,
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
@@ -86,42 +135,37 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Prepares everything, or says what is in the way.
-    pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
+    pub(super) fn new(config: &Config, strict: bool, inherited: &mut Inherited) -> Result<Self, Obstacle> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
-            Unusable::Address(error) => cannot_listen(address, &error),
-            Unusable::Certificate(reason) => {
-                complain(&format!("cannot speak TLS on {address}: {reason}"));
-                Exit::Configuration
-            }
-        })?;
-        let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
+        let listeners =
+            Listeners::bind(&config.server.listen, inherited).map_err(|(address, unusable)| match unusable {
+                Unusable::Address(error) => Obstacle::cannot_listen(address, &error),
+                Unusable::Certificate(reason) => {
+                    Obstacle::new(Exit::Configuration, format!("cannot speak TLS on {address}: {reason}"))
+                }
+            })?;
+        let admin_address = config.server.admin;
+        let admin = bind_admin(admin_address, inherited)?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (store, fresh) = open(&config.server, &metrics)?;
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
-            complain(&format!("the state folder cannot be used: {reason}"));
-            return Err(Exit::Failure);
+            return Err(Obstacle::new(Exit::Failure, format!("the state folder cannot be used: {reason}")));
         }
         let names = secret::names(&config.server);
-        let table = SiteTable::new(config, &metrics).map_err(|error| {
-            complain(&error.to_string());
-            Exit::Configuration
-        })?;
+        let table =
+            SiteTable::new(config, &metrics).map_err(|error| Obstacle::new(Exit::Configuration, error.to_string()))?;
         let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
-        let forwarder = Forwarder::start(&store, metrics.clone()).map_err(|error| {
-            complain(&format!("the forwarder can't be started: {error}"));
-            Exit::Failure
-        })?;
-        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
-            complain(&error.to_string());
-            Exit::Failure
-        })?;
+        let forwarder = Forwarder::start(&store, metrics.clone())
+            .map_err(|error| Obstacle::new(Exit::Failure, format!("the forwarder can't be started: {error}")))?;
+        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics)
+            .map_err(|error| Obstacle::new(Exit::Failure, error.to_string()))?;
         Ok(Self {
             listeners,
             admin,
+            admin_address,
             admin_token: config.server.admin_token.clone(),
             tracker,
             table: Arc::new(table),
@@ -143,8 +187,24 @@ impl Prepared {
         self.admin.local_addr()
     }
 
-    /// Serves until a signal says stop, then ends in order: pages, postbacks, store.
-    pub(super) fn run(self, hung_up: Hangup) -> Exit {
+    /// Copies of all sockets, for a process that takes over.
+    fn share(&self) -> io::Result<Vec<Listening>> {
+        let mut sockets = self.listeners.share()?;
+        let (role, configured) = (Role::Admin, self.admin_address);
+        sockets.push(Listening { role, configured, socket: self.admin.try_clone()? });
+        Ok(sockets)
+    }
+
+    /// Serves until a signal says stop or another process takes over, then ends in order: pages,
+    /// postbacks, store.
+    pub(super) fn run(self, hung_up: Hangup, lineage: Lineage) -> Exit {
+        let sockets = match self.share() {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                lineage.fail(&error.to_string());
+                return Obstacle::new(Exit::Failure, format!("the sockets can't be shared: {error}")).tell();
+            }
+        };
         let runtime = runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -157,10 +217,11 @@ impl Prepared {
             self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
+        let (handing, handed_over) = watch::channel(false);
         let admin =
             Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
-                .start(admin);
-        runtime.block_on(async {
+                .start(admin, handed_over.clone());
+        let ending = runtime.block_on(async {
             for address in listeners.addresses() {
                 say(&format!("listening {address}"));
             }
@@ -168,44 +229,49 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, stopped));
-            signalled(hung_up).await;
+            let (begun, has_begun) = oneshot::channel();
+            let course = Course { begun, stop: stopped, handed_over };
+            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, course));
+            let ending = lineage.live(has_begun, sockets, hung_up).await;
+            match ending {
+                Ending::Stopped => supervisor::stopping(limits.shutdown_grace + DRAIN * 2),
+                Ending::HandedOver(pid) => {
+                    parent::stand_in_for(pid);
+                    handing.send_replace(true);
+                }
+                Ending::Failed => {}
+            }
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
-            if proxy.await.is_err() {
-                tracing::error!("the proxy ended in a panic");
-            }
-            join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
-            store.close().await;
+            let drained = async {
+                if proxy.await.is_err() {
+                    tracing::error!("the proxy ended in a panic");
+                }
+                join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
+                store.close().await;
+            };
+            lineage::patiently(drained, &handing, hung_up).await;
+            ending
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
-        Exit::Success
+        match ending {
+            Ending::HandedOver(pid) if parent::is_first() && !parent::outlive(pid) => Exit::Failure,
+            Ending::HandedOver(_) | Ending::Stopped => Exit::Success,
+            Ending::Failed => Exit::Failure,
+        }
     }
 }
 
 /// Opens the store: of this process alone, or of one node of a fleet.
-fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedReceiver<LeasedRow>), Exit> {
+fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedReceiver<LeasedRow>), Obstacle> {
     let (folder, retention) = (&server.state, server.retention);
     let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, metrics.clone())) };
     // The name is for people who look into the database; leases tell nodes apart by their attempts.
     let node = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
-    let fleet = Fleet::new(settings, node.into()).map_err(|error| {
-        complain(&format!("the fleet's database cannot be used: {error}"));
-        Exit::Configuration
-    })?;
+    let fleet = Fleet::new(settings, node.into())
+        .map_err(|error| Obstacle::new(Exit::Configuration, format!("the fleet's database cannot be used: {error}")))?;
     metrics.reached(false);
     Ok(Store::join(folder, retention, metrics.clone(), fleet))
-}
-
-fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
-    complain(&format!("cannot listen on {address}: {error}"));
-    if error.kind() == io::ErrorKind::AddrInUse { Exit::TryAgain } else { Exit::Failure }
 }
 
 /// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
@@ -228,7 +294,7 @@ async fn signalled(hung_up: Hangup) {
                 Hangup::Ends => return,
                 Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
             },
-            _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
+            _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting; `throughline handover` starts one"),
         }
     }
 }

@@ -16,8 +16,10 @@ use pingora::{
 };
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc::UnboundedSender, watch},
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -26,6 +28,7 @@ use super::{
     refusal::Refusal,
     runtime::SiteTable,
     service::Proxy,
+    sockets::{self, Inherited, Listening, Role},
     stream::VisitorStream,
     tls::Certificates,
     transport::Transport,
@@ -42,6 +45,7 @@ use crate::{
 pub struct Bound {
     /// Its address as it is, the port filled in.
     pub address: SocketAddr,
+    configured: SocketAddr,
     socket: TcpListener,
     facts: Arc<Facts>,
     certificates: Option<Arc<Certificates>>,
@@ -79,26 +83,42 @@ pub struct Front {
 }
 
 impl Bound {
-    /// Binds a configured listener.
+    /// Binds a configured listener, unless its socket was handed over.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn bind(listener: &config::Listener, certificates: Option<Arc<Certificates>>) -> io::Result<Self> {
-        let socket = open(listener.address)?;
+    pub fn bind(
+        listener: &config::Listener,
+        certificates: Option<Arc<Certificates>>,
+        inherited: &mut Inherited,
+    ) -> io::Result<Self> {
+        let socket = match inherited.claim(Role::Listener, listener.address) {
+            Some(socket) => socket,
+            None => sockets::open(listener.address)?,
+        };
         let facts = Facts {
             purpose: listener.purpose,
             probe: listener.probe.clone(),
             proxy_protocol: listener.proxy_protocol,
             name: listener.address.to_string(),
         };
-        Ok(Self { address: socket.local_addr()?, socket, facts: Arc::new(facts), certificates })
+        let address = socket.local_addr()?;
+        Ok(Self { address, configured: listener.address, socket, facts: Arc::new(facts), certificates })
     }
 
-    /// Accepts connections until it is time to stop.
+    /// A copy of its socket, for a process that takes over.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn share(&self) -> io::Result<Listening> {
+        Ok(Listening { role: Role::Listener, configured: self.configured, socket: self.socket.try_clone()? })
+    }
+
+    /// Accepts connections until it is time to stop; says to `begun` that it does.
     ///
     /// # Errors
     /// When the socket cannot be used, or TLS not be spoken.
-    pub async fn accept(self, front: Arc<Front>) -> io::Result<()> {
+    pub async fn accept(self, front: Arc<Front>, begun: UnboundedSender<()>) -> io::Result<()> {
         let socket = tokio::net::TcpListener::from_std(self.socket)?;
         let tls = match &self.certificates {
             Some(certificates) => {
@@ -107,6 +127,9 @@ impl Bound {
             }
             None => None,
         };
+        // Nobody need wait for it.
+        begun.send(()).ok();
+        drop(begun);
         let mut stop = front.stop.clone();
         let mut quiet_until = clock::instant();
         let connections = front.metrics.connections.with_label_values(&[self.facts.name.as_str()]);
@@ -267,22 +290,6 @@ fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
-/// As nginx does it: `[::]:80` leaves IPv4 to `0.0.0.0:80`, which may stand beside it.
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Or the address could not be had for a minute after a restart.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Connections that may wait to be accepted; the system's own limit is lower.
-const BACKLOG: i32 = 65_535;
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// Between two warnings about one listener.
 const QUIET: Duration = Duration::from_secs(10);

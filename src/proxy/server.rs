@@ -1,18 +1,22 @@
 //! Runs the proxy on sockets that are bound before anything else starts.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use pingora::{
     apps::{HttpServerApp, HttpServerOptions},
     protocols::http::v2::server::default_h2_options,
 };
 use pingora_proxy::http_proxy;
-use tokio::sync::watch;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     listener::{Bound, Front},
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
+    sockets::{Inherited, Listening},
     tls::Certificates,
     upstream,
     watch::Watch,
@@ -24,20 +28,29 @@ use crate::config::{self, Limits};
 pub struct Listeners(Vec<Bound>);
 
 impl Listeners {
-    /// Binds all addresses, or says which one could not be used, and why.
+    /// Takes over what was handed over and binds all other addresses, or says which one could not be
+    /// used, and why.
     ///
     /// # Errors
     /// The address, and what is in the way.
-    pub fn bind(listeners: &[config::Listener]) -> Result<Self, (SocketAddr, Unusable)> {
-        let bind = |listener: &config::Listener| {
+    pub fn bind(listeners: &[config::Listener], inherited: &mut Inherited) -> Result<Self, (SocketAddr, Unusable)> {
+        let mut bind = |listener: &config::Listener| {
             let certificates = match listener.tls.as_slice() {
                 [] => None,
                 files => Some(Certificates::read(files)?),
             };
-            Ok(Bound::bind(listener, certificates)?)
+            Ok(Bound::bind(listener, certificates, inherited)?)
         };
         let bound = listeners.iter().map(|it| bind(it).map_err(|error: Unusable| (it.address, error)));
         bound.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Copies of all sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn share(&self) -> io::Result<Vec<Listening>> {
+        self.0.iter().map(Bound::share).collect()
     }
 
     /// The addresses as they are, ports filled in.
@@ -57,14 +70,21 @@ pub enum Unusable {
     Certificate(#[from] config::UnusableCertificate),
 }
 
-/// Serves until `stop` says true, then finishes what is under way, at most for the grace period.
-pub async fn serve(
-    listeners: Listeners,
-    tracker: Arc<Tracker>,
-    table: Arc<SiteTable>,
-    limits: Limits,
-    stop: watch::Receiver<bool>,
-) {
+/// What a proxy is told, and tells, between its beginning and its end.
+#[derive(Debug)]
+pub struct Course {
+    /// Told once all listeners accept connections; dropped when they can't.
+    pub begun: oneshot::Sender<()>,
+    /// Says true when no more requests are wanted.
+    pub stop: watch::Receiver<bool>,
+    /// Says true before that when another process accepts connections on the same sockets; false again when
+    /// those that are open shall not be waited for.
+    pub handed_over: watch::Receiver<bool>,
+}
+
+/// Serves until it is told to stop, then finishes what is under way, at most for the grace period.
+pub async fn serve(listeners: Listeners, tracker: Arc<Tracker>, table: Arc<SiteTable>, limits: Limits, course: Course) {
+    let Course { begun, stop, mut handed_over } = course;
     let conf = Arc::clone(table.settings());
     upstream::attend(table.upstreams(), &conf).await;
     let busy = Busy::default();
@@ -83,29 +103,53 @@ pub async fn serve(
     let front = Arc::new(Front {
         proxy: Arc::clone(&proxy),
         table,
-        watch,
+        watch: Arc::clone(&watch),
         limits,
         metrics,
         multiplexed: Arc::clone(&multiplexed),
         stop: stop.clone(),
     });
     let mut accepting = tokio::task::JoinSet::new();
+    let ((one, mut ones), all) = (mpsc::unbounded_channel(), listeners.0.len());
     for listener in listeners.0 {
-        let (front, address) = (Arc::clone(&front), listener.address);
+        let (front, address, begun) = (Arc::clone(&front), listener.address, one.clone());
         accepting.spawn(async move {
-            if let Err(error) = listener.accept(front).await {
+            if let Err(error) = listener.accept(front, begun).await {
                 tracing::error!(%address, %error, "a listener is closed");
             }
         });
     }
+    drop(one);
+    let mut accept = 0;
+    while ones.recv().await.is_some() {
+        accept += 1;
+    }
+    if accept == all {
+        // Nobody need wait for it.
+        begun.send(()).ok();
+    }
     while accepting.join_next().await.is_some() {}
+    let end = Instant::now() + limits.shutdown_grace;
+    if *handed_over.borrow() {
+        // A visitor may ask for more on a connection that is open, at this very moment. The answer to that
+        // sends them to the other process; only who asks for nothing is cut off.
+        let gone = async {
+            while !watch.is_idle() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout_at(end, gone) => {}
+            _ = handed_over.wait_for(|handed_over| !*handed_over) => {}
+        }
+    }
     proxy.http_cleanup().await;
     let idle = async {
         while !busy.is_idle() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(limits.shutdown_grace, idle).await.is_err() {
+    if timeout_at(end, idle).await.is_err() {
         let grace_s = limits.shutdown_grace.as_secs();
         tracing::warn!(grace_s, "requests were still under way when the grace period ended");
         return;

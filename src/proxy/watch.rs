@@ -66,6 +66,12 @@ impl Watch {
         Ok(Place { watch: Arc::clone(self), number, address: None })
     }
 
+    /// Whether there is no connection.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.watched.lock().connections.is_empty()
+    }
+
     /// Looks at all connections again and again; ends with the process.
     pub async fn keep_looking(self: Arc<Self>) {
         let start = clock::instant();

@@ -106,8 +106,7 @@ impl Process {
 
     /// Sends a signal by name, such as `TERM`.
     pub(super) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(sent.expect("kill exists").success(), "kill -{name} failed");
+        assert!(signal(self.child.id(), name), "kill -{name} failed");
     }
 
     /// From now on no file of it can grow beyond so many bytes: what a full disk does to one process.
@@ -124,16 +123,24 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// Waits for its end; a process that it has started may still print.
+    pub(super) fn await_status(&mut self) -> ExitStatus {
+        let Self { child, stderr, .. } = self;
+        await_fact(|| child.try_wait().expect("the child is ours"), || format!("the end; stderr: {}", lock(stderr)))
+    }
+
     /// Waits for its end, and until all that it printed has been read.
     pub(super) fn await_exit(&mut self) -> ExitStatus {
-        let Self { child, stderr, .. } = self;
-        let status = await_fact(
-            || child.try_wait().expect("the child is ours"),
-            || format!("the end; stderr: {}", lock(stderr)),
-        );
+        let status = self.await_status();
         self.collectors.drain(..).for_each(|collector| collector.join().expect("a collector"));
         status
     }
+}
+
+/// Sends a signal by name to a process that need not be a child.
+pub(crate) fn signal(pid: u32, name: &str) -> bool {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    sent.expect("kill exists").success()
 }
 
 impl Drop for Process {

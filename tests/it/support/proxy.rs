@@ -40,6 +40,22 @@ pub(crate) struct Proxy {
     admin: SocketAddr,
 }
 
+/// A proxy that another one has succeeded, or that was asked to stop.
+#[derive(Debug)]
+pub(crate) struct Former(Process);
+
+impl Former {
+    /// How it ended.
+    pub(crate) fn await_end(&mut self) -> ExitStatus {
+        self.0.await_status()
+    }
+
+    /// What it logged.
+    pub(crate) fn stderr(&self) -> String {
+        self.0.stderr()
+    }
+}
+
 impl Setup {
     /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -59,6 +75,15 @@ impl Setup {
             let whole = ["-R".into(), "65534:65534".into(), self.folder.path().as_os_str().to_owned()];
             assert!(Command::new("chown").args(whole).status().unwrap().success());
             self.wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(String::from).into();
+        }
+        self
+    }
+
+    /// Runs it as the first process of its container: when it ends, the container does.
+    pub(crate) fn first_of_a_container(mut self) -> Self {
+        self.wrapper = ["unshare", "--pid", "--fork", "--kill-child"].map(String::from).into();
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            self.wrapper.extend(["--user", "--map-root-user"].map(String::from));
         }
         self
     }
@@ -100,7 +125,11 @@ impl Setup {
     }
 
     fn spawn(&self) -> Process {
-        let mut arguments = vec!["run"];
+        self.spawn_with(&[])
+    }
+
+    fn spawn_with(&self, more: &[&str]) -> Process {
+        let mut arguments = [&["run"], more].concat();
         arguments.extend(self.arguments.iter().map(String::as_str));
         let mut command = throughline(&arguments, &self.configuration());
         if let [wrapper, words @ ..] = self.wrapper.as_slice() {
@@ -183,6 +212,33 @@ impl Proxy {
         let (address, admin) = await_listeners(&mut self.process);
         *lock(&self.address) = address;
         self.admin = admin;
+    }
+
+    /// Starts another process that takes over, and waits until it has.
+    pub(crate) fn succeed(&mut self) -> Former {
+        let mut process = self.setup.spawn_with(&["--upgrade"]);
+        let found = await_listeners(&mut process);
+        assert_eq!(found, (self.address(), self.admin), "the addresses stay: {}", process.stderr());
+        let has_taken_over = || process.stderr().contains("took over from the process before this one").then_some(());
+        await_fact(has_taken_over, || {
+            format!(
+                "a hand-over: {}
+{}",
+                process.stderr(),
+                self.stderr()
+            )
+        });
+        Former(std::mem::replace(&mut self.process, process))
+    }
+
+    /// Waits for its end by itself, whoever it has started.
+    pub(crate) fn await_end(&mut self) -> ExitStatus {
+        self.process.await_status()
+    }
+
+    /// Replaces its configuration, for whoever starts next.
+    pub(crate) fn reconfigure(&self, configuration: &str) {
+        fs::write(self.folder().join("throughline.yaml"), completed(configuration)).unwrap();
     }
 
     /// The most memory that it ever had resident, in bytes.

@@ -1,0 +1,323 @@
+//! One process after the other on the same sockets and the same store, and nobody notices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection as Database;
+
+use crate::support::{
+    await_fact,
+    chaos::{Chaos, Mix},
+    config::shop,
+    crowd::shop_of_its_own,
+    http::latin1,
+    network::AdNetwork,
+    origin::{Origin, PAGE},
+    process::signal,
+    proxy::Proxy,
+    raw_origin::{Connection, RawOrigin},
+    server::{Request, lock},
+    site::Site,
+    tell,
+    visitor::Visitor,
+};
+
+mod commanded;
+
+/// Visitors who buy at the same time: those who keep their connection, and those who never do.
+const KEEPERS: usize = 4;
+const OTHERS: usize = 4;
+
+#[test]
+fn five_hand_overs_under_load_fail_no_request_and_lose_no_order() {
+    assert_hand_overs(5, 40);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_hand_overs_under_load_fail_no_request_and_lose_no_order() {
+    assert_hand_overs(100, 200);
+}
+
+/// Hands over so often, each time after so many more orders.
+fn assert_hand_overs(rounds: usize, orders: usize) {
+    let (site, records) = (Site::start(), Arc::new(Records::default()));
+    let notes = Arc::clone(&records);
+    let network = Chaos::knowing(Mix::seeded(1), move |request: &Request| {
+        let parameter = |name| request.parameter(name).expect("a postback of this story").to_owned();
+        lock(&notes.0).entry(parameter("o")).or_default().insert(parameter("e"));
+        vec![parameter("o")]
+    });
+    let mut proxy = Proxy::with(&shop_of_its_own(site.address(), &network.address().to_string())).start();
+    let public = Public::enter(&proxy);
+    for round in 1..=rounds {
+        public.await_orders(round * orders);
+        let mut former = proxy.succeed();
+        assert_eq!(former.await_end().code(), Some(0), "round {round}: {}", former.stderr());
+        assert!(!former.stderr().contains("ERROR"), "round {round}: {}", former.stderr());
+    }
+    public.await_orders((rounds + 1) * orders);
+    let (ordered, asked) = public.leave();
+    proxy.await_settled();
+    tell(&format!("{rounds} hand-overs, {} orders, {asked} questions of operators, nothing failed", ordered.len()));
+    let records = lock(&records.0);
+    assert_eq!(records.keys().cloned().collect::<BTreeSet<_>>(), ordered, "every order is reported");
+    let twice: Vec<_> = records.iter().filter(|(_, events)| events.len() > 1).collect();
+    assert!(twice.is_empty(), "no order under two event ids: {twice:?}");
+    assert_eq!(network.requests(), ordered.len(), "and none is sent twice");
+    let store = Database::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
+    let count = |sql: &str| store.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap() as usize;
+    assert_eq!(count("SELECT count(*) FROM history WHERE verdict = 'delivered'"), ordered.len());
+    assert_eq!(count("SELECT count(*) FROM outbox"), 0);
+    assert_eq!(count("SELECT count(*) FROM instance"), 1, "who has ended has said so");
+}
+
+/// Under which event ids each order came.
+#[derive(Default)]
+struct Records(Mutex<BTreeMap<String, BTreeSet<String>>>);
+
+/// Visitors who buy and operators who ask, all of whom expect an answer to every request.
+struct Public {
+    leaving: Arc<AtomicBool>,
+    orders: Arc<AtomicUsize>,
+    failures: Arc<Mutex<Vec<String>>>,
+    buyers: Vec<JoinHandle<BTreeSet<String>>>,
+    operator: JoinHandle<usize>,
+}
+
+impl Public {
+    fn enter(proxy: &Proxy) -> Self {
+        let (leaving, orders) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let failures: Arc<Mutex<Vec<String>>> = Arc::default();
+        let buyer = |number: usize| {
+            let visitor = proxy.visitor().sending("Cookie", "_own_cid=abc");
+            let mut visitor = if number < KEEPERS { visitor.on_one_connection() } else { visitor };
+            let (leaving, orders, failures) = (leaving.clone(), orders.clone(), failures.clone());
+            thread::spawn(move || {
+                let mut mine = BTreeSet::new();
+                while !leaving.load(Ordering::SeqCst) {
+                    let order = format!("{number}-{}", mine.len());
+                    check(&mut visitor, &format!("/thank-you/{order}"), PAGE, &failures);
+                    check(&mut visitor, "/catalogue", PAGE, &failures);
+                    mine.insert(order);
+                    orders.fetch_add(1, Ordering::SeqCst);
+                }
+                mine
+            })
+        };
+        let buyers = (0..KEEPERS + OTHERS).map(buyer).collect();
+        let operator = {
+            let (mut operator, leaving, failures) = (proxy.operator(), leaving.clone(), failures.clone());
+            thread::spawn(move || {
+                let mut asked = 0;
+                while !leaving.load(Ordering::SeqCst) {
+                    check(&mut operator, "/healthz", "ok\n", &failures);
+                    check(&mut operator, "/readyz", "\"ready\":true", &failures);
+                    check(&mut operator, "/metrics", "throughline_build_info", &failures);
+                    asked += 3;
+                    thread::sleep(Duration::from_millis(5));
+                }
+                asked
+            })
+        };
+        Self { leaving, orders, failures, buyers, operator }
+    }
+
+    /// Waits until so many orders were made in all, and nothing has failed.
+    fn await_orders(&self, count: usize) {
+        await_fact(
+            || {
+                assert_eq!(*lock(&self.failures), Vec::<String>::new());
+                (self.orders.load(Ordering::SeqCst) >= count).then_some(())
+            },
+            || format!("{count} orders"),
+        );
+    }
+
+    /// Yields the orders, and how often the operator has asked.
+    fn leave(self) -> (BTreeSet<String>, usize) {
+        self.leaving.store(true, Ordering::SeqCst);
+        let orders = self.buyers.into_iter().flat_map(|buyer| buyer.join().expect("a buyer")).collect();
+        let asked = self.operator.join().expect("an operator");
+        assert_eq!(*lock(&self.failures), Vec::<String>::new());
+        (orders, asked)
+    }
+}
+
+/// Asks for a page and notes when it is not the one.
+fn check(visitor: &mut Visitor, target: &str, content: &str, failures: &Mutex<Vec<String>>) {
+    let failure = match visitor.try_request("GET", target, &[], "") {
+        Ok(answer) if answer.status == 200 && answer.is_complete() && answer.text_without_frame().contains(content) => {
+            return;
+        }
+        Ok(answer) => format!("{target}: {} {:?} {:.300}", answer.status, answer.ending, answer.text()),
+        Err(error) => format!("{target}: {error}"),
+    };
+    lock(failures).push(failure);
+}
+
+/// The usual shop with more keys at the top, one per line.
+fn shop_under(keys: &str, origin: &Origin) -> String {
+    format!("{keys}\n{}", shop(origin, &AdNetwork::answering(["OK"])))
+}
+
+#[test]
+fn a_connection_that_waits_for_nothing_is_not_cut_but_answered_once_more() {
+    let origin = Origin::start();
+    let mut proxy = Proxy::with(&shop_under("", &origin)).start();
+    let mut waiting = Connection::to(proxy.address());
+    let ask = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    waiting.send(ask).unwrap();
+    let head = waiting.head().unwrap().unwrap();
+    assert!(!head.to_ascii_lowercase().contains("connection: close"), "{head}");
+    waiting.exactly(PAGE.len()).unwrap();
+    let mut former = proxy.succeed();
+    waiting.send(ask).unwrap();
+    let head = waiting.head().unwrap().unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.to_ascii_lowercase().contains("connection: close"), "{head}");
+    waiting.exactly(PAGE.len()).unwrap();
+    waiting.await_end().unwrap();
+    assert_eq!(former.await_end().code(), Some(0));
+    assert_eq!(proxy.visitor().get("/").text(), PAGE);
+}
+
+#[test]
+fn who_asks_for_nothing_more_is_waited_for_no_longer_than_the_grace_period() {
+    let origin = Origin::start();
+    let mut proxy = Proxy::with(&shop_under("limits: { shutdown_grace: 1s }", &origin)).start();
+    let silent = TcpStream::connect(proxy.address()).unwrap();
+    let mut kept = Connection::to(proxy.address());
+    kept.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").unwrap();
+    kept.head().unwrap().unwrap();
+    kept.exactly(PAGE.len()).unwrap();
+    let mut former = proxy.succeed();
+    let began = Instant::now();
+    assert_eq!(former.await_end().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    kept.await_end().unwrap();
+    drop(silent);
+}
+
+#[test]
+fn a_web_socket_lives_on_in_the_old_process_until_its_grace_period_ends() {
+    let origin = RawOrigin::start(|visitor| {
+        visitor.head()?;
+        visitor.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+        loop {
+            let some = visitor.some()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            visitor.send(some)?;
+        }
+    });
+    let config =
+        format!("limits: {{ shutdown_grace: 3s }}\nsites: [{{ upstream: \"http://{}\" }}]\n", origin.address());
+    let mut proxy = Proxy::with(&config).start();
+    let mut tunnel = open_tunnel(&proxy);
+    let mut former = proxy.succeed();
+    let began = Instant::now();
+    for number in 0..10 {
+        let word = format!("word {number}");
+        tunnel.send(&word).unwrap();
+        assert_eq!(latin1(&tunnel.exactly(word.len()).unwrap()), word, "{}", former.stderr());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut other = open_tunnel(&proxy);
+    assert_eq!(former.await_end().code(), Some(0));
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}: {}", began.elapsed(), former.stderr());
+    assert!(former.stderr().contains("still under way when the grace period ended"), "{}", former.stderr());
+    tunnel.await_end().ok();
+    other.send("on").unwrap();
+    assert_eq!(other.exactly(2).unwrap(), b"on", "the new process has tunnels of its own");
+}
+
+fn open_tunnel(proxy: &Proxy) -> Connection {
+    let mut tunnel = Connection::to(proxy.address());
+    let handshake = "GET /socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    tunnel.send(handshake).unwrap();
+    let head = tunnel.head().unwrap().unwrap_or_default();
+    assert!(head.starts_with("HTTP/1.1 101 "), "no tunnel: {head:?}");
+    tunnel
+}
+
+#[test]
+fn listeners_that_stay_are_taken_over_new_ones_open_and_the_others_close() {
+    let origin = Origin::start();
+    let listen = |addresses: &str| shop_under(&format!("listen: [{addresses}]"), &origin);
+    let mut proxy = Proxy::with(&listen("127.0.0.1:0, 127.0.0.2:0")).start();
+    let before = proxy.addresses();
+    proxy.reconfigure(&listen("127.0.0.1:0, 127.0.0.3:0"));
+    let mut former = proxy.succeed();
+    let after = proxy.addresses();
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[1].ip().to_string(), "127.0.0.3");
+    for address in &after {
+        assert_eq!(Visitor::at(*address).get("/").text(), PAGE, "{address}");
+    }
+    assert_eq!(former.await_end().code(), Some(0));
+    assert!(TcpStream::connect(before[1]).is_err(), "nobody listens there any more");
+}
+
+#[test]
+fn the_version_before_works_on_a_store_that_a_newer_one_has_extended() {
+    let origin = Origin::start();
+    let network = AdNetwork::answering(["OK"]);
+    let mut proxy = Proxy::with(&shop(&origin, &network)).start();
+    let mut buyer = proxy.visitor();
+    buyer.lands("/?exotracker=abc");
+    buyer.get("/thank-you/1?total=1");
+    network.await_received(1);
+    proxy.await_settled();
+    // What a newer version does when it starts: it adds.
+    let store = Database::open(proxy.folder().join("state/throughline.sqlite")).unwrap();
+    store.busy_timeout(Duration::from_secs(10)).unwrap();
+    let version: i32 = store.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    store
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE; CREATE TABLE later (id INTEGER PRIMARY KEY, what TEXT NOT NULL);
+             ALTER TABLE outbox ADD COLUMN later TEXT; ALTER TABLE history ADD COLUMN later TEXT;
+             ALTER TABLE held ADD COLUMN later INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = {}; COMMIT;",
+            version + 1
+        ))
+        .unwrap();
+    let mut former = proxy.succeed();
+    for order in 1..=3 {
+        buyer.get(&format!("/thank-you/{order}?total=1"));
+    }
+    let received = network.await_received(3);
+    assert_eq!(former.await_end().code(), Some(0));
+    proxy.await_settled();
+    assert_eq!(received.len(), 3, "the first order is known");
+    let found: i32 = store.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, version + 1, "and nothing is taken back");
+}
+
+#[test]
+fn without_a_predecessor_an_upgrade_is_a_start() {
+    let origin = Origin::start();
+    let mut proxy = Proxy::with(&shop_under("", &origin)).argument("--upgrade").start();
+    assert_eq!(proxy.visitor().get("/").text(), PAGE);
+    assert_eq!(proxy.terminate().code(), Some(0));
+}
+
+/// Writes a program that an operator might take for the new binary.
+fn script(folder: &Path, text: &str) -> String {
+    let path = folder.join("new-binary");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
