@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, Environment, Log},
+    reload::Source,
     store::clock,
 };
 
@@ -59,7 +60,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
             return Ok(Exit::Configuration);
         }
     };
-    let prepared = match Prepared::new(&config, true) {
+    let prepared = match Prepared::new(&file, config, Source::File, true) {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),
     };
