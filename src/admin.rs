@@ -13,18 +13,17 @@ use serde_json::json;
 use tokio::{runtime, sync::watch, time::timeout};
 
 use crate::{
-    delivery::Destinations,
-    proxy::runtime::Tracker,
+    config::problem::Severity,
+    reload::{Reloader, Running, Source, Standing},
     store::{Health, clock, fleet::FleetHealth},
+    tracking::timestamp::Timestamp,
 };
 
 /// What operators can ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admin {
-    /// The running proxy.
-    pub tracker: Arc<Tracker>,
-    /// Where postbacks go, to tell parked rows from those that wait.
-    pub destinations: Arc<Destinations>,
+    /// The running proxy, and its configuration.
+    pub reloader: Arc<Reloader>,
     /// What must be shown, as `Authorization: Bearer TOKEN`; never for the two probes.
     pub token: Option<String>,
     /// Says true when the process is about to end.
@@ -71,8 +70,8 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, challenge, "the admin token is missing or wrong\n").into_response();
     }
-    let metrics = &admin.tracker.metrics;
-    let (store, now) = (&admin.tracker.store, clock::now());
+    let Running { metrics, store, .. } = admin.reloader.running();
+    let now = clock::now();
     metrics.store_up.set(i64::from(store.health() == Health::Ready));
     let counts = match store.fleet() {
         // Every node says the same of the queue that they share.
@@ -84,7 +83,8 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     };
     match counts {
         Ok(counts) => {
-            metrics.show_queue(&counts, now, &|site, network| Some(admin.destinations.find(site, network)?.max_age));
+            let in_force = admin.reloader.in_force();
+            metrics.show_queue(&counts, now, &|site, network| Some(in_force.destinations.find(site, network)?.max_age));
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }
@@ -99,18 +99,20 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
 /// Ready as long as pages are served: a store that cannot write must not take the site off the air.
 async fn readiness(State(admin): State<Admin>) -> Response {
     let stopping = *admin.stopping.borrow();
-    let store = match admin.tracker.store.health() {
+    let running = admin.reloader.running();
+    let store = match running.store.health() {
         Health::Ready => json!({ "state": "ready" }),
         Health::Degraded { reason, since } => {
             json!({ "state": "degraded", "reason": reason, "since": since.rfc3339() })
         }
     };
-    let mut answer = json!({ "ready": !stopping, "store": store });
-    if let (Some(fleet), Some(members)) = (admin.tracker.store.fleet(), answer.as_object_mut()) {
+    let Standing { since, source } = admin.reloader.standing();
+    let mut answer = json!({ "ready": !stopping, "store": store, "configuration": configuration(since, &source) });
+    if let (Some(fleet), Some(members)) = (running.store.fleet(), answer.as_object_mut()) {
         let fleet = match fleet.health() {
             FleetHealth::Ready => json!({ "state": "ready" }),
             FleetHealth::Away { reason, since } => {
-                let waiting = admin.tracker.store.departing();
+                let waiting = running.store.departing();
                 json!({ "state": "away", "reason": reason, "since": since.rfc3339(), "waiting": waiting })
             }
         };
@@ -118,6 +120,17 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     }
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(answer)).into_response()
+}
+
+/// Which configuration is in force; what is wrong with the other one stands in the log.
+fn configuration(since: Timestamp, source: &Source) -> serde_json::Value {
+    match source {
+        Source::File => json!({ "state": source.as_str() }),
+        Source::Before(problems) | Source::LastGood(problems) => {
+            let mistakes = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+            json!({ "state": source.as_str(), "mistakes": mistakes, "since": since.rfc3339() })
+        }
+    }
 }
 
 /// Compares without telling by its time where two texts begin to differ.

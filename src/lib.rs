@@ -21,14 +21,15 @@
 //! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
 //! share ([`store::fleet`]), and delivery takes them from there.
 //!
-//! A newer process takes over from a running one by [`handover`]; a service manager hears of it by
-//! [`supervisor`].
+//! [`reload`] takes up a changed configuration while all this goes on: a request keeps to its end the
+//! [`proxy::edition`] that it began with. A newer process takes over from a running one by [`handover`];
+//! a service manager hears of it by [`supervisor`].
 //!
 //! # The map
 //!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are
 //! all there is without the feature `server`. [`config`] turns YAML into the types of the other modules;
-//! of these [`proxy`] alone imports it, for listeners, limits and upstreams. Only [`proxy`] names Pingora.
+//! of these [`proxy`] alone imports it, for listeners, limits and upstreams, and [`reload`]. Only [`proxy`] names Pingora.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -45,6 +46,8 @@ pub mod html;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod proxy;
+#[cfg(feature = "server")]
+pub mod reload;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

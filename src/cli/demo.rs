@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{Config, Environment, Log},
     proxy::sockets::Inherited,
+    reload::Source,
     store::clock,
 };
 
@@ -60,7 +61,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
             return Ok(Exit::Configuration);
         }
     };
-    let prepared = match Prepared::new(&config, true, &mut Inherited::default()) {
+    let prepared = match Prepared::new(&file, config, Source::File, true, &mut Inherited::default()) {
         Ok(prepared) => prepared,
         Err(obstacle) => return Ok(obstacle.tell()),
     };

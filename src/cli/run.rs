@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,6 @@ use std::{
 use clap::Args;
 use tokio::{
     join, runtime,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc::UnboundedReceiver, oneshot, watch},
 };
 use uuid::Uuid;
@@ -20,15 +19,17 @@ use uuid::Uuid;
 use super::{Exit, check, complain, logging, say};
 use crate::{
     admin::Admin,
-    config::{Config, Environment, Limits, Server},
+    config::{Config, Environment, Server},
     delivery::{Delivery, Destinations},
     handover::parent,
     metrics::Metrics,
     proxy::{
+        edition::{Current, Edition},
         runtime::{SiteTable, Tracker},
         server::{self, Course, Listeners, Unusable},
         sockets::{Inherited, Listening, Role},
     },
+    reload::{Reloader, Running, Source, last_good},
     store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
     supervisor,
 };
@@ -37,10 +38,13 @@ mod descriptors;
 mod lineage;
 mod obstacle;
 pub(super) mod secret;
+mod signals;
 
 use lineage::Ending;
-use obstacle::{Obstacle, bind_admin};
 pub(super) use lineage::Lineage;
+use obstacle::{Obstacle, bind_admin};
+pub(super) use signals::Hangup;
+use signals::Signals;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -48,6 +52,9 @@ pub struct Options {
     /// Exit instead of serving pages without tracking when the state folder cannot be used
     #[arg(long)]
     strict: bool,
+    /// With a configuration that has mistakes, run on the last one that was accepted
+    #[arg(long)]
+    last_good: bool,
     /// Take over from the process that runs on the same state folder, if there is one
     #[arg(long)]
     upgrade: bool,
@@ -59,7 +66,8 @@ pub struct Options {
 impl Options {
     /// Those that a successor gets as well.
     fn passed_on(&self) -> Vec<OsString> {
-        self.strict.then(|| "--strict".into()).into_iter().collect()
+        let passed_on = [(self.strict, "--strict"), (self.last_good, "--last-good")];
+        passed_on.into_iter().filter(|(is_given, _)| *is_given).map(|(_, option)| option.into()).collect()
     }
 }
 
@@ -71,17 +79,18 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
             return Exit::Failure;
         }
     };
-    let config = Config::load(file, Environment::Process);
-    let problems = lineage::problems(&config);
-    let config = match config {
-        Ok(config) => config,
-        Err(error) => {
-            check::print(&error.problems);
+    let (config, source) = match load(file, options) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
             lineage.fail(&problems);
             return Exit::Configuration;
         }
     };
     logging::start(&config.server.log);
+    if let Source::LastGood(problems) = &source {
+        let mistakes = problems.len();
+        tracing::error!(file = %file.display(), mistakes, "the configuration cannot be used; the last one that was accepted is in force");
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -95,11 +104,11 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
             return Exit::TryAgain;
         }
     };
-    match Prepared::new(&config, options.strict, &mut inherited) {
+    match Prepared::new(file, config, source, options.strict, &mut inherited) {
         Ok(prepared) => {
             // What nobody has claimed is no address of this configuration any more.
             drop(inherited);
-            prepared.run(Hangup::Ignored, lineage)
+            prepared.run(Hangup::Reloads, lineage)
         }
         Err(obstacle) => {
             lineage.fail(&obstacle.reason);
@@ -108,13 +117,28 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     }
 }
 
-/// What SIGHUP means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hangup {
-    /// Nothing, as long as there is nothing to reload.
-    Ignored,
-    /// The end: the terminal that this process belongs to was closed.
-    Ends,
+/// Reads the configuration, or the last one that was accepted if that is what the operator wants.
+///
+/// What is in the way has been told, and is yielded for whoever wanted this process.
+fn load(file: &Path, options: &Options) -> Result<(Config, Source), String> {
+    let error = match Config::load(file, Environment::Process) {
+        Ok(config) => return Ok((config, Source::File)),
+        Err(error) => error,
+    };
+    check::print(&error.problems);
+    if !options.last_good {
+        return Err(lineage::problems(&error));
+    }
+    let texts = last_good::find(file).map_err(|reason| {
+        complain(&format!("there is no configuration that was accepted before: {reason}"));
+        lineage::problems(&error)
+    })?;
+    let config = Config::read(&texts, Environment::Process).map_err(|worse| {
+        complain("the configuration that was accepted before cannot be used any more, either:");
+        check::print(&worse.problems);
+        lineage::problems(&error)
+    })?;
+    Ok((config, Source::LastGood(error.problems)))
 }
 
 /// A proxy whose sockets are bound and whose store is open.
@@ -123,19 +147,24 @@ pub(super) struct Prepared {
     admin: TcpListener,
     /// As it is written.
     admin_address: SocketAddr,
-    admin_token: Option<String>,
-    tracker: Arc<Tracker>,
-    table: Arc<SiteTable>,
+    file: PathBuf,
+    config: Config,
+    source: Source,
+    current: Arc<Current>,
     destinations: Arc<Destinations>,
     delivery: Delivery,
     forwarder: Forwarder,
-    threads: usize,
-    limits: Limits,
 }
 
 impl Prepared {
     /// Prepares everything, or says what is in the way.
-    pub(super) fn new(config: &Config, strict: bool, inherited: &mut Inherited) -> Result<Self, Obstacle> {
+    pub(super) fn new(
+        file: &Path,
+        config: Config,
+        source: Source,
+        strict: bool,
+        inherited: &mut Inherited,
+    ) -> Result<Self, Obstacle> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let listeners =
@@ -154,27 +183,16 @@ impl Prepared {
             return Err(Obstacle::new(Exit::Failure, format!("the state folder cannot be used: {reason}")));
         }
         let names = secret::names(&config.server);
-        let table =
-            SiteTable::new(config, &metrics).map_err(|error| Obstacle::new(Exit::Configuration, error.to_string()))?;
-        let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
+        let table = SiteTable::new(&config).map_err(|error| Obstacle::new(Exit::Configuration, error.to_string()))?;
+        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
         let forwarder = Forwarder::start(&store, metrics.clone())
             .map_err(|error| Obstacle::new(Exit::Failure, format!("the forwarder can't be started: {error}")))?;
         let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics)
             .map_err(|error| Obstacle::new(Exit::Failure, error.to_string()))?;
-        Ok(Self {
-            listeners,
-            admin,
-            admin_address,
-            admin_token: config.server.admin_token.clone(),
-            tracker,
-            table: Arc::new(table),
-            destinations,
-            delivery,
-            forwarder,
-            threads: config.server.threads,
-            limits: config.server.limits,
-        })
+        let current = Current::new(Edition { tracker, table, limits: config.server.limits });
+        let file = file.to_owned();
+        Ok(Self { listeners, admin, admin_address, file, config, source, current, destinations, delivery, forwarder })
     }
 
     /// Where visitors connect; the port is the real one.
@@ -205,7 +223,8 @@ impl Prepared {
                 return Obstacle::new(Exit::Failure, format!("the sockets can't be shared: {error}")).tell();
             }
         };
-        let runtime = runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build();
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(self.config.server.threads).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -213,14 +232,26 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, forwarder, limits, .. } =
-            self;
-        let store = tracker.store.clone();
+        let Self { listeners, admin, file, config, source, current, destinations, delivery, forwarder, .. } = self;
+        let tracker = Arc::clone(&current.edition().tracker);
+        let (store, metrics) = (tracker.store.clone(), Arc::clone(&tracker.metrics));
+        drop(tracker);
         let (stopping, stopped) = watch::channel(false);
+        let token = config.server.admin_token.clone();
+        let running = Running {
+            file,
+            current: Arc::clone(&current),
+            certificates: listeners.certificates(),
+            delivery: delivery.clone(),
+            store: store.clone(),
+            metrics,
+            names: secret::names,
+            followers: vec![Box::new(|config| descriptors::raise(&config.server.limits))],
+        };
+        let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
         let (handing, handed_over) = watch::channel(false);
-        let admin =
-            Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
-                .start(admin, handed_over.clone());
+        let admin = Admin { reloader: Arc::clone(&reloader), token, stopping: stopped.clone() }
+            .start(admin, handed_over.clone());
         let ending = runtime.block_on(async {
             for address in listeners.addresses() {
                 say(&format!("listening {address}"));
@@ -229,12 +260,15 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
+            let signals = Signals::new(hung_up, reloader);
             let (begun, has_begun) = oneshot::channel();
             let course = Course { begun, stop: stopped, handed_over };
-            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, course));
-            let ending = lineage.live(has_begun, sockets, hung_up).await;
+            let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), course));
+            let ending = lineage.live(has_begun, sockets, &signals).await;
             match ending {
-                Ending::Stopped => supervisor::stopping(limits.shutdown_grace + DRAIN * 2),
+                Ending::Stopped => {
+                    supervisor::stopping(current.edition().limits.shutdown_grace + DRAIN * 2);
+                }
                 Ending::HandedOver(pid) => {
                     parent::stand_in_for(pid);
                     handing.send_replace(true);
@@ -250,7 +284,7 @@ impl Prepared {
                 join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
                 store.close().await;
             };
-            lineage::patiently(drained, &handing, hung_up).await;
+            lineage::patiently(drained, &handing, &signals).await;
             ending
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -272,31 +306,6 @@ fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedRece
         .map_err(|error| Obstacle::new(Exit::Configuration, format!("the fleet's database cannot be used: {error}")))?;
     metrics.reached(false);
     Ok(Store::join(folder, retention, metrics.clone(), fleet))
-}
-
-/// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
-async fn signalled(hung_up: Hangup) {
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-        signal(SignalKind::quit()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup), Ok(mut quit)) = signals else {
-        tracing::error!("signals cannot be received; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => match hung_up {
-                Hangup::Ends => return,
-                Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
-            },
-            _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting; `throughline handover` starts one"),
-        }
-    }
 }
 
 /// How long postbacks under way may go on after that.

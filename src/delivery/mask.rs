@@ -27,6 +27,12 @@ impl Mask {
         Self { configured: Arc::new(configured), credentials: Vec::new() }
     }
 
+    /// Whether the other one masks the same texts.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.configured == other.configured
+    }
+
     /// The same, and what stands in headers that hold credentials.
     #[must_use]
     pub(super) fn and_credentials(&self, headers: &HeaderMap) -> Self {

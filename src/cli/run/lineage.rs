@@ -4,9 +4,9 @@ use std::{ffi::OsString, future::Future, path::PathBuf};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Hangup, Options, complain, signalled};
+use super::{Options, Signals, complain};
 use crate::{
-    config::{Config, Server},
+    config::{ConfigError, Server},
     handover::{
         endpoint::Claim,
         predecessor::{Estate, Predecessor},
@@ -68,10 +68,10 @@ impl Lineage {
     }
 
     /// Takes over once connections are accepted, then lives until a signal or a successor comes.
-    pub(super) async fn live(self, begun: oneshot::Receiver<()>, sockets: Vec<Listening>, hung_up: Hangup) -> Ending {
+    pub(super) async fn live(self, begun: oneshot::Receiver<()>, sockets: Vec<Listening>, signals: &Signals) -> Ending {
         let has_begun = tokio::select! {
             begun = begun => begun.is_ok(),
-            () = signalled(hung_up) => return Ending::Stopped,
+            () = signals.stop() => return Ending::Stopped,
         };
         let claim = if self.before.is_some() { Claim::Instead } else { Claim::Unless };
         if let Some(before) = self.before {
@@ -82,7 +82,7 @@ impl Lineage {
             let taken = tokio::task::spawn_blocking(|| before.take_over());
             let taken = tokio::select! {
                 taken = taken => taken,
-                () = signalled(hung_up) => return Ending::Stopped,
+                () = signals.stop() => return Ending::Stopped,
             };
             match taken {
                 Ok(Ok(())) => tracing::info!("took over from the process before this one"),
@@ -96,13 +96,13 @@ impl Lineage {
         supervisor::ready();
         tokio::spawn(supervisor::keep_alive());
         let Some(Will { state, arguments }) = self.after else {
-            signalled(hung_up).await;
+            signals.stop().await;
             return Ending::Stopped;
         };
         let mut predecessor = Predecessor::start(Estate { state, sockets, arguments }, claim);
         tokio::select! {
             pid = predecessor.succeeded() => Ending::HandedOver(pid),
-            () = signalled(hung_up) => predecessor.stop().await.map_or(Ending::Stopped, Ending::HandedOver),
+            () = signals.stop() => predecessor.stop().await.map_or(Ending::Stopped, Ending::HandedOver),
         }
     }
 }
@@ -110,12 +110,12 @@ impl Lineage {
 /// Waits for the end; told to stop once more, for nothing.
 ///
 /// Who has handed over is then told for the first time: it no longer waits for visitors who ask for nothing.
-pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Sender<bool>, hung_up: Hangup) {
+pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Sender<bool>, signals: &Signals) {
     tokio::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => return,
-            () = signalled(hung_up) => if !handing.send_replace(false) {
+            () = signals.stop() => if !handing.send_replace(false) {
                 return tracing::warn!("told to stop a second time: ending at once, whatever is under way");
             },
         }
@@ -123,7 +123,6 @@ pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Se
 }
 
 /// What is wrong with a configuration, for whoever wanted this process.
-pub(super) fn problems(config: &Result<Config, crate::config::ConfigError>) -> String {
-    let lines = config.as_ref().err().map(|error| error.problems.iter().map(ToString::to_string).collect::<Vec<_>>());
-    lines.unwrap_or_default().join("\n")
+pub(super) fn problems(error: &ConfigError) -> String {
+    error.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
