@@ -124,6 +124,8 @@ pub struct Visit {
     withdrawal: Option<Withdrawal>,
     /// What the cookie that names open verdicts means.
     late: LateMark,
+    /// Whether conversions are decided and shown, but neither stored nor sent.
+    is_held: bool,
     cookie_bytes: usize,
 }
 
@@ -167,7 +169,7 @@ impl Visit {
             let carried = rules.zip(headers).is_some_and(|(rules, headers)| !rules.click.carried(headers).is_empty());
             carried || self.clicks.iter().any(|click| click.network == network && click.arrived.is_ok())
         };
-        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site, &carries));
+        let shows = || !self.is_held && self.hits.iter().any(|hit| hit.may_show_pixels(&self.site, &carries));
         self.is_bridged || counts && (!self.sync_everywhere.is_empty() || self.may_show_late() || shows())
     }
 
@@ -181,6 +183,12 @@ impl Visit {
     #[must_use]
     pub fn reads_request(&self) -> bool {
         self.reads(Source::is_in_request_body)
+    }
+
+    /// Keeps the conversions of this request from being stored, sent or fetched by pixels: its visitor
+    /// previews the site.
+    pub const fn hold_conversions(&mut self) {
+        self.is_held = true;
     }
 
     /// Takes the body of the request, before the answer.

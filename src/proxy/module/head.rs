@@ -69,6 +69,13 @@ pub(super) fn keep_from_all_caches(response: &mut ResponseHeader) {
     restrict(response, &FOR_CACHES, "private, no-cache");
 }
 
+/// Shows a visitor who previews the site what was decided, and has nobody keep the answer: what it shows
+/// was true once.
+pub(super) fn show_preview(response: &mut ResponseHeader, decisions: HeaderValue) {
+    set(response, PREVIEW, decisions);
+    restrict(response, &FOR_CACHES, "private, no-store");
+}
+
 /// Puts `restriction` in the place of all that speaks against it, wherever a cache may look.
 fn restrict(response: &mut ResponseHeader, against: &[&str], restriction: &'static str) {
     let mut kept = String::new();
@@ -157,6 +164,7 @@ const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control
 // nginx, ngx_http_proxy_module, `proxy_cache_valid`; Akamai, "Edge-Control header".
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 const EDGE_CONTROL: HeaderName = HeaderName::from_static("edge-control");
+const PREVIEW: HeaderName = HeaderName::from_static("x-throughline-preview");
 
 /// Directives that speak to shared caches.
 const FOR_SHARED_CACHES: [&str; 4] = ["public", "private", "s-maxage", "proxy-revalidate"];

@@ -111,6 +111,7 @@ fn shop() -> SiteRules {
             once_per: Some(order),
             dedup_window: Duration::from_hours(90 * 24),
             send: vec![send(0, &["click_id"]), send(1, &[])],
+            is_shadow: false,
         }],
         captures: vec![],
         recognise_by: vec![],
