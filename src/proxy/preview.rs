@@ -107,8 +107,8 @@ impl Notes {
         let waiting = noted.awaited.iter().map(|(conversion, send)| self.outcome_line(*conversion, *send, WAITS));
         let mut text = String::new();
         for line in known.chain(waiting) {
-            if text.len() + line.len() > MAX_HEADER {
-                text.push_str("; ...");
+            if text.len() + line.len() + CUT.len() > MAX_HEADER {
+                text.push_str(CUT);
                 break;
             }
             let mark = if text.is_empty() { "" } else { "; " };
@@ -262,6 +262,101 @@ const MAX_LINES: usize = 100;
 const MAX_PATH: usize = 512;
 /// Common servers and browsers take 8 KiB of all headers.
 const MAX_HEADER: usize = 1024;
+const CUT: &str = "; ...";
 const NOTHING: &str = "nothing";
 /// No outcome yet.
 const WAITS: &str = "waits";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        config::{Config, Environment},
+        metrics::Metrics,
+        proxy::runtime::TrackedSite,
+        tracking::preview::Conversions,
+    };
+
+    const CONFIG: &str = "
+sites:
+  - name: shop
+    upstream: http://127.0.0.1:1
+    networks:
+      exoclick: { click: { param: exo } }
+    conversions:
+      - name: purchase
+        path: /thanks
+        order_id: query.order
+        send: { exoclick: { goal: 0123456789abcdef0123456789abcdef } }
+";
+
+    fn site() -> TrackedSite {
+        let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
+        TrackedSite::new(&config.sites[0], None, &Arc::new(Metrics::new()))
+    }
+
+    fn begun(id: &str, site: &TrackedSite, path: &str, accept: &'static str) -> (Arc<Notes>, Arc<TrackedSite>) {
+        let id = PreviewId::parse(id).expect("an id");
+        let preview = Preview { id, until: Timestamp::default(), conversions: Conversions::Held };
+        let headers = HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static(accept))]);
+        let notes = Notes::new(&preview, &site.rules, &Method::GET, path, &headers);
+        (Arc::clone(&notes), site.noting(notes))
+    }
+
+    /// What was told of one preview by now.
+    fn told(watched: &mut broadcast::Receiver<Arc<PreviewDecision>>, id: &str) -> Vec<(String, Vec<String>)> {
+        let all = std::iter::from_fn(|| watched.try_recv().ok());
+        let ours = all.filter(|it| it.preview_id.to_string() == id);
+        ours.map(|it| (it.path.clone(), it.decisions.clone())).collect()
+    }
+
+    #[test]
+    fn what_is_counted_is_shown_and_told_when_all_is_over() {
+        let (plain, mut watched) = (site(), watch());
+        let (notes, site) = begun("0000000a", &plain, "/thanks", "text/html");
+        assert_eq!(notes.header(), "nothing");
+        site.metrics.click(0, ClickResult::Accepted);
+        site.metrics.hit(0);
+        assert_eq!(notes.header(), "click exoclick=accepted; purchase/exoclick=waits");
+        site.metrics.outcome(0, 0, Outcome::Held);
+        notes.would_send("GET http://net.example/");
+        assert_eq!(notes.header(), "click exoclick=accepted; purchase/exoclick=held");
+        site.metrics.injection(0, Injection::Injected);
+        drop(notes);
+        assert!(told(&mut watched, "0000000a").is_empty(), "the site still has it");
+        drop(site);
+        let expected = [
+            "click exoclick=accepted",
+            "purchase/exoclick=held",
+            "pixels exoclick=injected",
+            "would send GET http://net.example/",
+        ];
+        assert_eq!(told(&mut watched, "0000000a"), [("/thanks".to_owned(), expected.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn nobody_is_told_of_what_was_asked_of_us_or_is_no_page() {
+        let (plain, mut watched) = (site(), watch());
+        drop(begun("0000000b", &plain, "/logo.png", "image/png"));
+        let (notes, site) = begun("0000000b", &plain, "/.throughline/frame/token", "text/html");
+        notes.discard();
+        site.metrics.click(0, ClickResult::Accepted);
+        drop((notes, site));
+        drop(begun("0000000b", &plain, "/about", "text/html"));
+        assert_eq!(told(&mut watched, "0000000b"), [("/about".to_owned(), vec![])]);
+    }
+
+    #[test]
+    fn a_header_is_never_long() {
+        let plain = site();
+        let (notes, site) = begun("0000000c", &plain, &"/long".repeat(1000), "text/html");
+        (0..1000).for_each(|_| site.metrics.click(0, ClickResult::NotModified));
+        let header = notes.header();
+        assert!(header.len() <= MAX_HEADER && header.to_str().expect("ASCII").ends_with("; ..."));
+        let noted = notes.noted.lock();
+        let decision = noted.decision.as_ref().expect("one of the site");
+        assert_eq!((decision.decisions.len(), decision.path.len()), (MAX_LINES, MAX_PATH));
+    }
+}

@@ -147,6 +147,12 @@ impl TrackedSite {
         Self { rules, csp: site.csp, page, metrics, switch: Switch::default(), mask: site.mask.clone() }
     }
 
+    /// Whether the request that it is tracked for is one of a preview.
+    #[must_use]
+    pub fn is_previewed(&self) -> bool {
+        self.metrics.notes().is_some()
+    }
+
     /// The same site with other rules that read the same of its pages.
     pub(super) fn with_rules(&self, rules: Arc<SiteRules>) -> Self {
         let (page, metrics, mask) = (self.page.clone(), self.metrics.clone(), self.mask.clone());

@@ -14,6 +14,7 @@ use super::{
     conversion::ConversionRule,
     human::NotAVisit,
     journey::{Journey, JourneyKey},
+    network::Mode,
     site::SiteRules,
     timestamp::Timestamp,
     value::Source,
@@ -176,7 +177,8 @@ impl Visit {
     /// Whether the body of the answer may have to be read, so that all of it is needed.
     #[must_use]
     pub fn may_read_answer(&self) -> bool {
-        self.reads(Source::is_in_body) || self.hit_rules().any(|rule| !rule.proof.is_empty())
+        let needs_proof = || self.hit_rules().any(|rule| !rule.proof.is_empty());
+        self.reads(Source::is_in_body) || self.site.mode != Mode::Off && needs_proof()
     }
 
     /// Whether the body of the request has to be read.
@@ -194,6 +196,12 @@ impl Visit {
     /// Takes the body of the request, before the answer.
     pub fn take_body(&mut self, body: RequestBody) {
         self.body = body;
+    }
+
+    /// Whether anything about this request or its answer may be changed: not while tracking only watches.
+    #[must_use]
+    pub fn may_change(&self) -> bool {
+        self.site.mode == Mode::On
     }
 
     /// The conversions that this request matches.
@@ -272,8 +280,11 @@ impl Visit {
         self.hits.iter().filter_map(|hit| self.site.conversions.get(hit.conversion))
     }
 
-    /// Whether a hit or a capture reads something of this kind.
+    /// Whether a hit or a capture reads something of this kind; where nothing is done, none does.
     fn reads(&self, is_meant: impl Fn(&Source) -> bool) -> bool {
+        if self.site.mode == Mode::Off {
+            return false;
+        }
         let captures = self.captures.iter().filter_map(|passing| self.site.captures.get(passing.capture));
         self.hit_rules().any(|rule| rule.sources().iter().any(|source| is_meant(source)))
             || captures.into_iter().any(|rule| rule.sources().iter().any(|source| is_meant(source)))

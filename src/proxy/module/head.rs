@@ -13,7 +13,7 @@ use crate::{
 /// A 304 could carry neither a cookie nor pixels, a part of a page no pixels, and an encoded page must
 /// be decoded first; a client that wants it encoded (`takes_plain` is false) gets it so.
 pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit, takes_plain: bool) {
-    let is_read_whole = visit.may_edit_page() || visit.may_read_answer();
+    let is_read_whole = visit.may_edit_page() || visit.may_change() && visit.may_read_answer();
     if visit.has_click_parameter() || is_read_whole {
         request.remove_header(&header::IF_NONE_MATCH);
         request.remove_header(&header::IF_MODIFIED_SINCE);

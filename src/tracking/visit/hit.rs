@@ -121,6 +121,10 @@ impl Hit {
             }
             let may_owe = before.is_none() || matches!(before, Some(Waiting::Open(Some(_))));
             let step = match outcome_of(site, rule, send, network, facts, trigger, general) {
+                // What is only observed is read to its end all the same.
+                Some(Outcome::Off) if open.page && site.mode_of(network) == Mode::Observe => {
+                    Step::Open { may_owe: false }
+                }
                 Some(outcome) => Step::Decided(outcome),
                 None if let Some(unheard) = unheard(rule, facts) => {
                     step_unheard(rule, send, facts, &scope, open, unheard)
@@ -190,7 +194,10 @@ impl Hit {
         }
         self.waiting = waiting;
         let is_over = self.waiting.iter().all(|waiting| *waiting == Waiting::Decided);
-        if is_over && general.is_none() {
+        // Where nothing is done, nothing has been looked for.
+        let is_looked_at =
+            |send: &SendRule| site.networks.get(send.network).is_some_and(|network| site.mode_of(network) != Mode::Off);
+        if is_over && general.is_none() && rule.send.iter().any(is_looked_at) {
             plan.fields.push((self.conversion, results));
         }
         !is_over

@@ -25,6 +25,7 @@ use crate::tracking::{
 
 mod consent;
 mod page;
+mod unheard;
 
 const DAY: Duration = Duration::from_hours(24);
 
