@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     audit::{Action, Actor},
     clock,
-    database::{create_folder, sync_folder},
+    database::sync_folder,
     desk::{Desk, DeskError},
 };
 use crate::tracking::{network::Mode, timestamp::Timestamp};
@@ -97,6 +97,9 @@ pub enum BypassError {
         /// Why.
         source: io::Error,
     },
+    /// There is no state folder. It is not made here: it must belong to the proxy's account.
+    #[error("there is no folder {0}; it is made when the proxy is started")]
+    NoFolder(PathBuf),
     /// So much can't be switched at once.
     #[error("more than {MOST} sites and networks are bypassed already; end some")]
     TooMany,
@@ -232,7 +235,9 @@ fn parse(text: &[u8]) -> Result<Vec<Bypass>, String> {
 fn change(folder: &Path, change: impl FnOnce(&mut Vec<Bypass>)) -> Result<(), BypassError> {
     let path = folder.join(FILE);
     let unwritten = |source| BypassError::Unwritten { path: path.clone(), source };
-    create_folder(folder).map_err(unwritten)?;
+    if !folder.is_dir() {
+        return Err(BypassError::NoFolder(folder.to_owned()));
+    }
     // Another name: the file itself is replaced, and a lock on it would be one on its predecessor.
     let lock = new_file(folder, &folder.join(LOCK), false).map_err(unwritten)?;
     lock.lock().map_err(unwritten)?;

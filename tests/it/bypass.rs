@@ -193,6 +193,7 @@ fn explain_tells_of_a_bypass() {
     let outcome = |account: &Value| account["conversions"][0]["networks"][0]["outcome"].as_str().unwrap().to_owned();
     assert_eq!(outcome(&explained()), "queued");
     // Before there is a store: done, but not in the audit.
+    fs::create_dir(setup.folder().join("state")).unwrap();
     let output = setup.command(&["bypass", "default"]);
     assert!(output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("done, but not entered in the audit: "));

@@ -47,13 +47,15 @@ fn what_is_switched_stays_until_it_ends() {
 #[test]
 fn the_file_is_nobody_elses_and_nothing_is_left_beside_it() {
     let folder = TempDir::new().unwrap();
-    let state = folder.path().join("made/on/the/way");
-    let _done = set(&state, "shop", Halt::Off, None);
-    let mode = fs::metadata(state.join(FILE)).unwrap().permissions().mode();
+    let _done = set(folder.path(), "shop", Halt::Off, None);
+    let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let mut names: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, [FILE, LOCK]);
+    let nowhere = folder.path().join("nowhere");
+    let refused = Bypass::set(&nowhere, &Actor::new("ada"), target("shop"), Halt::Off, None);
+    assert!(matches!(refused, Err(BypassError::NoFolder(_))) && !nowhere.exists(), "it would be the wrong owner's");
 }
 
 #[test]
