@@ -15,7 +15,7 @@ use tokio::{runtime, sync::watch, time::timeout};
 use crate::{
     config::problem::Severity,
     reload::{Reloader, Running, Source, Standing},
-    store::{Health, clock, fleet::FleetHealth},
+    store::{Health, bypass::Bypass, clock, fleet::FleetHealth},
     tracking::timestamp::Timestamp,
 };
 
@@ -118,6 +118,10 @@ async fn readiness(State(admin): State<Admin>) -> Response {
         };
         members.insert("fleet".to_owned(), fleet);
     }
+    let bypassed: Vec<_> = running.store.switches().in_force().iter().map(shown).collect();
+    if let (false, Some(members)) = (bypassed.is_empty(), answer.as_object_mut()) {
+        members.insert("bypassed".to_owned(), bypassed.into());
+    }
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(answer)).into_response()
 }
@@ -131,6 +135,12 @@ fn configuration(since: Timestamp, source: &Source) -> serde_json::Value {
             json!({ "state": source.as_str(), "mistakes": mistakes, "since": since.rfc3339() })
         }
     }
+}
+
+/// What an operator has switched, without saying who.
+fn shown(bypass: &Bypass) -> serde_json::Value {
+    let Bypass { target, tracking, until, .. } = bypass;
+    json!({ "site": target.site, "network": target.network, "tracking": tracking.as_str(), "until": until.map(Timestamp::rfc3339) })
 }
 
 /// Compares without telling by its time where two texts begin to differ.

@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Environment, secrets},
     metrics::Metrics,
     proxy::runtime::{Names, SiteTable, TrackedSite},
+    store::{Switched, bypass::Bypass},
     tracking::{journey::JourneyKeys, visitor::Seal},
 };
 
@@ -121,8 +122,21 @@ fn explained(config: &Config, table: &SiteTable, mask: &Mask, options: &Options)
         question.reply = live::ask(&site.upstream, &question)?;
     }
     let names = names(config)?;
-    let site = TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new()));
-    Ok(weigh::account(&site, &question, mask))
+    let site = Arc::new(TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new())));
+    let switched = Bypass::list(&config.server.state);
+    site.heed(switched.as_deref().unwrap_or_default());
+    let mut account = weigh::account(&site.in_force(), &question, mask);
+    account.notes.extend(match switched {
+        Ok(all) => all.iter().filter(|it| it.target.site == *site.rules.name).map(bypassed).collect(),
+        Err(error) => vec![format!("whether an operator bypasses the site is not known: {error}")],
+    });
+    Ok(account)
+}
+
+fn bypassed(bypass: &Bypass) -> String {
+    let Bypass { target, tracking, until, .. } = bypass;
+    let until = until.map_or_else(String::new, |until| format!(" until {}", until.rfc3339()));
+    format!("an operator has switched tracking of {target} to `{}`{until}: see `throughline bypass`", tracking.as_str())
 }
 
 /// What the secret makes; a command makes none in the state folder, so one that is made up stands in.

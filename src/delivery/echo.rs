@@ -3,11 +3,11 @@
 //! An answer to several events is kept with each of their rows, and a row must tell nothing of another
 //! visitor: whoever asks what is known of one person is shown its rows.
 
-use super::mask::as_in_json;
 use crate::{
-    store::{AnswerRecord, mask::hide},
+    store::AnswerRecord,
     tracking::{
         event::{Datum, Event},
+        mask::{as_in_json, hide},
         template::sha256,
     },
 };

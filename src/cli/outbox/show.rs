@@ -9,12 +9,13 @@ use crate::{
     store::{
         Attempt,
         inspector::RowDetail,
-        mask::{HIDDEN, is_personal, without_personal},
+        mask::{is_personal, without_personal},
         office::Office,
         row::StoredAnswer,
     },
     tracking::{
         event::{Datum, Payload},
+        mask::HIDDEN,
         timestamp::Timestamp,
     },
 };

@@ -57,6 +57,7 @@ impl Visit {
                 stage: if answer.is_some() { Stage::End } else { Stage::Head },
                 keys: &keys,
                 is_sent_back: self.is_sent_back,
+                is_held: self.is_held,
             };
             let mut visitor = || {
                 is_used |= known.is_none() && may_be_fresh;

@@ -70,6 +70,8 @@ pub(super) struct Facts<'a> {
     pub(super) keys: &'a [JourneyKey],
     /// Whether another site has sent the visitor's browser here, which so brought no cookies.
     pub(super) is_sent_back: bool,
+    /// Whether the visitor's conversions are kept from leaving.
+    pub(super) is_held: bool,
 }
 
 impl Facts<'_> {

@@ -1,4 +1,4 @@
-//! Takes secrets out of what networks answer, before it is kept for people.
+//! Takes secrets out of what is kept for people: requests to networks, and what they answer.
 //!
 //! Networks repeat what they were sent: an echo of the address in an error message, a whole request in
 //! a debug answer. Anything that the configuration takes from the environment or from a file may be a
@@ -6,9 +6,14 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use http::HeaderMap;
+use memchr::memmem;
 
-use crate::{store::mask::hide, tracking::template::encode_component};
+use super::template::encode_component;
+
+/// What stands in the place of what is hidden.
+pub const HIDDEN: &str = "***";
 
 /// The texts that are masked; cheap to clone.
 #[derive(Clone, Default)]
@@ -35,7 +40,7 @@ impl Mask {
 
     /// The same, and what stands in headers that hold credentials.
     #[must_use]
-    pub(super) fn and_credentials(&self, headers: &HeaderMap) -> Self {
+    pub fn and_credentials(&self, headers: &HeaderMap) -> Self {
         let credentials = headers
             .values()
             .filter(|value| value.is_sensitive())
@@ -62,8 +67,30 @@ impl fmt::Debug for Mask {
     }
 }
 
+/// A text with stars in place of these values, in whatever letters it writes them: networks change those.
+///
+/// Most answers are short and repeat nothing, so nothing is prepared before a value is found.
+pub fn hide<T: AsRef<str>>(text: &[u8], values: impl IntoIterator<Item = T>) -> Cow<'_, [u8]> {
+    let lower = text.to_ascii_lowercase();
+    let found: Vec<String> = values
+        .into_iter()
+        .filter(|value| (1..=lower.len()).contains(&value.as_ref().len()))
+        .map(|value| value.as_ref().to_ascii_lowercase())
+        .filter(|value| memmem::find(&lower, value.as_bytes()).is_some())
+        .collect();
+    if found.is_empty() {
+        return text.into();
+    }
+    let mut finder = AhoCorasick::builder();
+    match finder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).build(&found) {
+        Ok(finder) => finder.replace_all_bytes(text, &vec![HIDDEN; found.len()]).into(),
+        Err(_) => HIDDEN.as_bytes().into(),
+    }
+}
+
 /// The text with the escapes that JSON needs.
-pub(super) fn as_in_json(text: &str) -> String {
+#[must_use]
+pub fn as_in_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
 }
