@@ -40,6 +40,8 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
 #[cfg(feature = "server")]
+pub mod guide;
+#[cfg(feature = "server")]
 pub mod handover;
 pub mod html;
 #[cfg(feature = "server")]

@@ -5,8 +5,10 @@
 
 use crate::tracking::{
     event::{Datum, Event, Payload},
-    mask::{HIDDEN, hide},
+    mask::hide,
 };
+
+pub use crate::tracking::mask::HIDDEN;
 
 /// Whether a value of this name is to be hidden.
 ///

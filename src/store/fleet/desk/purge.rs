@@ -1,7 +1,7 @@
 //! Ending what shall not be sent: that it was stays in the history, its values go.
 
 use super::{
-    super::{Fleet, FleetError, NOW_MS, value::Id},
+    super::{Fleet, FleetError, NOW_MS, hits, value::Id},
     Deed, Slice, Tally, ids,
 };
 use crate::tracking::event::EventId;
@@ -49,5 +49,5 @@ async fn purge(slice: &mut Slice<'_>, rows: &[EventId]) -> Result<(), FleetError
     );
     slice.transaction.execute(&history, &[&purged]).await?;
     slice.transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&purged]).await?;
-    Ok(())
+    hits::empty(slice.transaction, &purged).await
 }
