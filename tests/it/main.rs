@@ -23,6 +23,7 @@ mod certificates;
 mod clock;
 mod commands;
 mod consent;
+mod conversions;
 mod csp;
 mod damage;
 mod dead_letters;

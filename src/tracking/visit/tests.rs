@@ -24,6 +24,7 @@ use crate::tracking::{
 };
 
 mod consent;
+mod grounds;
 mod page;
 
 const DAY: Duration = Duration::from_hours(24);
