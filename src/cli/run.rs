@@ -187,7 +187,10 @@ impl Prepared {
             store: store.clone(),
             metrics,
             names: secret::names,
-            followers: vec![Box::new(|config| descriptors::raise(&config.server.limits))],
+            followers: vec![
+                Box::new(|config| descriptors::raise(&config.server.limits)),
+                Box::new(|config| logging::follow(&config.server.log)),
+            ],
         };
         let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
         let admin = Admin { reloader: Arc::clone(&reloader), token, stopping: stopped.clone() }.start(admin);

@@ -57,6 +57,7 @@ mod pixels;
 mod preambles;
 mod proof;
 mod races;
+mod reloads;
 mod shops;
 mod slow_clients;
 mod smuggling;
