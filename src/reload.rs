@@ -5,7 +5,7 @@
 //! sees the new state alone. What only a new process can change is refused as a whole. Who asks for
 //! it (a signal, an operator), and what a section means, does not belong here.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -13,8 +13,8 @@ use tokio::{runtime::Handle, sync, task::spawn_blocking};
 
 use crate::{
     config::{
-        Config, ConfigError, Environment, Server,
-        difference::{Difference, differences},
+        Config, Environment, Server,
+        difference::differences,
         problem::{Place, Problem, Severity},
         texts::Texts,
     },
@@ -26,12 +26,16 @@ use crate::{
         tls::{Certificates, Pairs},
     },
     store::{Store, clock},
-    tracking::timestamp::Timestamp,
 };
 
 pub mod last_good;
 
 mod fixed;
+mod report;
+mod standing;
+
+pub use report::{Refused, Report};
+pub use standing::{Source, Standing};
 
 /// Reads the configuration again and puts it in force.
 pub struct Reloader {
@@ -78,44 +82,6 @@ pub struct InForce {
     mask: Mask,
 }
 
-/// How the configuration in force stands to the one in its file.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// Since when.
-    pub since: Timestamp,
-    /// Which one is in force.
-    pub source: Source,
-}
-
-/// Which configuration is in force.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// The one of the file, as it was last read.
-    File,
-    /// The one before: the file was changed, and these problems stand in the way.
-    Before(Vec<Problem>),
-    /// The last one that was accepted: at the start, these problems stood in the way of the file.
-    LastGood(Vec<Problem>),
-}
-
-/// What a reload has changed.
-#[derive(Debug)]
-pub struct Report {
-    /// By the paths of keys.
-    pub differences: Vec<Difference>,
-    /// Whether variables or files of secrets hold something else now.
-    pub has_other_secrets: bool,
-    /// What is legal but odd.
-    pub warnings: Vec<Problem>,
-}
-
-/// Why nothing was changed.
-#[derive(Debug)]
-pub struct Refused {
-    /// All that is wrong, warnings included.
-    pub problems: Vec<Problem>,
-}
-
 impl Reloader {
     /// Watches over a proxy that was started with this configuration; `runtime` serves its requests.
     #[must_use]
@@ -153,20 +119,11 @@ impl Reloader {
         let reloader = Arc::clone(self);
         let done = self.runtime.spawn(async move {
             let _turn = reloader.turn.lock().await;
-            let planning = Arc::clone(&reloader);
-            // Files are read, certificates and rules are parsed.
-            match spawn_blocking(move || planning.plan()).await {
-                Ok(Ok(plan)) => Ok(reloader.carry_out(plan).await),
-                Ok(Err(refused)) => Err(refused),
-                Err(_) => Err(reloader.refusal("a fault of Throughline itself has ended the reload")),
-            }
+            let result = reloader.take_turn().await;
+            reloader.tell(&result);
+            result
         });
-        let result = match done.await {
-            Ok(result) => result,
-            Err(_) => Err(self.refusal("a fault of Throughline itself has ended the reload, or the process ends")),
-        };
-        self.tell(&result);
-        result
+        done.await.unwrap_or_else(|_| Err(self.refusal("the process ends")))
     }
 
     /// What is kept of the configuration in force.
@@ -185,6 +142,16 @@ impl Reloader {
     #[must_use]
     pub const fn running(&self) -> &Running {
         &self.running
+    }
+
+    async fn take_turn(self: &Arc<Self>) -> Result<Report, Refused> {
+        let fault = |_| self.refusal("a fault of Throughline itself has ended the reload");
+        let planning = Arc::clone(self);
+        // Files are read, certificates and rules are parsed.
+        let plan = spawn_blocking(move || planning.plan()).await.map_err(fault)??;
+        let carrying = Arc::clone(self);
+        // As a task of its own, so that a panic is told, too.
+        tokio::spawn(async move { carrying.carry_out(plan).await }).await.map_err(fault)
     }
 
     /// Makes all that may fail.
@@ -283,77 +250,5 @@ impl InForce {
     }
 }
 
-impl Source {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Before(_) => "before",
-            Self::LastGood(_) => "last_good",
-        }
-    }
-
-    /// What stands in the way of the file.
-    #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        match self {
-            Self::File => &[],
-            Self::Before(problems) | Self::LastGood(problems) => problems,
-        }
-    }
-}
-
-impl Report {
-    fn log(&self) {
-        for warning in &self.warnings {
-            tracing::warn!("{warning}");
-        }
-        let Self { differences, has_other_secrets, .. } = self;
-        let changes = differences.len();
-        tracing::info!(changes, "the configuration was read again and is in force");
-        for difference in differences.iter().take(LOGGED) {
-            tracing::info!("changed: {difference}");
-        }
-        if changes > LOGGED {
-            tracing::info!("changed: {} keys more", changes - LOGGED);
-        }
-        if *has_other_secrets {
-            tracing::info!("changed: what variables or files of secrets hold");
-        }
-    }
-}
-
-impl Refused {
-    fn log(&self) {
-        for problem in &self.problems {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-            }
-        }
-        tracing::error!("the configuration was read again and cannot be used; nothing was changed");
-    }
-}
-
-impl From<ConfigError> for Refused {
-    fn from(error: ConfigError) -> Self {
-        Self { problems: error.problems }
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
-            writeln!(f, "{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Refused {}
-
 const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
-/// Differences that one reload writes into the log.
-const LOGGED: usize = 50;

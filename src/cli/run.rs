@@ -246,7 +246,10 @@ impl Prepared {
             store: store.clone(),
             metrics,
             names: secret::names,
-            followers: vec![Box::new(|config| descriptors::raise(&config.server.limits))],
+            followers: vec![
+                Box::new(|config| descriptors::raise(&config.server.limits)),
+                Box::new(|config| logging::follow(&config.server.log)),
+            ],
         };
         let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
         let (handing, handed_over) = watch::channel(false);

@@ -180,12 +180,12 @@ sites:
             told(before, after),
             [
                 "max_page_delay: 50ms → 20ms",
+                "secret: ${ONE} → …",
                 "sites.new (new)",
                 "sites.shop.upstream.url: http://127.0.0.1:1 → http://127.0.0.1:9",
                 "sites.shop.hosts: [a.example, b.example] → [a.example]",
                 "sites.shop.conversions.purchase.path: /thanks → /thank-you",
                 "sites.old (removed)",
-                "secret: ${ONE} → …",
             ]
         );
         assert!(told(after, after).is_empty());

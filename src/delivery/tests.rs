@@ -177,6 +177,7 @@ struct Noted {
     attempts: Mutex<Vec<(String, &'static str)>>,
     verdicts: Mutex<Vec<Verdict>>,
     left_alone: Mutex<Vec<(String, bool)>>,
+    gone: Mutex<Vec<String>>,
 }
 
 impl DeliveryObserver for Noted {
@@ -188,6 +189,9 @@ impl DeliveryObserver for Noted {
     }
     fn left_alone(&self, _: &str, network: &str, is_left_alone: bool) {
         self.left_alone.lock().unwrap().push((network.into(), is_left_alone));
+    }
+    fn gone(&self, _: &str, network: &str) {
+        self.gone.lock().unwrap().push(network.into());
     }
 }
 
@@ -249,6 +253,12 @@ struct World {
 }
 
 impl World {
+    /// Puts other destinations in force.
+    fn follow(&self, destinations: Vec<Destination>) {
+        let destinations = Arc::new(Destinations::new(destinations));
+        self.delivery.replace(self.delivery.prepare(destinations).expect("clients"));
+    }
+
     fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
         Self::rendering(folder, destinations, Box::new(render))
     }
@@ -418,7 +428,7 @@ async fn rows_without_a_destination_wait_for_one() {
         assert_eq!((row.state, row.attempts), (RowState::Pending, 0));
     }
     assert_eq!(network.count(), 0);
-    world.delivery.replace(Arc::new(Destinations::new(vec![destination("later"), destination("paused")])));
+    world.follow(vec![destination("later"), destination("paused")]);
     world.until("both are sent", 5, || network.count() == 2).await;
 }
 
@@ -430,6 +440,26 @@ async fn a_row_without_a_route_is_not_spun_on() {
     let row = world.row(5, |row| !row.leased).await;
     assert!(row.next.unwrap().since(clock::now()) > Duration::from_secs(200));
     assert_eq!((row.attempts, row.state), (0, RowState::Pending));
+}
+
+#[tokio::test]
+async fn a_row_whose_route_comes_back_is_sent_at_once() {
+    let folder = TempDir::new().unwrap();
+    let network = Network::that(|_| OK).await;
+    let world = World::start(folder.path(), vec![Destination { routes: BTreeMap::new(), ..destination("mine") }]);
+    world.accept(vec![event("mine", &network.url())]).await;
+    world.row(5, |row| !row.leased && row.next.unwrap().since(clock::now()) > Duration::from_secs(200)).await;
+    world.follow(vec![destination("mine")]);
+    world.until("it is sent", 5, || network.count() == 1).await;
+}
+
+#[tokio::test]
+async fn a_network_that_is_no_longer_configured_is_spoken_of_no_more() {
+    let folder = TempDir::new().unwrap();
+    let world = World::start(folder.path(), vec![destination("one"), destination("two")]);
+    world.follow(vec![destination("two")]);
+    world.until("it is gone", 5, || *world.noted.gone.lock().unwrap() == ["one"]).await;
+    assert_eq!(within(5, world.delivery.breakers()).await.len(), 1);
 }
 
 #[tokio::test]

@@ -85,3 +85,85 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Weak, time::Duration};
+
+    use super::*;
+    use crate::{
+        config::{Config, Environment},
+        metrics::Metrics,
+        store::{Retention, Store},
+    };
+
+    struct World {
+        store: Store,
+        metrics: Arc<Metrics>,
+    }
+
+    impl World {
+        fn edition(&self, before: Option<&Edition>, sites: &str) -> Edition {
+            let config = Config::parse(Path::new("test.yaml"), sites, Environment::Process);
+            let config = config.unwrap_or_else(|error| panic!("{error}"));
+            let table = match before {
+                Some(before) => before.table.succeeding(&config),
+                None => SiteTable::new(&config),
+            };
+            let tracker = Tracker::new(&config, None, self.store.clone(), &self.metrics);
+            Edition { tracker, table: table.expect("upstreams"), limits: config.server.limits }
+        }
+
+        /// The labels of a gauge that operators see.
+        fn shown(&self, gauge: &str) -> Vec<String> {
+            let metrics = self.metrics.render();
+            let lines = metrics.lines().filter(|line| line.starts_with(gauge));
+            lines.map(|line| line.trim_start_matches(gauge).to_owned()).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_longer_in_force_is_seen_to_its_end_by_requests_and_by_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let (store, _fresh) = Store::start(folder.path(), Retention::default(), metrics.clone());
+        let world = World { store, metrics };
+        let one = "
+sites:
+  - { name: old, hosts: [old.example], upstream: { url: 'http://localhost:1', health: { path: /up } } }
+  - { name: both, hosts: [both.example], upstream: 'http://127.0.0.1:2' }
+";
+        let two = "
+limits: { max_connections: 1 }
+sites:
+  - { name: both, hosts: [both.example], upstream: 'http://127.0.0.1:2' }
+  - { name: new, hosts: [new.example], upstream: 'http://127.0.0.1:3' }
+";
+        let current = Current::new(world.edition(None, one));
+        current.attend().await;
+        let labels = "throughline_tracking_enabled";
+        assert_eq!(world.shown(labels), ["{site=\"both\"} 1", "{site=\"old\"} 1"]);
+        let under_way = current.edition();
+        let next = world.edition(Some(&under_way), two);
+        current.replace(next).await;
+
+        assert!(under_way.table.find_host(b"old.example").is_some(), "a request keeps what it began with");
+        let now = current.edition();
+        assert!(now.table.find_host(b"old.example").is_none() && now.table.find_host(b"new.example").is_some());
+        assert_eq!(world.shown(labels), ["{site=\"both\"} 1", "{site=\"new\"} 1"]);
+        let servers = world.shown("throughline_upstream_up");
+        assert!(servers.iter().all(|labels| !labels.contains("old")) && servers.len() == 2, "{servers:?}");
+        let _place = current.watch().admit().expect("one place");
+        assert!(current.watch().admit().is_err(), "the limits are those of the new edition");
+
+        let gone: Weak<Upstream> = Arc::downgrade(&under_way.table.upstreams()[0]);
+        drop(under_way);
+        for _ in 0..500 {
+            if gone.upgrade().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("somebody still looks after a server that is not in force");
+    }
+}

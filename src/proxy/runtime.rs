@@ -327,4 +327,28 @@ sites:
             assert_eq!(table.find_host(host.as_bytes()), site, "{host}");
         }
     }
+
+    #[test]
+    fn servers_that_stay_are_the_same_and_others_are_not() {
+        let table = |text: &str, before: Option<&SiteTable>| {
+            let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
+            before.map_or_else(|| SiteTable::new(&config), |before| before.succeeding(&config)).expect("upstreams")
+        };
+        let before = "
+sites:
+  - { name: a, hosts: [a.example], upstream: 'http://127.0.0.1:1' }
+  - { name: b, hosts: [b.example], upstream: 'http://127.0.0.1:2' }
+  - { name: c, hosts: [c.example], upstream: 'http://127.0.0.1:3' }
+";
+        let after = "
+sites:
+  - { name: d, hosts: [d.example], upstream: 'http://127.0.0.1:1' }
+  - { name: c, hosts: [c.example], upstream: { url: 'http://127.0.0.1:3', read_timeout: 9s } }
+  - { name: b, hosts: [b.example], csp: respect, upstream: { url: 'http://127.0.0.1:2' } }
+";
+        let before = table(before, None);
+        let after = table(after, Some(&before));
+        let is_kept = |upstream: &Arc<Upstream>| before.upstreams.iter().any(|known| Arc::ptr_eq(known, upstream));
+        assert_eq!(after.upstreams.iter().map(is_kept).collect::<Vec<_>>(), [false, false, true]);
+    }
 }

@@ -13,22 +13,13 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Version, header};
 use parking_lot::Mutex;
-use pingora::{
-    Error, Result,
-    connectors::{ConnectorOptions, http::Connector},
-    http::RequestHeader,
-    server::configuration::ServerConf,
-    upstreams::peer::HttpPeer,
-};
+use pingora::{Error, Result, http::RequestHeader, server::configuration::ServerConf, upstreams::peer::HttpPeer};
 use pingora_proxy::Session;
-use tokio::task::AbortHandle;
 
-use crate::{
-    config::{HostHeader, Scheme, UpstreamRules},
-    metrics::Metrics,
-};
+use crate::config::{HostHeader, Scheme, UpstreamRules};
 
 mod attempts;
+mod care;
 mod dialing;
 mod endpoint;
 mod health;
@@ -40,6 +31,8 @@ mod turns;
 
 pub use attempts::Attempts;
 use attempts::MAX_TRIES;
+use care::Care;
+pub use care::attend;
 use dialing::Dialing;
 use endpoint::{Endpoint, Standing};
 use health::Questions;
@@ -64,17 +57,6 @@ pub struct Upstream {
     questions: Option<Questions>,
     warned: Mutex<Option<Instant>>,
     care: Mutex<Care>,
-}
-
-/// Whether somebody looks after the servers.
-#[derive(Debug)]
-enum Care {
-    /// Nobody yet.
-    None,
-    /// These tasks do.
-    By(Vec<AbortHandle>),
-    /// Nobody any more: no new request goes to them.
-    Retired,
 }
 
 impl Upstream {
@@ -102,7 +84,7 @@ impl Upstream {
             public_host: public_host.unwrap_or(HeaderValue::from_static("localhost")),
             questions: rules.health.as_ref().map(Questions::new),
             warned: Mutex::default(),
-            care: Mutex::new(Care::None),
+            care: Mutex::default(),
             rules: rules.clone(),
             dialing,
             servers,
@@ -121,15 +103,6 @@ impl Upstream {
     /// Site and server, as metrics call each of them.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.servers.iter().map(|server| (self.site.as_str(), server.rules.url.as_str()))
-    }
-
-    /// Stops to look after the servers, because no new request goes to them.
-    pub fn retire(&self) {
-        let care = std::mem::replace(&mut *self.care.lock(), Care::Retired);
-        if let Care::By(tasks) = care {
-            tasks.iter().for_each(AbortHandle::abort);
-        }
-        self.servers.iter().for_each(Server::hide);
     }
 
     /// How long a server may be silent.
@@ -271,47 +244,6 @@ pub fn check_settings(settings: &ServerConf, upstreams: &[Arc<Upstream>]) -> Res
     }
 }
 
-/// Resolves names and asks for health, beside the requests and until they are retired; those that are
-/// looked after already are left alone.
-///
-/// Comes back when all names were looked up once, or after a moment without those that take longer.
-pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf, metrics: &Metrics) {
-    let is_new = |upstream: &&Arc<Upstream>| matches!(*upstream.care.lock(), Care::None);
-    let new: Vec<&Arc<Upstream>> = upstreams.iter().filter(is_new).collect();
-    for upstream in &new {
-        let names = (0..upstream.servers.len()).map(|index| {
-            let upstream = Arc::clone(upstream);
-            let keep_resolved = async move {
-                if let Some(server) = upstream.servers.get(index) {
-                    server.keep_resolved(&upstream.rules, &upstream.dialing).await;
-                }
-            };
-            tokio::spawn(keep_resolved).abort_handle()
-        });
-        *upstream.care.lock() = Care::By(names.collect());
-        for (server, labels) in upstream.servers.iter().zip(upstream.labels()) {
-            server.show(metrics.upstream_up.with_label_values(&[labels.0, labels.1]));
-        }
-    }
-    let resolved = async {
-        for server in new.iter().flat_map(|upstream| &upstream.servers) {
-            server.await_looked_up().await;
-        }
-    };
-    // The other sites need not wait for a name that takes long.
-    let _late = tokio::time::timeout(PATIENCE, resolved).await;
-    if new.iter().any(|upstream| upstream.questions.is_some()) {
-        let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(settings))));
-        for upstream in new.into_iter().filter(|upstream| upstream.questions.is_some()) {
-            let asking = tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector))).abort_handle();
-            match &mut *upstream.care.lock() {
-                Care::By(tasks) => tasks.push(asking),
-                Care::None | Care::Retired => asking.abort(),
-            }
-        }
-    }
-}
-
 fn asked_host(head: &RequestHeader) -> Option<String> {
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     host.or_else(|| head.uri.host()).map(str::to_owned)
@@ -334,8 +266,6 @@ fn joined_cookies(headers: &HeaderMap) -> Option<Vec<u8>> {
 const NO_AUTHORITIES: &str = "/dev/null";
 /// Between two warnings about one site.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long the start waits for names.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests;

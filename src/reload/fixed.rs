@@ -51,7 +51,7 @@ mod tests {
     use crate::config::Environment;
 
     fn config(text: &str) -> Config {
-        let text = format!("{text}\nsites: [{{ upstream: 'http://127.0.0.1:1' }}]\n");
+        let text = format!("{text}\nsites: [{{ upstream: 'http://127.0.0.1:9' }}]\n");
         Config::parse(Path::new("a.yaml"), &text, Environment::Ignored).unwrap_or_else(|error| panic!("{error}"))
     }
 

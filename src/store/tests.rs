@@ -100,6 +100,24 @@ async fn leased(store: &Store, now: Timestamp) -> Vec<LeasedRow> {
     .await
 }
 
+#[tokio::test]
+async fn rows_that_wait_for_a_better_time_can_be_woken() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut fresh, _) = start(folder.path());
+    for order in 0..3 {
+        accept(&store, row(&order.to_string())).await;
+        store.park(fresh.recv().await.unwrap(), clock::now().plus(DAY)).await;
+    }
+    // Another network's stays where it is.
+    accept(&store, NewRow { event: Event { network: "rokt".into(), ..event() }, key: None, hold: None }).await;
+    store.park(fresh.recv().await.unwrap(), clock::now().plus(DAY)).await;
+    assert!(within(store.lease("shop", "exoclick", 10, clock::now())).await.is_empty());
+    within(store.wake("shop", "exoclick")).await;
+    assert!(store.may_be_due("shop", "exoclick", clock::now()));
+    assert_eq!(within(store.lease("shop", "exoclick", 10, clock::now())).await.len(), 3);
+    assert!(within(store.lease("shop", "rokt", 10, clock::now())).await.is_empty());
+}
+
 /// A deferred constraint makes the commit itself fail after a certain statement.
 async fn break_commits_after(store: &Store, statement: &'static str) {
     store

@@ -61,6 +61,7 @@ mod preambles;
 mod preview;
 mod proof;
 mod races;
+mod reloads;
 mod shadow;
 mod shops;
 mod shutdown;

@@ -1,7 +1,15 @@
 //! When a lane is ready, and what it learns.
 
 use super::*;
-use crate::{delivery::rate::Rate, store::clock};
+use crate::{
+    delivery::{
+        outbound::Outbound,
+        rate::Rate,
+        route::{Addresses, Route},
+    },
+    store::clock,
+    tracking::verdict::{Repeats, VerdictRules},
+};
 
 fn destination() -> Destination {
     Destination::plain("mine")
@@ -101,15 +109,23 @@ fn a_network_is_known_by_its_last_request_and_by_what_hangs() {
 }
 
 #[test]
-fn a_new_configuration_forgets_troubles_and_keeps_what_is_under_way() {
-    let (mut old, now) = lane(destination());
-    let _under_way = old.begin(now);
-    for _ in 0..3 {
-        hears(&mut old, Judgement::Retry(RetryReason::Unauthorized), answered(401), now);
+fn a_new_configuration_forgets_troubles_that_it_may_correct_and_keeps_what_is_under_way() {
+    let elsewhere = || {
+        let route = Route { addresses: Addresses::Any, ..Route::default() };
+        Destination { outbound: Outbound { route: Arc::new(route), ..Outbound::default() }, ..destination() }
+    };
+    let judged = || Destination { verdicts: VerdictRules::default().with_repeats(Repeats::Dropped), ..destination() };
+    let slower = || Destination { concurrency: 2, max_age: Duration::from_mins(1), ..destination() };
+    for (next, is_down) in [(destination(), true), (slower(), true), (elsewhere(), false), (judged(), false)] {
+        let (mut old, now) = lane(destination());
+        let _under_way = old.begin(now);
+        for _ in 0..3 {
+            hears(&mut old, Judgement::Retry(RetryReason::Unauthorized), answered(401), now);
+        }
+        assert!(old.breaker.is_down());
+        let (mut new, _) = lane(next);
+        new.succeed(old, now);
+        assert_eq!((new.breaker.is_down(), new.room(now) == 0), (is_down, is_down), "{:?}", new.destination);
+        assert_eq!(new.in_flight, 1);
     }
-    assert!(old.breaker.is_down());
-    let (mut new, _) = lane(destination());
-    new.succeed(&mut old, now);
-    assert!(!new.breaker.is_down() && new.room(now) > 0);
-    assert_eq!(new.in_flight, 1);
 }

@@ -123,7 +123,8 @@ impl World {
         let destination = Destination { outbound, ..Destination::plain("mine") };
         let destinations = Destinations::new(vec![destination]);
         let noted = Arc::new(Noted::default());
-        let sender = Sender::new(&destinations, Arc::clone(&noted) as Arc<dyn DeliveryObserver>).unwrap();
+        let clients = Clients::of(&destinations, &Clients::default()).unwrap();
+        let sender = Sender::new(&destinations, clients, Arc::clone(&noted) as Arc<dyn DeliveryObserver>);
         let destination = Arc::clone(destinations.iter().next().unwrap());
         Self { sender, destination, noted }
     }

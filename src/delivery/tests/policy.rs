@@ -76,8 +76,13 @@ async fn refused_credentials_pause_the_network_until_the_configuration_changes()
     assert_eq!(world.await_open("mine").await, Trouble::Credentials);
     assert_eq!(network.count(), 3);
     assert!(world.rows().iter().all(|row| (row.state, row.attempts) == (RowState::Pending, 0)));
-    world.delivery.replace(Arc::new(Destinations::new(vec![careful("mine")])));
-    world.until("the others are sent", 9, || network.count() == 50).await;
+    world.follow(vec![careful("mine"), destination("other")]);
+    assert_eq!(world.await_open("mine").await, Trouble::Credentials, "they are the same");
+    let mut rule = any_rule();
+    rule.names.settings.insert("key".to_owned(), "another".to_owned());
+    let corrected = Destination { routes: BTreeMap::from([("purchase".into(), rule)]), ..careful("mine") };
+    world.follow(vec![corrected]);
+    world.until("all are sent, and the refused ones again", 9, || network.count() == 53).await;
     assert_eq!(*world.noted.left_alone.lock().unwrap().last().unwrap(), ("mine".to_owned(), false));
 }
 

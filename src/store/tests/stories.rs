@@ -1,5 +1,7 @@
 //! Records of hits: joined with their rows, told as stories, emptied with whatever they tell of.
 
+use uuid::Uuid;
+
 use super::*;
 use crate::{
     store::{

@@ -195,6 +195,32 @@ impl Proxy {
         self.process.signal(name);
     }
 
+    /// Writes another configuration, which is read at the next [`reload`](Self::reload) or start.
+    pub(crate) fn configure(&self, configuration: &str) {
+        fs::write(self.setup.configuration(), completed(configuration)).unwrap();
+    }
+
+    /// SIGHUP; waits until the configuration was read again, and says whether it could be used.
+    pub(crate) fn reload(&self) -> bool {
+        let count = |metrics: &Samples, result| metrics.sum("throughline_config_reloads_total", &[("result", result)]);
+        let before = self.metrics();
+        self.signal("HUP");
+        await_fact(
+            || {
+                let now = self.metrics();
+                let grows = |result| count(&now, result) - count(&before, result) > 0.5;
+                if grows("success") { Some(true) } else { grows("failure").then_some(false) }
+            },
+            || format!("the configuration was read again: {}", self.stderr()),
+        )
+    }
+
+    /// Has another configuration in force.
+    pub(crate) fn follows(&self, configuration: &str) {
+        self.configure(configuration);
+        assert!(self.reload(), "refused: {}", self.stderr());
+    }
+
     /// Fills the disk, as far as this proxy can tell: its files stay as large as they are.
     pub(crate) fn fill_the_disk(&self) {
         self.process.limit_files("1");
