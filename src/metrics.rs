@@ -122,6 +122,12 @@ metrics! {
     certificate_expires_seconds: IntGaugeVec ["name"],
     /// Changed certificate files, by whether the new ones could be used.
     certificate_reloads_total: IntCounterVec ["name", "result"],
+    /// Event records that a sink has written.
+    events_written_total: IntCounterVec ["sink"],
+    /// Event records that are lost: their sink took them too slowly, or refused them.
+    events_dropped_total: IntCounterVec ["sink"],
+    /// Attempts of a sink to write event records that failed and are repeated.
+    events_failures_total: IntCounterVec ["sink"],
     /// Always 1; the label says which version runs.
     build_info: IntGaugeVec ["version"],
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Metrics, seconds};
 use crate::{
     delivery::DeliveryObserver,
+    events::{Sink, SinkObserver},
     store::{ErrorKind, ForwardObserver, StoreObserver, fleet::desk::Notice, inspector::QueueCounts},
     tracking::{conversion::Outcome, timestamp::Timestamp, verdict::Verdict},
 };
@@ -86,6 +87,20 @@ impl DeliveryObserver for Metrics {
 
     fn left_alone(&self, site: &str, network: &str, is_left_alone: bool) {
         self.breaker_open.with_label_values(&[site, network]).set(i64::from(is_left_alone));
+    }
+}
+
+impl SinkObserver for Metrics {
+    fn written(&self, sink: Sink, records: u64) {
+        self.events_written_total.with_label_values(&[sink.as_str()]).inc_by(records);
+    }
+
+    fn dropped(&self, sink: Sink, records: u64) {
+        self.events_dropped_total.with_label_values(&[sink.as_str()]).inc_by(records);
+    }
+
+    fn failed(&self, sink: Sink) {
+        self.events_failures_total.with_label_values(&[sink.as_str()]).inc();
     }
 }
 
