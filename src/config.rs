@@ -21,6 +21,7 @@ mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
+mod events;
 mod file;
 mod journey;
 mod limits;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Exit, check, complain, run, say};
 use crate::{
     config::{Config, Environment, secrets},
+    events::Bus,
     metrics::Metrics,
     proxy::runtime::{Names, SiteTable, TrackedSite},
     tracking::{journey::JourneyKeys, visitor::Seal},
@@ -121,7 +122,7 @@ fn explained(config: &Config, table: &SiteTable, mask: &Mask, options: &Options)
         question.reply = live::ask(&site.upstream, &question)?;
     }
     let names = names(config)?;
-    let site = TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new()));
+    let site = TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new()), &Bus::default());
     Ok(weigh::account(&site, &question, mask))
 }
 

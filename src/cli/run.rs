@@ -21,6 +21,7 @@ use crate::{
     admin::Admin,
     config::{Config, Environment, Limits, Server},
     delivery::{Delivery, Destinations},
+    events::{Bus, Reporter},
     metrics::Metrics,
     proxy::{
         runtime::{SiteTable, Tracker},
@@ -99,7 +100,12 @@ impl Prepared {
         let admin = bind_admin(config.server.admin).map_err(|error| cannot_listen(config.server.admin, &error))?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let (store, fresh) = open(&config.server, &metrics)?;
+        let events = Bus::start(&config.server.events, metrics.clone()).map_err(|error| {
+            complain(&format!("the event records can't be written: {error}"));
+            Exit::Failure
+        })?;
+        let reporter = Arc::new(Reporter::new(events.clone(), Arc::clone(&metrics)));
+        let (store, fresh) = open(&config.server, &metrics, &reporter)?;
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
             complain(&format!("the state folder cannot be used: {reason}"));
             return Err(Exit::Failure);
@@ -109,13 +115,13 @@ impl Prepared {
             complain(&error.to_string());
             Exit::Configuration
         })?;
-        let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
+        let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics, &events);
         let destinations = Arc::new(config.destinations());
-        let forwarder = Forwarder::start(&store, metrics.clone()).map_err(|error| {
+        let forwarder = Forwarder::start(&store, metrics).map_err(|error| {
             complain(&format!("the forwarder can't be started: {error}"));
             Exit::Failure
         })?;
-        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics).map_err(|error| {
+        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), reporter).map_err(|error| {
             complain(&error.to_string());
             Exit::Failure
         })?;
@@ -155,7 +161,7 @@ impl Prepared {
         };
         let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, forwarder, limits, .. } =
             self;
-        let store = tracker.store.clone();
+        let (store, events) = (tracker.store.clone(), tracker.events.clone());
         let (stopping, stopped) = watch::channel(false);
         let admin =
             Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
@@ -169,7 +175,7 @@ impl Prepared {
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
             let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, stopped));
-            signalled(hung_up).await;
+            signalled(hung_up, &events).await;
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
             if proxy.await.is_err() {
@@ -177,6 +183,7 @@ impl Prepared {
             }
             join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
             store.close().await;
+            events.drain(DRAIN).await;
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
         Exit::Success
@@ -184,9 +191,13 @@ impl Prepared {
 }
 
 /// Opens the store: of this process alone, or of one node of a fleet.
-fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedReceiver<LeasedRow>), Exit> {
+fn open(
+    server: &Server,
+    metrics: &Metrics,
+    reporter: &Arc<Reporter<Metrics>>,
+) -> Result<(Store, UnboundedReceiver<LeasedRow>), Exit> {
     let (folder, retention) = (&server.state, server.retention);
-    let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, metrics.clone())) };
+    let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, reporter.clone())) };
     // The name is for people who look into the database; leases tell nodes apart by their attempts.
     let node = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
     let fleet = Fleet::new(settings, node.into()).map_err(|error| {
@@ -194,7 +205,7 @@ fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedRece
         Exit::Configuration
     })?;
     metrics.reached(false);
-    Ok(Store::join(folder, retention, metrics.clone(), fleet))
+    Ok(Store::join(folder, retention, reporter.clone(), fleet))
 }
 
 fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
@@ -209,7 +220,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
 }
 
 /// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
-async fn signalled(hung_up: Hangup) {
+async fn signalled(hung_up: Hangup, events: &Bus) {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -226,7 +237,10 @@ async fn signalled(hung_up: Hangup) {
             _ = interrupt.recv() => return,
             _ = hangup.recv() => match hung_up {
                 Hangup::Ends => return,
-                Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+                Hangup::Ignored => {
+                    events.reopen();
+                    tracing::warn!("SIGHUP: files of event records are opened anew; a changed configuration is read at a restart");
+                }
             },
             _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
         }

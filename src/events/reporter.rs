@@ -1,7 +1,7 @@
-//! Tells of postbacks: what is sent, what is answered, what comes of it.
+//! Tells of postbacks, and of what a fleet decides: what is sent, what is answered, what comes of it.
 //!
-//! It stands between the delivery worker and whoever else hears of its work. A record that cannot be
-//! built is left out; nothing else depends on it.
+//! It stands between the store and the delivery worker and whoever else hears of their work. A record
+//! that cannot be built is left out; nothing else depends on it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,25 +12,26 @@ use std::{
 use super::{Bus, Personal, Record, Whose};
 use crate::{
     delivery::{DeliveryObserver, Destination, client::Reply},
-    store::{Settled, clock},
-    tracking::{event::Event, postback::PostbackRule, verdict::Verdict},
+    store::{ErrorKind, Settled, StoreObserver, clock},
+    tracking::{conversion::Outcome, event::Event, postback::PostbackRule, verdict::Verdict},
 };
 
-/// Hears of deliveries, tells of them, and passes on what it hears.
-pub struct Reporter {
+/// Hears of work, tells of it, and passes on what it hears.
+#[derive(Debug)]
+pub struct Reporter<O> {
     bus: Bus,
-    next: Arc<dyn DeliveryObserver>,
+    next: Arc<O>,
 }
 
-impl Reporter {
+impl<O> Reporter<O> {
     /// Tells this bus, and passes everything on to `next`.
     #[must_use]
-    pub fn new(bus: Bus, next: Arc<dyn DeliveryObserver>) -> Self {
+    pub const fn new(bus: Bus, next: Arc<O>) -> Self {
         Self { bus, next }
     }
 
     fn tell(&self, build: impl Fn(Personal) -> Record) {
-        // What was stored of a stranger's request made the worker panic once, and may here.
+        // What was stored of a stranger's request may make anything panic that looks at it.
         let told = catch_unwind(AssertUnwindSafe(|| self.bus.publish(Whose::Visitor, build)));
         if told.is_err() {
             tracing::debug!("an event record cannot be built");
@@ -38,7 +39,8 @@ impl Reporter {
     }
 }
 
-impl DeliveryObserver for Reporter {
+#[deny(clippy::missing_trait_methods, reason = "what is not passed on is heard by nobody")]
+impl<O: DeliveryObserver> DeliveryObserver for Reporter<O> {
     fn attempted(&self, site: &str, network: &str, result: &'static str, took: Duration) {
         self.next.attempted(site, network, result, took);
     }
@@ -68,5 +70,49 @@ impl DeliveryObserver for Reporter {
     fn concluded(&self, event: &Event, outcome: Settled) {
         self.tell(|_| Record::verdict(clock::now(), event, outcome));
         self.next.concluded(event, outcome);
+    }
+}
+
+#[deny(clippy::missing_trait_methods, reason = "what is not passed on is heard by nobody")]
+impl<O: StoreObserver> StoreObserver for Reporter<O> {
+    fn committed(&self, took: Duration, rows: usize) {
+        self.next.committed(took, rows);
+    }
+
+    fn failed(&self, kind: ErrorKind) {
+        self.next.failed(kind);
+    }
+
+    fn withdrawn(&self, site: &str, network: &str) {
+        self.next.withdrawn(site, network);
+    }
+
+    fn clock_jumped(&self) {
+        self.next.clock_jumped();
+    }
+
+    fn purged(&self, site: &str, network: &str, count: u64) {
+        self.next.purged(site, network, count);
+    }
+
+    fn replayed(&self, site: &str, network: &str, count: u64) {
+        self.next.replayed(site, network, count);
+    }
+
+    fn dropped(&self, hits: u64) {
+        self.next.dropped(hits);
+    }
+
+    fn sized(&self, bytes: u64) {
+        self.next.sized(bytes);
+    }
+
+    fn decided(&self, site: &str, conversion: &str, network: &str, outcome: Outcome) {
+        self.tell(|_| {
+            let names = [site, conversion, network].map(Arc::<str>::from);
+            let [site, conversion, network] = &names;
+            Record::conversion(clock::now(), (site, conversion, network), None, outcome)
+        });
+        self.next.decided(site, conversion, network, outcome);
     }
 }

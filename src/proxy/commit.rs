@@ -115,7 +115,7 @@ async fn write(
             Some(Outcome::NoClick) => owe(&tracker, &site, conversion, send, accepted),
             Some(stored) => {
                 if let Some(outcome) = outcome_of(accepted, stored) {
-                    site.decide(&tracker.store, conversion, send, outcome);
+                    site.decide_row(&tracker.store, conversion, send, Some(event_id), outcome);
                 }
             }
         }

@@ -22,7 +22,7 @@ pub(super) type Committed = Option<oneshot::Receiver<()>>;
 /// Carries out what needs no waiting: counters, journeys, withdrawals.
 pub(super) fn at_once(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, plan: &mut Answered) {
     let metrics = &site.metrics;
-    plan.clicks.drain(..).for_each(|(network, result)| metrics.click(network, result));
+    plan.clicks.drain(..).for_each(|(network, result)| site.click(network, result));
     plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it.conversion, it.send, it.outcome));
     plan.undeduplicated.drain(..).for_each(|conversion| metrics.undeduplicated(conversion));
     plan.captures.drain(..).for_each(|(capture, result)| metrics.capture(capture, result));
@@ -89,13 +89,13 @@ async fn settle(
     let mut ends = Vec::new();
     for row in settled {
         let accepted = if row.hold.is_some() { Outcome::Incomplete } else { Outcome::Queued };
-        decided.push(Decided { conversion: row.conversion, send: row.send, outcome: accepted });
         let event_id = row.event.id;
+        decided.push((Decided { conversion: row.conversion, send: row.send, outcome: accepted }, Some(event_id)));
         let row = NewRow { event: row.event, key: row.dedup, hold: row.hold };
         ends.push(CandidateEnd { event_id, end: End::Accept(row) });
     }
     for (it, event_id) in dropped {
-        decided.push(it);
+        decided.push((it, None));
         let end = if it.outcome == Outcome::Unproven { End::Unproven } else { End::Dropped };
         ends.push(CandidateEnd { event_id, end });
     }
@@ -103,12 +103,12 @@ async fn settle(
         return;
     }
     let accepted = tracker.store.settle_candidates(ends).await.await.unwrap_or_default();
-    for (index, it) in decided.into_iter().enumerate() {
+    for (index, (it, event_id)) in decided.into_iter().enumerate() {
         let is_stored = matches!(it.outcome, Outcome::Queued | Outcome::Incomplete);
         let outcome =
             if is_stored { commit::outcome_of(accepted.get(index).copied(), it.outcome) } else { Some(it.outcome) };
         if let Some(outcome) = outcome {
-            site.decide(&tracker.store, it.conversion, it.send, outcome);
+            site.decide_row(&tracker.store, it.conversion, it.send, event_id, outcome);
         }
     }
 }

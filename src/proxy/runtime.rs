@@ -18,11 +18,14 @@ use super::{
 };
 use crate::{
     config::{Config, HostPattern, Site},
+    events::{Bus, Record, Whose},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
+        click::ClickResult,
         conversion::Outcome,
+        event::EventId,
         journey::JourneyKeys,
         site::{SiteRules, normal_host},
         visitor::Seal,
@@ -40,6 +43,8 @@ pub struct Tracker {
     pub max_page_delay: Duration,
     /// The counters that belong to no site.
     pub metrics: Arc<Metrics>,
+    /// Who is told of clicks and decisions.
+    pub events: Bus,
 }
 
 /// One site at run time.
@@ -53,15 +58,34 @@ pub struct TrackedSite {
     pub page: Option<PagePlan>,
     /// What is counted.
     pub metrics: SiteMetrics,
+    /// Who is told.
+    pub events: Bus,
 }
 
 impl TrackedSite {
     /// Counts the outcome of a hit for one network, and has it written down.
     pub(super) fn decide(&self, store: &Store, conversion: usize, send: usize, outcome: Outcome) {
+        self.decide_row(store, conversion, send, None, outcome);
+    }
+
+    /// The same for a hit that may have a row with this event id.
+    pub(super) fn decide_row(
+        &self,
+        store: &Store,
+        conversion: usize,
+        send: usize,
+        id: Option<EventId>,
+        outcome: Outcome,
+    ) {
         self.metrics.outcome(conversion, send, outcome);
         let Some(rule) = self.rules.conversions.get(conversion) else { return };
         let network = rule.send.get(send).and_then(|send| self.rules.networks.get(send.network));
         if let Some(network) = network {
+            self.events.publish(Whose::Visitor, |_| {
+                let names = (&self.rules.name, &rule.name, &network.key);
+                let id = id.filter(|_| matches!(outcome, Outcome::Queued | Outcome::Incomplete));
+                Record::conversion(clock::now(), names, id, outcome)
+            });
             store.note(Hit {
                 site: Arc::clone(&self.rules.name),
                 conversion: Arc::clone(&rule.name),
@@ -69,6 +93,15 @@ impl TrackedSite {
                 time: clock::now(),
                 outcome,
             });
+        }
+    }
+
+    /// Counts what became of a click parameter of one network.
+    pub(super) fn click(&self, network: usize, result: ClickResult) {
+        self.metrics.click(network, result);
+        if let Some(network) = self.rules.networks.get(network) {
+            self.events
+                .publish(Whose::Visitor, |_| Record::click(clock::now(), &self.rules.name, &network.key, result));
         }
     }
 }
@@ -98,12 +131,19 @@ pub struct SiteTable {
 impl Tracker {
     /// Prepares tracking for all sites of a configuration.
     #[must_use]
-    pub fn new(config: &Config, names: Option<&Names>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        config: &Config,
+        names: Option<&Names>,
+        store: Store,
+        metrics: &Arc<Metrics>,
+        events: &Bus,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            sites: config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics))).collect(),
+            sites: config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics, events))).collect(),
             store,
             max_page_delay: config.server.max_page_delay,
             metrics: Arc::clone(metrics),
+            events: events.clone(),
         })
     }
 
@@ -117,12 +157,12 @@ impl Tracker {
 impl TrackedSite {
     /// Prepares tracking for one site of a configuration.
     #[must_use]
-    pub fn new(site: &Site, names: Option<&Names>, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(site: &Site, names: Option<&Names>, metrics: &Arc<Metrics>, events: &Bus) -> Self {
         let seal = names.map(|names| Arc::clone(&names.seal));
         let journeys = names.filter(|_| site.rules.needs_journeys()).map(|names| Arc::clone(&names.journeys));
         let rules = Arc::new(SiteRules { journeys, seal, ..site.rules.clone() });
         let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
-        Self { rules, csp: site.csp, page, metrics }
+        Self { rules, csp: site.csp, page, metrics, events: events.clone() }
     }
 }
 
