@@ -22,6 +22,7 @@ mod cookie;
 pub mod decode;
 mod delivery;
 pub mod difference;
+mod events;
 mod file;
 mod journey;
 mod limits;

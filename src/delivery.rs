@@ -17,8 +17,8 @@ use tokio::sync::{
 };
 
 use crate::{
-    store::{LeasedRow, Store},
-    tracking::{postback::PostbackRule, verdict::Verdict},
+    store::{LeasedRow, Settled, Store},
+    tracking::{event::Event, postback::PostbackRule, verdict::Verdict},
 };
 
 pub mod address;
@@ -51,7 +51,7 @@ pub use crate::tracking::mask;
 pub use destination::{Destination, Destinations};
 
 use breaker::BreakerState;
-use client::Clients;
+use client::{Clients, Reply};
 use queue::Queue;
 use sender::Sender;
 use worker::{Control, Render, Worker};
@@ -86,6 +86,12 @@ pub trait DeliveryObserver: Send + Sync {
     fn left_alone(&self, _site: &str, _network: &str, _is_left_alone: bool) {}
     /// A network is no longer configured.
     fn gone(&self, _site: &str, _network: &str) {}
+    /// A request about this event is on its way.
+    fn sent(&self, _event: &Event, _rule: &PostbackRule, _to: &Destination) {}
+    /// The network has answered; the body comes without secrets, and without other events of the request.
+    fn answered(&self, _event: &Event, _reply: &Reply, _body: &[u8]) {}
+    /// What came of an attempt, or of an event that is not sent.
+    fn concluded(&self, _event: &Event, _outcome: Settled) {}
 }
 
 /// Why delivery can't start.

@@ -17,6 +17,7 @@
 //!    passing page, decoded by [`html::coding`] if it comes compressed.
 //! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them (several in one request
 //!    where a network takes lists), reads the answers ([`tracking::verdict`]) and settles.
+//! 8. [`events`] tells of all that to whoever wants to know: files, warehouses, people who watch.
 //!
 //! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
 //! share ([`store::fleet`]), and delivery takes them from there.
@@ -39,6 +40,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
+#[cfg(feature = "server")]
+pub mod events;
 #[cfg(feature = "server")]
 pub mod guide;
 #[cfg(feature = "server")]

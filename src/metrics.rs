@@ -132,6 +132,12 @@ metrics! {
     config_reloads_total: IntCounterVec ["result"],
     /// Whether the configuration in force is the one of the file, as it was last read: 1 or 0.
     config_last_reload_successful: IntGauge [],
+    /// Event records that a sink has written.
+    events_written_total: IntCounterVec ["sink"],
+    /// Event records that are lost: their sink took them too slowly, or refused them.
+    events_dropped_total: IntCounterVec ["sink"],
+    /// Attempts of a sink to write event records that failed and are repeated.
+    events_failures_total: IntCounterVec ["sink"],
     /// Always 1; the label says which version runs.
     build_info: IntGaugeVec ["version"],
 }

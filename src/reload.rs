@@ -187,7 +187,8 @@ impl Reloader {
         let Running { current, delivery, store, metrics, .. } = &self.running;
         // First, so that conversions of a network that is new find it.
         delivery.replace(replacement);
-        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), metrics);
+        let events = &current.edition().tracker.events;
+        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), metrics, events);
         current.replace(Edition { tracker, table, limits: config.server.limits }).await;
         for (shown, pairs) in self.running.certificates.iter().zip(certificates) {
             if let (Some(shown), Some(pairs)) = (shown, pairs) {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Exit, check, complain, run, say};
 use crate::{
     config::{Config, Environment, secrets},
+    events::Bus,
     metrics::Metrics,
     proxy::runtime::{Names, SiteTable, TrackedSite},
     store::{Switched, bypass::Bypass},
@@ -123,7 +124,7 @@ fn explained(config: &Config, table: &SiteTable, mask: &Mask, options: &Options)
         question.reply = live::ask(&site.upstream, &question)?;
     }
     let names = names(config)?;
-    let site = Arc::new(TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new())));
+    let site = Arc::new(TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new()), &Bus::default()));
     let switched = Bypass::list(&config.server.state);
     site.heed(switched.as_deref().unwrap_or_default());
     let mut account = weigh::account(&site.in_force(), &question, mask);

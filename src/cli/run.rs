@@ -21,6 +21,7 @@ use crate::{
     admin::Admin,
     config::{Config, Environment, Server},
     delivery::{Delivery, Destinations},
+    events::{Bus, EventSettings, Reporter},
     handover::parent,
     metrics::Metrics,
     proxy::{
@@ -178,17 +179,20 @@ impl Prepared {
         let admin = bind_admin(admin_address, inherited)?;
         let metrics = Arc::new(Metrics::new());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let (store, fresh) = open(&config.server, &metrics)?;
+        let events = Bus::start(&config.server.events, metrics.clone())
+            .map_err(|error| Obstacle::new(Exit::Failure, format!("the event records can't be written: {error}")))?;
+        let reporter = Arc::new(Reporter::new(events.clone(), Arc::clone(&metrics)));
+        let (store, fresh) = open(&config.server, &metrics, &reporter)?;
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
             return Err(Obstacle::new(Exit::Failure, format!("the state folder cannot be used: {reason}")));
         }
         let names = secret::names(&config.server);
         let table = SiteTable::new(&config).map_err(|error| Obstacle::new(Exit::Configuration, error.to_string()))?;
-        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), &metrics);
+        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), &metrics, &events);
         let destinations = Arc::new(config.destinations());
-        let forwarder = Forwarder::start(&store, metrics.clone())
+        let forwarder = Forwarder::start(&store, metrics)
             .map_err(|error| Obstacle::new(Exit::Failure, format!("the forwarder can't be started: {error}")))?;
-        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), metrics)
+        let delivery = Delivery::start(store, fresh, Arc::clone(&destinations), reporter)
             .map_err(|error| Obstacle::new(Exit::Failure, error.to_string()))?;
         let current = Current::new(Edition { tracker, table, limits: config.server.limits });
         let file = file.to_owned();
@@ -234,10 +238,11 @@ impl Prepared {
         };
         let Self { listeners, admin, file, config, source, current, destinations, delivery, forwarder, .. } = self;
         let tracker = Arc::clone(&current.edition().tracker);
-        let (store, metrics) = (tracker.store.clone(), Arc::clone(&tracker.metrics));
+        let (store, metrics, events) = (tracker.store.clone(), Arc::clone(&tracker.metrics), tracker.events.clone());
         drop(tracker);
         let (stopping, stopped) = watch::channel(false);
         let token = config.server.admin_token.clone();
+        let (followed, reopened) = (events.clone(), events.clone());
         let running = Running {
             file,
             current: Arc::clone(&current),
@@ -249,6 +254,7 @@ impl Prepared {
             followers: vec![
                 Box::new(|config| descriptors::raise(&config.server.limits)),
                 Box::new(|config| logging::follow(&config.server.log)),
+                Box::new(move |config| follow(&followed, &config.server.events)),
             ],
         };
         let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
@@ -263,7 +269,7 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let signals = Signals::new(hung_up, reloader);
+            let signals = Signals::new(hung_up, reloader, vec![Box::new(move || reopened.reopen())]);
             let (begun, has_begun) = oneshot::channel();
             let course = Course { begun, stop: stopped, handed_over };
             let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), course));
@@ -286,6 +292,7 @@ impl Prepared {
                 }
                 join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
                 store.close().await;
+                events.drain(DRAIN).await;
             };
             lineage::patiently(drained, &handing, &signals).await;
             ending
@@ -300,15 +307,26 @@ impl Prepared {
 }
 
 /// Opens the store: of this process alone, or of one node of a fleet.
-fn open(server: &Server, metrics: &Arc<Metrics>) -> Result<(Store, UnboundedReceiver<LeasedRow>), Obstacle> {
+fn open(
+    server: &Server,
+    metrics: &Metrics,
+    reporter: &Arc<Reporter<Metrics>>,
+) -> Result<(Store, UnboundedReceiver<LeasedRow>), Obstacle> {
     let (folder, retention) = (&server.state, server.retention);
-    let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, metrics.clone())) };
+    let Some(settings) = &server.fleet else { return Ok(Store::start(folder, retention, reporter.clone())) };
     // The name is for people who look into the database; leases tell nodes apart by their attempts.
     let node = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
     let fleet = Fleet::new(settings, node.into())
         .map_err(|error| Obstacle::new(Exit::Configuration, format!("the fleet's database cannot be used: {error}")))?;
     metrics.reached(false);
-    Ok(Store::join(folder, retention, metrics.clone(), fleet))
+    Ok(Store::join(folder, retention, reporter.clone(), fleet))
+}
+
+/// Lets event records go where another configuration wants them.
+fn follow(events: &Bus, settings: &EventSettings) {
+    if let Err(error) = events.replace(settings) {
+        tracing::error!(%error, "the event records go where they went before");
+    }
 }
 
 /// How long postbacks under way may go on after that.

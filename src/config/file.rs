@@ -35,6 +35,12 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// A variable that stands for what is not written.
+    #[must_use]
+    pub fn variable(self, name: &str) -> Option<String> {
+        self.environment.lookup(name)
+    }
+
     /// The path that stands in a field.
     #[must_use]
     pub fn path(self, field: &Field<'_>) -> Option<PathBuf> {

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{
     decode::{Field, Section},
     delivery::{DeliverySettings, delivery},
+    events::{Surroundings, events},
     file::Files,
     limits::{Limits, limits},
     listen::{Listener, address, listeners},
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     delivery::route::Route,
+    events::EventSettings,
     store::{Retention, fleet::FleetSettings},
     tracking::{network::Mode, site::StoredAddress, visitor::Seal},
 };
@@ -62,6 +64,8 @@ pub struct Server {
     pub limits: Limits,
     /// Logs.
     pub log: Log,
+    /// Event records.
+    pub events: EventSettings,
 }
 
 /// What is logged and how.
@@ -100,6 +104,10 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
             Some("write `secret: ${THROUGHLINE_SECRET}` and set that variable to the same text everywhere".to_owned()),
         );
     }
+    let route = outbound::route(section.get("delivery").as_ref(), None, &Route::default(), files);
+    let log = section.get("log").map(|field| log(&field)).unwrap_or_default();
+    let around = Surroundings { files, route: &route, is_verbose: matches!(log.level, "debug" | "trace") };
+    let events = section.get("events").map(|field| events(&field, around)).unwrap_or_default();
     Server {
         listen: if listen.is_empty() { vec![Listener::plain(DEFAULT_LISTEN)] } else { listen },
         admin: admin.unwrap_or(DEFAULT_ADMIN),
@@ -119,9 +127,10 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
         delivery: section
             .get("delivery")
             .map_or_else(DeliverySettings::default, |field| delivery(&field, DeliverySettings::default())),
-        route: outbound::route(section.get("delivery").as_ref(), None, &Route::default(), files),
+        route,
         limits: section.get("limits").map(|field| limits(&field)).unwrap_or_default(),
-        log: section.get("log").map(|field| log(&field)).unwrap_or_default(),
+        log,
+        events,
     }
 }
 

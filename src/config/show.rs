@@ -211,6 +211,7 @@ limits:
   shutdown_grace: 30s
 delivery: { max_age: 7d, max_attempts: 20, concurrency: 8, allow_private: false }
 log: { level: info, format: text }
+events: { stdout: never, personal: mask }
 ";
 
 const SITE_DEFAULTS: &str = "

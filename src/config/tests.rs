@@ -119,6 +119,9 @@ fn without_the_environment_no_variable_is_in_the_way() {
             { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A}, privacy: { client_ip: ${A} },
         limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
         trusted_proxies: ${A}, secret: ${A},
+        events: { stdout: ${A}, personal: ${A}, file: { path: ${A}, level: ${A}, max_size: ${A}, keep: ${A} },
+            bigquery: { project: ${A}, dataset: ${A}, table: ${A}, credentials: ${A}, endpoint: ${A} },
+            webhook: { url: ${A}, token: ${A}, allow_private: ${A}, proxy: ${A} } },
         admin: { listen: ${A}, token: ${A} }, state: { path: ${A}, postgres: { url: ${A}, ca: ${A} } }, sites: [
         { name: ${A}, hosts: ${A}, upstream: { servers: [${A}, { url: ${A}, weight: ${A} }, 'https://a'], host: ${A},
             health: { path: ${A}, interval: ${A} }, proxy_protocol: ${A}, via: ${A}, read_timeout: ${A},
@@ -164,6 +167,7 @@ fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
         "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
+        events: {{ {unknown}, file: {{ {unknown} }}, bigquery: {{ {unknown} }}, webhook: {{ {unknown} }} }},
         limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
         sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
                 health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},

@@ -4,8 +4,9 @@
 //! followed and no proxy of the environment is used: a postback goes where the configuration says.
 //! Answers are not decompressed, so none can be a bomb.
 
-use std::{borrow::Cow, collections::HashMap, error::Error, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, error::Error, fmt, mem, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use reqwest::{
     Certificate, ClientBuilder, Identity, Proxy, Response,
     header::{LOCATION, RETRY_AFTER},
@@ -39,6 +40,8 @@ pub struct Reply {
     pub retry_after: Option<String>,
     /// The host that a redirect points to; the rest of its address may hold secrets.
     pub moved_to: Option<String>,
+    /// All of its headers.
+    pub headers: HeaderMap,
     /// What is masked in what people see of it.
     pub mask: Mask,
 }
@@ -102,12 +105,13 @@ impl Client {
             request = request.body(body);
         }
         let head = tokio::time::timeout(HEAD, request.send()).await;
-        let response = head.map_err(|_| RetryReason::Timeout)?.map_err(|error| reason(&error))?;
+        let mut response = head.map_err(|_| RetryReason::Timeout)?.map_err(|error| reason(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let moved_to = moved_to(&response);
+        let headers = mem::take(response.headers_mut());
         let body = tokio::time::timeout(BODY, read(response, most)).await.ok().flatten();
-        Ok(Reply { status, body, retry_after, moved_to, mask: Mask::default() })
+        Ok(Reply { status, body, retry_after, moved_to, headers, mask: Mask::default() })
     }
 }
 

@@ -55,6 +55,9 @@ impl Worker {
             let body = record
                 .zip(reply)
                 .map_or_else(|| said.clone(), |(record, reply)| reply.masked(record.as_bytes()).into_owned());
+            if let Some(reply) = reply {
+                self.observer.answered(&row.event, reply, &body);
+            }
             self.record(row, outcome, word, body, attempt).await;
         }
         self.give_back(&flight.destination).await;
@@ -155,6 +158,7 @@ impl Worker {
             // It was on the wire already; what the store has said of it stands.
             return self.forget(&row);
         }
+        self.observer.concluded(&row.event, outcome);
         let again = match outcome {
             Settled::Retry { at, .. } => Some(at),
             Settled::Final(_) => None,

@@ -237,6 +237,11 @@ impl Worker {
             }
             return;
         };
+        for row in &rows {
+            if let Some(rule) = destination.routes.get(&row.event.conversion) {
+                self.observer.sent(&row.event, rule, &destination);
+            }
+        }
         let handle = self.sending.spawn(self.sender.send(&destination, postback));
         self.flights.insert(handle.id(), Flight { rows, destination, started, pass: Some(pass) });
     }

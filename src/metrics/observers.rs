@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Metrics, seconds};
 use crate::{
     delivery::DeliveryObserver,
+    events::{Sink, SinkObserver},
     store::{ErrorKind, ForwardObserver, StoreObserver, fleet::desk::Notice, inspector::QueueCounts},
     tracking::{conversion::Outcome, timestamp::Timestamp, verdict::Verdict},
 };
@@ -91,6 +92,20 @@ impl DeliveryObserver for Metrics {
     fn gone(&self, site: &str, network: &str) {
         // Absent when it was never told of.
         self.breaker_open.remove_label_values(&[site, network]).ok();
+    }
+}
+
+impl SinkObserver for Metrics {
+    fn written(&self, sink: Sink, records: u64) {
+        self.events_written_total.with_label_values(&[sink.as_str()]).inc_by(records);
+    }
+
+    fn dropped(&self, sink: Sink, records: u64) {
+        self.events_dropped_total.with_label_values(&[sink.as_str()]).inc_by(records);
+    }
+
+    fn failed(&self, sink: Sink) {
+        self.events_failures_total.with_label_values(&[sink.as_str()]).inc();
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) type Committed = Option<oneshot::Receiver<()>>;
 /// Carries out what needs no waiting: counters, journeys, withdrawals.
 pub(super) fn at_once(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, plan: &mut Answered) {
     let metrics = &site.metrics;
-    plan.clicks.drain(..).for_each(|(network, result)| metrics.click(network, result));
+    plan.clicks.drain(..).for_each(|(network, result)| site.click(network, result));
     plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it));
     plan.unsent.drain(..).for_each(|(it, event)| site.decide_unsent(&tracker.store, it, &event));
     plan.undeduplicated.drain(..).for_each(|conversion| metrics.undeduplicated(conversion));

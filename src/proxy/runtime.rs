@@ -21,10 +21,13 @@ use super::{
 };
 use crate::{
     config::{Config, HostPattern, Site},
+    events::{Bus, Record, Whose},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
+        click::ClickResult,
+        conversion::Outcome,
         event::{Event, EventId},
         journey::JourneyKeys,
         mask::Mask,
@@ -45,6 +48,8 @@ pub struct Tracker {
     pub max_page_delay: Duration,
     /// The counters that belong to no site.
     pub metrics: Arc<Metrics>,
+    /// Who is told of clicks and decisions.
+    pub events: Bus,
 }
 
 /// One site at run time.
@@ -62,6 +67,8 @@ pub struct TrackedSite {
     pub(super) switch: Switch,
     /// Takes secrets out of what is shown of requests to networks.
     pub(super) mask: Mask,
+    /// Who is told.
+    pub events: Bus,
 }
 
 impl TrackedSite {
@@ -82,8 +89,18 @@ impl TrackedSite {
     pub(super) fn decide(&self, store: &Store, it: Decided) {
         self.metrics.outcome(it.conversion, it.send, it.outcome);
         if let Some(hit) = self.hit(it) {
+            self.events.publish(self.whose(), |_| {
+                let id = hit.grounds.told.as_ref().map(|told| told.event_id);
+                let id = id.filter(|_| matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete));
+                Record::conversion(hit.time, (&hit.site, &hit.conversion, &hit.network), id, hit.outcome)
+            });
             store.note(hit);
         }
+    }
+
+    /// Whose doing event records tell of.
+    fn whose(&self) -> Whose {
+        if self.is_previewed() { Whose::Preview } else { Whose::Visitor }
     }
 
     /// Has the outcome of a hit written down once the fleet has said it, if there is one.
@@ -104,6 +121,14 @@ impl TrackedSite {
             outcome,
             grounds,
         })
+    }
+
+    /// Counts what became of a click parameter of one network.
+    pub(super) fn click(&self, network: usize, result: ClickResult) {
+        self.metrics.click(network, result);
+        if let Some(network) = self.rules.networks.get(network) {
+            self.events.publish(self.whose(), |_| Record::click(clock::now(), &self.rules.name, &network.key, result));
+        }
     }
 }
 
@@ -132,13 +157,20 @@ pub struct SiteTable {
 impl Tracker {
     /// Prepares tracking for all sites of a configuration.
     #[must_use]
-    pub fn new(config: &Config, names: Option<&Names>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
-        let sites = config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics)));
+    pub fn new(
+        config: &Config,
+        names: Option<&Names>,
+        store: Store,
+        metrics: &Arc<Metrics>,
+        events: &Bus,
+    ) -> Arc<Self> {
+        let sites = config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics, events)));
         Arc::new(Self {
             sites: sites.inspect(|site| store.switches().tell(site)).collect(),
             store,
             max_page_delay: config.server.max_page_delay,
             metrics: Arc::clone(metrics),
+            events: events.clone(),
         })
     }
 
@@ -152,13 +184,14 @@ impl Tracker {
 impl TrackedSite {
     /// Prepares tracking for one site of a configuration.
     #[must_use]
-    pub fn new(site: &Site, names: Option<&Names>, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(site: &Site, names: Option<&Names>, metrics: &Arc<Metrics>, events: &Bus) -> Self {
         let seal = names.map(|names| Arc::clone(&names.seal));
         let journeys = names.filter(|_| site.rules.needs_journeys()).map(|names| Arc::clone(&names.journeys));
         let rules = Arc::new(SiteRules { journeys, seal, ..site.rules.clone() });
         let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
         let (page, metrics) = (page.map(Arc::new), Counters::new(metrics));
-        Self { rules, csp: site.csp, page, metrics, switch: Switch::default(), mask: site.mask.clone() }
+        let (switch, mask) = (Switch::default(), site.mask.clone());
+        Self { rules, csp: site.csp, page, metrics, switch, mask, events: events.clone() }
     }
 
     /// Whether the request that it is tracked for is one of a preview.
@@ -170,7 +203,7 @@ impl TrackedSite {
     /// The same site with other rules that read the same of its pages.
     pub(super) fn with_rules(&self, rules: Arc<SiteRules>) -> Self {
         let (page, metrics, mask) = (self.page.clone(), self.metrics.clone(), self.mask.clone());
-        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask }
+        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask, events: self.events.clone() }
     }
 
     /// The same site, whose decisions are taken down.

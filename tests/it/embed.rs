@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use throughline::{
     config::{Config, Environment},
     delivery::Delivery,
+    events::Bus,
     metrics::Metrics,
     proxy::{
         module::{self, Tracking},
@@ -95,7 +96,7 @@ impl Embedded {
         let secret = ["a secret of more than thirty-two characters"];
         let (seal, journeys) = (Seal::new(secret).unwrap(), JourneyKeys::new(secret).unwrap());
         let names = Names { seal: Arc::new(seal), journeys: Arc::new(journeys) };
-        let tracker = Tracker::new(&config, Some(&names), store.clone(), &metrics);
+        let tracker = Tracker::new(&config, Some(&names), store.clone(), &metrics, &Bus::default());
         let (address, (running, stopped)) = (nobody(), watch::channel(()));
         let foreign = Foreign { origin: origin.address(), tracker };
         thread::spawn(move || serve(foreign, address, stopped));

@@ -23,11 +23,14 @@ pub(super) struct Signals {
     hung_up: Hangup,
     /// Signals that come during a reload lead to one more.
     reload: Arc<Notify>,
+    /// Files that somebody may have moved away.
+    files: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Signals {
-    /// Reloads from now on until the runtime ends, as often as [`stop`](Self::stop) hears of it.
-    pub(super) fn new(hung_up: Hangup, reloader: Arc<Reloader>) -> Self {
+    /// Reloads from now on until the runtime ends, as often as [`stop`](Self::stop) hears of it; before
+    /// that, `files` are opened anew.
+    pub(super) fn new(hung_up: Hangup, reloader: Arc<Reloader>, files: Vec<Box<dyn Fn() + Send + Sync>>) -> Self {
         let reload = Arc::new(Notify::new());
         let wanted = Arc::clone(&reload);
         tokio::spawn(async move {
@@ -37,7 +40,7 @@ impl Signals {
                 drop(reloader.reload().await);
             }
         });
-        Self { hung_up, reload }
+        Self { hung_up, reload, files }
     }
 
     /// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, reads the configuration again, and
@@ -59,7 +62,10 @@ impl Signals {
                 _ = interrupt.recv() => return,
                 _ = hangup.recv() => match self.hung_up {
                     Hangup::Ends => return,
-                    Hangup::Reloads => self.reload.notify_one(),
+                    Hangup::Reloads => {
+                        self.files.iter().for_each(|reopen| reopen());
+                        self.reload.notify_one();
+                    }
                 },
                 _ = quit.recv() => {
                     tracing::warn!("SIGQUIT ignored: no successor is waiting; `throughline handover` starts one");
