@@ -122,6 +122,8 @@ metrics! {
     certificate_expires_seconds: IntGaugeVec ["name"],
     /// Changed certificate files, by whether the new ones could be used.
     certificate_reloads_total: IntCounterVec ["name", "result"],
+    /// Lines and records for others that were not written, because too many came at once or it was not possible.
+    events_dropped_total: IntCounterVec ["sink"],
     /// Always 1; the label says which version runs.
     build_info: IntGaugeVec ["version"],
 }

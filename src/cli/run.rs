@@ -23,10 +23,12 @@ use crate::{
     delivery::{Delivery, Destinations},
     metrics::Metrics,
     proxy::{
+        logbook::Logbook,
         runtime::{SiteTable, Tracker},
         server::{self, Listeners, Unusable},
     },
     store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
+    trace,
 };
 
 mod descriptors;
@@ -54,6 +56,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     }
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
+    trace::start();
     descriptors::raise(&config.server.limits);
     match Prepared::new(&config, options.strict) {
         Ok(prepared) => prepared.run(Hangup::Ignored),
@@ -82,6 +85,7 @@ pub(super) struct Prepared {
     forwarder: Forwarder,
     threads: usize,
     limits: Limits,
+    logbook: Arc<Logbook>,
 }
 
 impl Prepared {
@@ -104,6 +108,7 @@ impl Prepared {
             complain(&format!("the state folder cannot be used: {reason}"));
             return Err(Exit::Failure);
         }
+        let logbook = Arc::new(Logbook::new(&config.server.log, &metrics));
         let names = secret::names(&config.server);
         let table = SiteTable::new(config, &metrics).map_err(|error| {
             complain(&error.to_string());
@@ -130,6 +135,7 @@ impl Prepared {
             forwarder,
             threads: config.server.threads,
             limits: config.server.limits,
+            logbook,
         })
     }
 
@@ -153,8 +159,19 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, forwarder, limits, .. } =
-            self;
+        let Self {
+            listeners,
+            admin,
+            admin_token,
+            tracker,
+            table,
+            destinations,
+            delivery,
+            forwarder,
+            limits,
+            logbook,
+            ..
+        } = self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
         let admin =
@@ -168,8 +185,8 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, stopped));
-            signalled(hung_up).await;
+            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, Arc::clone(&logbook), stopped));
+            signalled(hung_up, &logbook).await;
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
             if proxy.await.is_err() {
@@ -178,6 +195,8 @@ impl Prepared {
             join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
             store.close().await;
         });
+        logbook.access.close();
+        trace::stop();
         runtime.shutdown_timeout(Duration::from_secs(1));
         Exit::Success
     }
@@ -209,7 +228,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
 }
 
 /// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
-async fn signalled(hung_up: Hangup) {
+async fn signalled(hung_up: Hangup, logbook: &Logbook) {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -226,7 +245,10 @@ async fn signalled(hung_up: Hangup) {
             _ = interrupt.recv() => return,
             _ = hangup.recv() => match hung_up {
                 Hangup::Ends => return,
-                Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+                Hangup::Ignored => {
+                    logbook.access.reopen();
+                    tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart");
+                }
             },
             _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
         }

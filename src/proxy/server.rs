@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     listener::{Bound, Front},
+    logbook::Logbook,
     runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
     tls::Certificates,
@@ -63,13 +64,15 @@ pub async fn serve(
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
     limits: Limits,
+    logbook: Arc<Logbook>,
     stop: watch::Receiver<bool>,
 ) {
     let conf = Arc::clone(table.settings());
     upstream::attend(table.upstreams(), &conf).await;
     let busy = Busy::default();
     let metrics = Arc::clone(&tracker.metrics);
-    let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, busy.clone()));
+    let access = logbook.access.clone();
+    let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, logbook, busy.clone()));
     let mut http2 = default_h2_options();
     http2.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
     proxy.h2_options = Some(http2);
@@ -85,6 +88,7 @@ pub async fn serve(
         table,
         watch,
         limits,
+        access,
         metrics,
         multiplexed: Arc::clone(&multiplexed),
         stop: stop.clone(),

@@ -24,8 +24,9 @@ use super::{
     answer::Answer,
     connection::WRITE_STALL_MS,
     endpoint,
-    forwarding::{Forwarding, Told},
+    forwarding::{self, Forwarding, Told},
     framing,
+    logbook::{self, Logbook},
     module::{self, Tracking},
     refusal::Refusal,
     runtime::{SiteTable, Tracker},
@@ -35,6 +36,7 @@ use super::{
 use crate::{config::Limits, metrics::seconds, store::clock};
 
 mod context;
+mod note;
 mod reception;
 
 pub use context::{Busy, Context};
@@ -44,6 +46,7 @@ pub struct Proxy {
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
     forwarding: Forwarding,
+    logbook: Arc<Logbook>,
     max_header_bytes: usize,
     warned_of_claims: AtomicBool,
     busy: Busy,
@@ -52,14 +55,29 @@ pub struct Proxy {
 impl Proxy {
     /// Prepares the proxy; `busy` tells its owner when it may be stopped.
     #[must_use]
-    pub fn new(tracker: Arc<Tracker>, table: Arc<SiteTable>, limits: &Limits, busy: Busy) -> Self {
+    pub fn new(
+        tracker: Arc<Tracker>,
+        table: Arc<SiteTable>,
+        limits: &Limits,
+        logbook: Arc<Logbook>,
+        busy: Busy,
+    ) -> Self {
         Self {
             tracker,
             table,
             forwarding: Forwarding::new(Uuid::new_v4()),
+            logbook,
             max_header_bytes: limits.max_header_bytes,
             warned_of_claims: AtomicBool::new(false),
             busy,
+        }
+    }
+
+    /// An answer of ours, with its id where the visitor is told.
+    fn identified(&self, answer: Answer, ctx: &Context) -> Answer {
+        match self.logbook.for_visitor(ctx.id.as_ref()) {
+            Some(id) => answer.with(logbook::HEADER, id),
+            None => answer,
         }
     }
 
@@ -140,7 +158,7 @@ impl ProxyHttp for Proxy {
         if ctx.refused.is_some_and(|refusal| !refusal.leaves_connection_usable()) {
             session.set_keepalive(None);
         }
-        answer.send(session).await?;
+        self.identified(answer, ctx).send(session).await?;
         Ok(true)
     }
 
@@ -168,6 +186,10 @@ impl ProxyHttp for Proxy {
             let told = Told { client, claims: ctx.claims, via };
             self.forwarding.tell(request, session.req_header().version, connection, told);
         }
+        self.logbook.tell_site(ctx.id.as_ref(), request);
+        if let Some(headers) = ctx.attempt.headers() {
+            forwarding::tell_trace(request, headers);
+        }
         match self.upstream(ctx) {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
             None => Ok(()),
@@ -180,6 +202,9 @@ impl ProxyHttp for Proxy {
         if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
             tracking.begin_again();
             ctx.is_hit = tracking.is_hit();
+            if ctx.is_hit && ctx.span.is_recording() {
+                ctx.route = tracking.route();
+            }
         }
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
@@ -196,6 +221,7 @@ impl ProxyHttp for Proxy {
         let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
         let mut peer = upstream.peer(session, ends, attempts, now)?;
+        ctx.attempt = ctx.span.attempt(&session.req_header().method, attempts.server().as_deref(), attempts.earlier());
         if tunnel::is_wanted(session.req_header()) {
             tunnel::prepare(&mut peer);
         }
@@ -224,6 +250,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         error: Box<Error>,
     ) -> Box<Error> {
+        ctx.attempt.failed(error.etype().as_str());
         match self.upstream(ctx) {
             Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, clock::instant()),
             None => error,
@@ -238,6 +265,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
+        ctx.attempt.failed(error.etype().as_str());
         if let Some(upstream) = self.upstream(ctx) {
             return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, clock::instant());
         }
@@ -252,6 +280,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(clock::instant());
+        ctx.attempt.answered(response.status.as_u16());
+        self.logbook.tell_visitor(ctx.id.as_ref(), response);
         if let Some(length) = framing::repeated_length(&response.headers) {
             response.insert_header(header::CONTENT_LENGTH, length)?;
         }
@@ -269,7 +299,7 @@ impl ProxyHttp for Proxy {
         if error_code != 0 {
             session.set_keepalive(None);
             let own = ctx.site.as_ref().and_then(|(index, _)| self.table.error_page(*index, error_code));
-            if let Err(error) = Answer::error(error_code, own).send(session).await {
+            if let Err(error) = self.identified(Answer::error(error_code, own), ctx).send(session).await {
                 tracing::debug!(%error, "a visitor did not take the answer");
             }
         }
@@ -277,11 +307,13 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        drop(std::mem::take(&mut ctx.attempt));
+        self.note(session, error, ctx);
         let Some((index, site)) = &ctx.site else { return };
         if let (Some(error), Some(upstream)) = (error, self.table.upstream(*index))
             && *error.esource() == ErrorSource::Upstream
         {
-            upstream.warn(error, ctx.started);
+            upstream.warn(error, ctx.id.as_ref(), ctx.started);
         }
         let metrics = &site.metrics;
         if let Some(response) = session.response_written() {

@@ -19,7 +19,10 @@ use super::{
     Proxy,
     context::{Context, Upload},
 };
-use crate::tracking::{site::normal_host, visit::Client};
+use crate::{
+    trace::RequestSpan,
+    tracking::{site::normal_host, visit::Client},
+};
 
 impl Proxy {
     /// Judges a request that has just arrived, and says whose it is.
@@ -44,6 +47,8 @@ impl Proxy {
         ctx.upload = timed.then(|| Upload(Arc::clone(&connection)));
         let client = forwarding::client(&connection, &head.headers, &self.table);
         ctx.connection = Some(Arc::clone(&connection));
+        ctx.id = self.logbook.id(&head.headers, connection.is_trusted);
+        ctx.span = RequestSpan::begin(&head.method, &head.headers, connection.is_trusted);
         if let Some(http1) = session.as_downstream().as_http1() {
             refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, self.max_header_bytes)?;
         }
