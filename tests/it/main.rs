@@ -13,6 +13,7 @@
     reason = "a story that cannot go on should panic, and it lives among real clocks and files"
 )]
 
+mod access;
 mod attribution;
 mod backup;
 mod batches;
@@ -57,6 +58,7 @@ mod pixels;
 mod preambles;
 mod proof;
 mod races;
+mod request_ids;
 mod shops;
 mod slow_clients;
 mod smuggling;
@@ -67,5 +69,7 @@ mod streams;
 mod support;
 mod support_works;
 mod thank_you;
+#[cfg(feature = "otel")]
+mod traces;
 mod tunnels;
 mod upstreams;
