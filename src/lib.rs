@@ -17,7 +17,8 @@
 //!    passing page, decoded by [`html::coding`] if it comes compressed.
 //! 7. [`delivery`] takes the rows, renders them ([`tracking::postback`]), sends them (several in one request
 //!    where a network takes lists), reads the answers ([`tracking::verdict`]) and settles.
-//! 8. [`events`] tells of all that to whoever wants to know: files, warehouses, people who watch.
+//! 8. [`events`] tells of all that to whoever wants to know: files, warehouses, people who watch. The request
+//!    leaves a line in the [`access`] log and a span in its [`trace`], where they are wanted.
 //!
 //! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
 //! share ([`store::fleet`]), and delivery takes them from there.
@@ -32,6 +33,8 @@
 //! all there is without the feature `server`. [`config`] turns YAML into the types of the other modules;
 //! of these [`proxy`] alone imports it, for listeners, limits and upstreams, and [`reload`]. Only [`proxy`] names Pingora.
 
+#[cfg(feature = "server")]
+pub mod access;
 #[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
@@ -57,4 +60,8 @@ pub mod reload;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod supervisor;
+#[cfg(feature = "server")]
+pub mod throttle;
+#[cfg(feature = "server")]
+pub mod trace;
 pub mod tracking;

@@ -134,7 +134,7 @@ metrics! {
     config_last_reload_successful: IntGauge [],
     /// Event records that a sink has written.
     events_written_total: IntCounterVec ["sink"],
-    /// Event records that are lost: their sink took them too slowly, or refused them.
+    /// Event records and lines of the access log that are lost: their sink took them too slowly, or refused them.
     events_dropped_total: IntCounterVec ["sink"],
     /// Attempts of a sink to write event records that failed and are repeated.
     events_failures_total: IntCounterVec ["sink"],

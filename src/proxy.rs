@@ -7,7 +7,7 @@
 //! A visitor's connection comes through a [`listener`] ([`preamble`], [`tls`]), is counted and timed by the
 //! [`watch`], and reaches Pingora as a [`stream`]. Its requests are judged ([`refusal`], [`framing`]), or
 //! answered by us ([`answer`], [`endpoint`]), or told about the visitor ([`forwarding`]) and sent to one of the servers
-//! of an [`upstream`]; a WebSocket needs a [`tunnel`].
+//! of an [`upstream`]; a WebSocket needs a [`tunnel`]. What is said of each of them stands in the [`logbook`].
 
 pub mod answer;
 pub mod commit;
@@ -20,6 +20,7 @@ pub mod framing;
 pub mod goodbye;
 pub mod late;
 pub mod listener;
+pub mod logbook;
 pub mod module;
 pub mod multiplex;
 pub mod page;

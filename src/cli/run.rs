@@ -26,13 +26,14 @@ use crate::{
     metrics::Metrics,
     proxy::{
         edition::{Current, Edition},
+        logbook::Logbook,
         runtime::{SiteTable, Tracker},
         server::{self, Course, Listeners, Unusable},
         sockets::{Inherited, Listening, Role},
     },
     reload::{Reloader, Running, Source, last_good},
     store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
-    supervisor,
+    supervisor, trace,
 };
 
 mod descriptors;
@@ -97,6 +98,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     }
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
+    trace::start();
     descriptors::raise(&config.server.limits);
     let mut inherited = match lineage.inherit(options, &config.server) {
         Ok(inherited) => inherited,
@@ -155,6 +157,7 @@ pub(super) struct Prepared {
     destinations: Arc<Destinations>,
     delivery: Delivery,
     forwarder: Forwarder,
+    logbook: Arc<Logbook>,
 }
 
 impl Prepared {
@@ -186,6 +189,7 @@ impl Prepared {
         if let (true, Health::Degraded { reason, .. }) = (strict, store.health()) {
             return Err(Obstacle::new(Exit::Failure, format!("the state folder cannot be used: {reason}")));
         }
+        let logbook = Arc::new(Logbook::new(&config.server.log, &metrics));
         let names = secret::names(&config.server);
         let table = SiteTable::new(&config).map_err(|error| Obstacle::new(Exit::Configuration, error.to_string()))?;
         let tracker = Tracker::new(&config, names.as_ref(), store.clone(), &metrics, &events);
@@ -196,7 +200,19 @@ impl Prepared {
             .map_err(|error| Obstacle::new(Exit::Failure, error.to_string()))?;
         let current = Current::new(Edition { tracker, table, limits: config.server.limits });
         let file = file.to_owned();
-        Ok(Self { listeners, admin, admin_address, file, config, source, current, destinations, delivery, forwarder })
+        Ok(Self {
+            listeners,
+            admin,
+            admin_address,
+            file,
+            config,
+            source,
+            current,
+            destinations,
+            delivery,
+            forwarder,
+            logbook,
+        })
     }
 
     /// Where visitors connect; the port is the real one.
@@ -236,13 +252,15 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, file, config, source, current, destinations, delivery, forwarder, .. } = self;
+        let Self {
+            listeners, admin, file, config, source, current, destinations, delivery, forwarder, logbook, ..
+        } = self;
         let tracker = Arc::clone(&current.edition().tracker);
         let (store, metrics, events) = (tracker.store.clone(), Arc::clone(&tracker.metrics), tracker.events.clone());
         drop(tracker);
         let (stopping, stopped) = watch::channel(false);
         let token = config.server.admin_token.clone();
-        let (followed, reopened) = (events.clone(), events.clone());
+        let (followed, reopened, book) = (events.clone(), events.clone(), Arc::clone(&logbook));
         let running = Running {
             file,
             current: Arc::clone(&current),
@@ -254,6 +272,7 @@ impl Prepared {
             followers: vec![
                 Box::new(|config| descriptors::raise(&config.server.limits)),
                 Box::new(|config| logging::follow(&config.server.log)),
+                Box::new(move |config| book.set(&config.server.log)),
                 Box::new(move |config| follow(&followed, &config.server.events)),
             ],
         };
@@ -269,10 +288,15 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let signals = Signals::new(hung_up, reloader, vec![Box::new(move || reopened.reopen())]);
+            let moved = Arc::clone(&logbook);
+            let signals = Signals::new(
+                hung_up,
+                reloader,
+                vec![Box::new(move || reopened.reopen()), Box::new(move || moved.access.reopen())],
+            );
             let (begun, has_begun) = oneshot::channel();
             let course = Course { begun, stop: stopped, handed_over };
-            let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), course));
+            let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), Arc::clone(&logbook), course));
             let ending = lineage.live(has_begun, sockets, &signals).await;
             match ending {
                 Ending::Stopped => {
@@ -297,6 +321,8 @@ impl Prepared {
             lineage::patiently(drained, &handing, &signals).await;
             ending
         });
+        logbook.access.close();
+        trace::stop();
         runtime.shutdown_timeout(Duration::from_secs(1));
         match ending {
             Ending::HandedOver(pid) if parent::is_first() && !parent::outlive(pid) => Exit::Failure,

@@ -15,6 +15,7 @@ use super::{
     file::Files,
     limits::{Limits, limits},
     listen::{Listener, address, listeners},
+    log::{Log, log},
     network::MODES,
     outbound,
     state::{State, state},
@@ -68,24 +69,6 @@ pub struct Server {
     pub events: EventSettings,
 }
 
-/// What is logged and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`.
-    pub level: &'static str,
-    /// Text or JSON.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines, one object a line.
-    Json,
-}
-
 /// Reads the keys of the root that concern the process.
 pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     let folder = files.folder;
@@ -97,6 +80,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     let state_field = section.get("state");
     let State { folder: state, fleet } =
         state_field.as_ref().map_or_else(|| State::beside(folder), |field| state(field, files));
+    let client_ip = section.get("privacy").map(|field| client_ip(&field)).unwrap_or_default();
     let has_secret = section.contains("secret");
     if let (Some(field), true, false) = (&state_field, fleet.is_some(), has_secret) {
         field.error(
@@ -105,7 +89,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
         );
     }
     let route = outbound::route(section.get("delivery").as_ref(), None, &Route::default(), files);
-    let log = section.get("log").map(|field| log(&field)).unwrap_or_default();
+    let log = section.get("log").map(|field| log(&field, files, client_ip)).unwrap_or_default();
     let around = Surroundings { files, route: &route, is_verbose: matches!(log.level, "debug" | "trace") };
     let events = section.get("events").map(|field| events(&field, around)).unwrap_or_default();
     Server {
@@ -122,7 +106,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
             .get("max_page_delay")
             .and_then(|field| page_delay(&field))
             .unwrap_or(DEFAULT_PAGE_DELAY),
-        client_ip: section.get("privacy").map(|field| client_ip(&field)).unwrap_or_default(),
+        client_ip,
         threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         delivery: section
             .get("delivery")
@@ -220,27 +204,7 @@ fn threads(field: &Field<'_>) -> Option<usize> {
     Some(threads)
 }
 
-fn log(field: &Field<'_>) -> Log {
-    let default = Log::default();
-    let Some(mut section) = field.section() else { return default };
-    let log = Log {
-        level: section.get("level").and_then(|field| field.choice(&LEVELS)).unwrap_or(default.level),
-        format: section.get("format").and_then(|field| field.choice(&FORMATS)).unwrap_or(default.format),
-    };
-    section.finish();
-    log
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info", format: LogFormat::Text }
-    }
-}
-
 const ADDRESSES: [(&str, StoredAddress); 2] = [("truncate", StoredAddress::Truncated), ("full", StoredAddress::Full)];
-const LEVELS: [(&str, &str); 5] =
-    [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
-const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 const DEFAULT_PAGE_DELAY: Duration = Duration::from_millis(50);

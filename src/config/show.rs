@@ -36,6 +36,9 @@ pub(super) fn effective(texts: &Texts) -> Option<Node> {
     if let Some(listen) = member(&mut effective, "listen") {
         one_or_many(listen).iter_mut().for_each(|listener| add_defaults(listener, LISTENER_DEFAULTS, &problems));
     }
+    if let Some(access) = member(&mut effective, "log").and_then(|log| member(log, "access")) {
+        add_defaults(access, ACCESS_DEFAULTS, &problems);
+    }
     if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
         for site in sites {
             let cookie = member(site, "cookie").cloned();
@@ -210,7 +213,7 @@ limits:
   min_body_rate: 500B
   shutdown_grace: 30s
 delivery: { max_age: 7d, max_attempts: 20, concurrency: 8, allow_private: false }
-log: { level: info, format: text }
+log: { level: info, format: text, request_id: off }
 events: { stdout: never, personal: mask }
 ";
 
@@ -224,6 +227,7 @@ consent: { require: none, gpc: deny, pending: referer, hold_for: 30m, bridge: fa
 cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
 ";
 
+const ACCESS_DEFAULTS: &str = "{ format: combined, query: drop }";
 const LISTENER_DEFAULTS: &str = "proxy_protocol: false";
 const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s, via: true }";
 const SERVER_DEFAULTS: &str = "weight: 1";

@@ -117,6 +117,7 @@ fn every_file_that_we_ship_is_in_order() {
 fn without_the_environment_no_variable_is_in_the_way() {
     let configuration = "{ listen: [${A}, { address: ${A}, tls: { cert: ${A}, key: ${A} }, probe: ${A} },
             { address: ${A}, redirect: ${A}, proxy_protocol: true }], max_page_delay: ${A}, threads: ${A}, privacy: { client_ip: ${A} },
+        log: { level: ${A}, format: ${A}, request_id: ${A}, access: { file: ${A}, format: ${A}, query: ${A} } },
         limits: { header_timeout: ${A}, max_header_bytes: ${A}, max_connections: ${A} },
         trusted_proxies: ${A}, secret: ${A},
         events: { stdout: ${A}, personal: ${A}, file: { path: ${A}, level: ${A}, max_size: ${A}, keep: ${A} },
@@ -166,7 +167,7 @@ fn the_explained_file_has_every_key() {
 fn keys_that_are_known() -> BTreeSet<String> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
-        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown} }},
+        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown}, access: {{ file: a, {unknown} }} }},
         events: {{ {unknown}, file: {{ {unknown} }}, bigquery: {{ {unknown} }}, webhook: {{ {unknown} }} }},
         limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
         sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},

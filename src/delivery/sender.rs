@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     store::clock,
+    trace::PostbackSpan,
     tracking::{postback::Postback, verdict::RetryReason},
 };
 
@@ -82,11 +83,14 @@ impl Sender {
         async move {
             // Without its client or its token nothing is sent: it would be something else.
             let Some(client) = client else { return Err(RetryReason::Connect) };
+            let Destination { site, network, .. } = &*destination;
+            let span = PostbackSpan::begin(site, network, &postback.method, postback.url.host_str());
             let sent = match source {
                 None => send_once(&client, &destination, postback).await,
                 Some(None) => return Err(RetryReason::Connect),
                 Some(Some(source)) => send_with_token(&client, &destination, &source, postback).await,
             };
+            span.end(sent.as_ref().map(|reply| reply.status).map_err(|failure| failure.reason.as_str()));
             sent.map_err(|failure| {
                 alarms.learn(&destination, &failure);
                 failure.reason

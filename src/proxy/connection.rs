@@ -188,6 +188,18 @@ impl Connection {
         self.phase() == Phase::Answered as u8
     }
 
+    /// Whether the head of a request was still arriving.
+    #[must_use]
+    pub fn is_in_head(&self) -> bool {
+        !self.is_http2 && self.phase() == Phase::Head as u8
+    }
+
+    /// For how long it has been where it is, as exactly as the watch looks around.
+    #[must_use]
+    pub fn in_phase(&self) -> Duration {
+        Duration::from_millis(self.clock.now().saturating_sub(self.since.load(Relaxed)))
+    }
+
     /// Notes that Pingora answers, and says whether it does so without having read a request.
     pub(super) fn answers_in_head(&self) -> bool {
         let phase = self.phase();

@@ -10,7 +10,7 @@ use pingora::http::RequestHeader;
 use uuid::Uuid;
 
 use super::{connection::Connection, runtime::SiteTable};
-use crate::tracking::visit::Client;
+use crate::{trace::TraceHeaders, tracking::visit::Client};
 
 /// What is written into requests on their way to a site.
 #[derive(Debug)]
@@ -94,6 +94,15 @@ impl Forwarding {
         if request.append_header("Via", via.clone()).is_err() {
             tracing::debug!("a request has too many headers for another one");
         }
+    }
+}
+
+/// Tells the site which trace it takes part in; what a visitor said of another one is gone.
+pub(super) fn tell_trace(request: &mut RequestHeader, trace: TraceHeaders) {
+    set(request, "traceparent", trace.parent);
+    match trace.state {
+        Some(state) => set(request, "tracestate", state),
+        None => drop(request.remove_header("tracestate")),
     }
 }
 

@@ -36,9 +36,11 @@ use super::{
     watch::Place,
 };
 use crate::{
+    access::{AccessLog, Ending, Record},
     config::{self, Limits, Purpose},
     metrics::Metrics,
     store::clock,
+    throttle::{Pass, Throttle},
 };
 
 /// A socket that accepts connections already.
@@ -72,6 +74,8 @@ pub struct Front {
     pub proxy: Arc<HttpProxy<Proxy>>,
     /// Whom to trust, and what one visitor may cost.
     pub current: Arc<Current>,
+    /// Where what became no request is noted.
+    pub access: AccessLog,
     /// Where refusals are counted.
     pub metrics: Arc<Metrics>,
     /// Held by each HTTP/2 connection, whose last bytes leave after the request that they answer is over.
@@ -129,7 +133,7 @@ impl Bound {
         begun.send(()).ok();
         drop(begun);
         let mut stop = front.stop.clone();
-        let mut quiet_until = clock::instant();
+        let complaints = Throttle::new(1, QUIET);
         let connections = front.metrics.connections.with_label_values(&[self.facts.name.as_str()]);
         loop {
             let accepted = tokio::select! {
@@ -148,9 +152,10 @@ impl Bound {
                 Err(error) => {
                     // Of a connection that is gone already, or for want of file descriptors; then a
                     // moment's rest lets others end.
-                    if is_exhaustion(&error) && clock::instant() >= quiet_until {
-                        quiet_until = clock::instant() + QUIET;
-                        tracing::warn!(%error, listener = %self.facts.name, "visitors cannot connect");
+                    if is_exhaustion(&error)
+                        && let Some(Pass { held_back, .. }) = complaints.pass(clock::instant())
+                    {
+                        tracing::warn!(%error, listener = %self.facts.name, held_back, "visitors cannot connect");
                     }
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
@@ -247,8 +252,12 @@ impl Front {
         }
         if let Some(Over::Refused(refusal)) = connection.over() {
             self.refused(refusal);
+            if connection.is_in_head() {
+                self.note(refusal, connection);
+            }
         } else if connection.was_answered_in_head() {
             self.refused(Refusal::Malformed);
+            self.note(Refusal::Malformed, connection);
         }
     }
 
@@ -264,6 +273,26 @@ impl Front {
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
+        }
+    }
+
+    /// Notes a head that did not become a request.
+    fn note(&self, refusal: Refusal, connection: &Connection) {
+        if self.access.is_on() {
+            self.access.note(Record {
+                time: clock::now(),
+                request_id: None,
+                client: Some(connection.address()),
+                site: None,
+                asked: None,
+                status: refusal.status(),
+                bytes: 0,
+                took: connection.in_phase(),
+                server: None,
+                server_took: None,
+                ending: Ending::Complete,
+                refused: Some(refusal.as_str()),
+            });
         }
     }
 

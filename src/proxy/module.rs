@@ -168,6 +168,14 @@ impl Tracking {
         matches!(&self.stage, Stage::Visiting(_, visit) if visit.conversions().next().is_some())
     }
 
+    /// The path pattern of the first conversion that hangs on this request.
+    #[must_use]
+    pub fn route(&self) -> Option<String> {
+        let Stage::Visiting(site, visit) = &self.stage else { return None };
+        let rule = site.rules.conversions.get(visit.conversions().next()?)?;
+        rule.triggers.first()?.paths.first().map(ToString::to_string)
+    }
+
     /// How long the page was held for the store.
     #[must_use]
     pub const fn waited(&self) -> Duration {

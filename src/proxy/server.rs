@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     edition::Current,
     listener::{Bound, Front},
+    logbook::Logbook,
     service::{Busy, Proxy},
     sockets::{Inherited, Listening},
     tls::Certificates,
@@ -84,17 +85,20 @@ pub struct Course {
 }
 
 /// Serves until it is told to stop, then finishes what is under way, at most for the grace period.
-pub async fn serve(listeners: Listeners, current: Arc<Current>, course: Course) {
+pub async fn serve(listeners: Listeners, current: Arc<Current>, logbook: Arc<Logbook>, course: Course) {
     let Course { begun, stop, mut handed_over } = course;
     current.attend().await;
     let busy = Busy::default();
     let first = current.edition();
-    let proxy = Arc::new(http_proxy(first.table.settings(), Proxy::new(Arc::clone(&current), busy.clone())));
+    let access = logbook.access.clone();
+    let service = Proxy::new(Arc::clone(&current), logbook, busy.clone());
+    let proxy = Arc::new(http_proxy(first.table.settings(), service));
     tokio::spawn(Arc::clone(current.watch()).keep_looking());
     let multiplexed = Arc::new(());
     let front = Arc::new(Front {
         proxy: Arc::clone(&proxy),
         current: Arc::clone(&current),
+        access,
         metrics: Arc::clone(&first.tracker.metrics),
         multiplexed: Arc::clone(&multiplexed),
         stop: stop.clone(),

@@ -25,8 +25,9 @@ use super::{
     connection::WRITE_STALL_MS,
     edition::{Current, Edition},
     endpoint,
-    forwarding::{Forwarding, Told},
+    forwarding::{self, Forwarding, Told},
     framing,
+    logbook::{self, Logbook},
     module::{self, Tracking},
     refusal::Refusal,
     tunnel,
@@ -35,6 +36,7 @@ use super::{
 use crate::{metrics::seconds, store::clock};
 
 mod context;
+mod note;
 mod reception;
 
 pub use context::{Busy, Context};
@@ -43,6 +45,7 @@ pub use context::{Busy, Context};
 pub struct Proxy {
     current: Arc<Current>,
     forwarding: Forwarding,
+    logbook: Arc<Logbook>,
     warned_of_claims: AtomicBool,
     busy: Busy,
 }
@@ -50,8 +53,17 @@ pub struct Proxy {
 impl Proxy {
     /// Prepares the proxy; `busy` tells its owner when it may be stopped.
     #[must_use]
-    pub fn new(current: Arc<Current>, busy: Busy) -> Self {
-        Self { current, forwarding: Forwarding::new(Uuid::new_v4()), warned_of_claims: AtomicBool::new(false), busy }
+    pub fn new(current: Arc<Current>, logbook: Arc<Logbook>, busy: Busy) -> Self {
+        let forwarding = Forwarding::new(Uuid::new_v4());
+        Self { current, forwarding, logbook, warned_of_claims: AtomicBool::new(false), busy }
+    }
+
+    /// An answer of ours, with its id where the visitor is told.
+    fn identified(&self, answer: Answer, ctx: &Context) -> Answer {
+        match self.logbook.for_visitor(ctx.id.as_ref()) {
+            Some(id) => answer.with(logbook::HEADER, id),
+            None => answer,
+        }
     }
 }
 
@@ -134,7 +146,7 @@ impl ProxyHttp for Proxy {
         if ctx.refused.is_some_and(|refusal| !refusal.leaves_connection_usable()) {
             session.set_keepalive(None);
         }
-        answer.send(session).await?;
+        self.identified(answer, ctx).send(session).await?;
         Ok(true)
     }
 
@@ -162,6 +174,10 @@ impl ProxyHttp for Proxy {
             let told = Told { client, claims: ctx.claims, is_trusted: ctx.is_trusted, via };
             self.forwarding.tell(request, session.req_header().version, connection, told);
         }
+        self.logbook.tell_site(ctx.id.as_ref(), request);
+        if let Some(headers) = ctx.attempt.headers() {
+            forwarding::tell_trace(request, headers);
+        }
         match ctx.upstream() {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
             None => Ok(()),
@@ -174,6 +190,9 @@ impl ProxyHttp for Proxy {
         if let Some(tracking) = session.downstream_modules_ctx.get_mut::<Tracking>() {
             tracking.begin_again();
             ctx.is_hit = tracking.is_hit();
+            if ctx.is_hit && ctx.span.is_recording() {
+                ctx.route = tracking.route();
+            }
         }
         if ctx.is_hit {
             // A visitor who leaves early has still bought.
@@ -190,6 +209,7 @@ impl ProxyHttp for Proxy {
         let upstream = site.as_ref().and_then(|(index, _)| edition.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
         let mut peer = upstream.peer(session, ends, attempts, now)?;
+        ctx.attempt = ctx.span.attempt(&session.req_header().method, attempts.server().as_deref(), attempts.earlier());
         if tunnel::is_wanted(session.req_header()) {
             tunnel::prepare(&mut peer);
         }
@@ -218,6 +238,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         error: Box<Error>,
     ) -> Box<Error> {
+        ctx.attempt.failed(error.etype().as_str());
         match ctx.upstream().cloned() {
             Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, clock::instant()),
             None => error,
@@ -232,6 +253,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
+        ctx.attempt.failed(error.etype().as_str());
         if let Some(upstream) = ctx.upstream().cloned() {
             return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, clock::instant());
         }
@@ -246,6 +268,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(clock::instant());
+        ctx.attempt.answered(response.status.as_u16());
+        self.logbook.tell_visitor(ctx.id.as_ref(), response);
         if let Some(length) = framing::repeated_length(&response.headers) {
             response.insert_header(header::CONTENT_LENGTH, length)?;
         }
@@ -263,7 +287,7 @@ impl ProxyHttp for Proxy {
         if error_code != 0 {
             session.set_keepalive(None);
             let own = ctx.site.as_ref().and_then(|(index, _)| ctx.edition.table.error_page(*index, error_code));
-            if let Err(error) = Answer::error(error_code, own).send(session).await {
+            if let Err(error) = self.identified(Answer::error(error_code, own), ctx).send(session).await {
                 tracing::debug!(%error, "a visitor did not take the answer");
             }
         }
@@ -271,11 +295,13 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        drop(std::mem::take(&mut ctx.attempt));
+        self.note(session, error, ctx);
         let Some((_, site)) = &ctx.site else { return };
         if let (Some(error), Some(upstream)) = (error, ctx.upstream())
             && *error.esource() == ErrorSource::Upstream
         {
-            upstream.warn(error, ctx.started);
+            upstream.warn(error, ctx.id.as_ref(), ctx.started);
         }
         let metrics = &site.metrics;
         if let Some(response) = session.response_written() {

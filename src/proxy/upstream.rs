@@ -16,7 +16,11 @@ use parking_lot::Mutex;
 use pingora::{Error, Result, http::RequestHeader, server::configuration::ServerConf, upstreams::peer::HttpPeer};
 use pingora_proxy::Session;
 
-use crate::config::{HostHeader, Scheme, UpstreamRules};
+use crate::{
+    access::RequestId,
+    config::{HostHeader, Scheme, UpstreamRules},
+    throttle::Throttle,
+};
 
 mod attempts;
 mod care;
@@ -55,7 +59,7 @@ pub struct Upstream {
     /// A host that visitors ask for, for our own questions.
     public_host: HeaderValue,
     questions: Option<Questions>,
-    warned: Mutex<Option<Instant>>,
+    warned: Throttle,
     care: Mutex<Care>,
 }
 
@@ -83,7 +87,7 @@ impl Upstream {
             fixed_host,
             public_host: public_host.unwrap_or(HeaderValue::from_static("localhost")),
             questions: rules.health.as_ref().map(Questions::new),
-            warned: Mutex::default(),
+            warned: Throttle::new(1, QUIET),
             care: Mutex::default(),
             rules: rules.clone(),
             dialing,
@@ -190,12 +194,11 @@ impl Upstream {
     }
 
     /// Tells the operator that requests fail, but not all the time.
-    pub fn warn(&self, error: &pingora::Error, now: Instant) {
-        let mut warned = self.warned.lock();
-        if warned.is_none_or(|warned| now.saturating_duration_since(warned) >= QUIET) {
-            *warned = Some(now);
+    pub fn warn(&self, error: &pingora::Error, request_id: Option<&RequestId>, now: Instant) {
+        if let Some(pass) = self.warned.pass(now) {
+            let (held_back, request_id) = (pass.held_back, request_id.map(tracing::field::display));
             let urls: Vec<&str> = self.servers.iter().map(|server| server.rules.url.as_str()).collect();
-            tracing::warn!(upstream = %urls.join(" "), %error, "the site's own server fails");
+            tracing::warn!(upstream = %urls.join(" "), %error, request_id, held_back, "the site's own server fails");
         }
     }
 

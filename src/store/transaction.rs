@@ -3,7 +3,7 @@
 //! Commands are only borrowed while the transaction runs, so that after a failure everything is
 //! still there to be looked up or repeated.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
@@ -19,7 +19,10 @@ use super::{
     shared::Role,
     withdrawal::{self, Announcement, Ended, Subject},
 };
-use crate::tracking::{event::EventId, journey::JourneyKey};
+use crate::{
+    throttle::{Pass, Throttle},
+    tracking::{event::EventId, journey::JourneyKey},
+};
 
 /// What a command did, until the commit makes it true.
 pub(super) enum Applied {
@@ -213,7 +216,9 @@ fn place(connection: &Connection, row: &NewRow, owner: &str, lease: Option<&str>
         Ok(placed) => Ok(placed),
         // SQLite has undone this statement alone (the row is too big, say): its neighbours go on.
         Err(error) if ErrorKind::of(&error) == ErrorKind::Other => {
-            tracing::error!(%error, event = %row.event.id, "a conversion can't be stored");
+            if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                tracing::error!(%error, event = %row.event.id, held_back, "a conversion can't be stored");
+            }
             row.key.filter(|_| !is_candidate).map_or(Ok(()), |dedup| dedup::give_back(connection, dedup.key))?;
             Ok(Placed::Refused)
         }
@@ -257,3 +262,5 @@ const fn accepted(taken: Taken) -> Accepted {
         Taken::Elsewhere => Accepted::Duplicate,
     }
 }
+
+static COMPLAINTS: Throttle = Throttle::new(10, Duration::from_mins(1));

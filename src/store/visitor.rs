@@ -2,7 +2,7 @@
 //!
 //! Lookups are answered by the reader beside the writer; they never wait for a disk that is not there.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::{join, sync::oneshot, task};
 
@@ -13,10 +13,13 @@ use super::{
     reader::Question,
     withdrawal::Subject,
 };
-use crate::tracking::{
-    event::EventId,
-    journey::{Journey, JourneyKey},
-    timestamp::Timestamp,
+use crate::{
+    throttle::{Pass, Throttle},
+    tracking::{
+        event::EventId,
+        journey::{Journey, JourneyKey},
+        timestamp::Timestamp,
+    },
 };
 
 impl Store {
@@ -123,7 +126,12 @@ impl Store {
         let found = task::spawn_blocking(move || inspector.read(|connection| looked_for.find(connection))).await;
         let ids = match found {
             Ok(Ok(ids)) => ids,
-            Ok(Err(error)) => return tracing::error!(%error, "a withdrawal of consent could not be carried out"),
+            Ok(Err(error)) => {
+                if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                    tracing::error!(%error, held_back, "a withdrawal of consent could not be carried out");
+                }
+                return;
+            }
             Err(_panic) => return,
         };
         if ids.is_empty() && self.shared.fleet.is_none() {
@@ -144,3 +152,5 @@ impl Store {
         receiver.await.ok()
     }
 }
+
+static COMPLAINTS: Throttle = Throttle::new(10, Duration::from_mins(1));

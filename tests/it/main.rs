@@ -13,6 +13,7 @@
     reason = "a story that cannot go on should panic, and it lives among real clocks and files"
 )]
 
+mod access;
 mod attribution;
 mod backup;
 mod batches;
@@ -62,6 +63,7 @@ mod preview;
 mod proof;
 mod races;
 mod reloads;
+mod request_ids;
 mod shadow;
 mod shops;
 mod shutdown;
@@ -74,6 +76,8 @@ mod streams;
 mod support;
 mod support_works;
 mod thank_you;
+#[cfg(feature = "otel")]
+mod traces;
 mod tunnels;
 mod upstreams;
 mod watching;

@@ -25,6 +25,7 @@ use crate::{
         Fleet, LeasedRow, Settled, Settlement, Store, clock,
         fleet::{Fenced, FleetError},
     },
+    throttle::{Pass, Throttle},
     tracking::{event::EventId, timestamp::Timestamp, verdict::Verdict},
 };
 
@@ -214,7 +215,9 @@ impl SharedQueue {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, event = %id, "a verdict could not be written; the postback is sent again under its id");
+                    if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                        tracing::warn!(%error, event = %id, held_back, "a verdict could not be written; the postback is sent again under its id");
+                    }
                     break;
                 }
             }
@@ -235,7 +238,9 @@ impl SharedQueue {
             (Fenced::Done, Settled::Retry { .. }) => {}
             (Fenced::Withdrawn, _) => self.observer.settled(&event.site, &event.network, Verdict::Withdrawn),
             (Fenced::Lost, _) => {
-                tracing::warn!(event = %event.id, "a lease ended before its postback did; another node sends it again");
+                if let Some(Pass { held_back, .. }) = LOST.pass(clock::instant()) {
+                    tracing::warn!(event = %event.id, held_back, "a lease ended before its postback did; another node sends it again");
+                }
             }
         }
         Ok(())
@@ -248,6 +253,8 @@ impl SharedQueue {
     }
 }
 
+static COMPLAINTS: Throttle = Throttle::new(10, Duration::from_mins(1));
+static LOST: Throttle = Throttle::new(10, Duration::from_mins(1));
 /// As the fleet grants it.
 const LEASE: Duration = Duration::from_mins(1);
 /// What one attempt may take at most, and a little more.

@@ -12,7 +12,12 @@ use super::super::{
     connection::Connection, edition::Edition, forwarding::Claims, refusal::Refusal, runtime::TrackedSite,
     upstream::Attempts,
 };
-use crate::{config::Purpose, tracking::visit::Client};
+use crate::{
+    access::RequestId,
+    config::Purpose,
+    trace::{AttemptSpan, RequestSpan},
+    tracking::visit::Client,
+};
 
 /// How many requests are under way.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,13 @@ pub struct Context {
     pub(super) is_hit: bool,
     /// Which servers were tried.
     pub(super) attempts: Attempts,
+    /// Its id, where anybody reads it.
+    pub(super) id: Option<RequestId>,
+    /// The path pattern of the conversion that hangs on it, where it is traced.
+    pub(super) route: Option<String>,
+    /// Its part in a trace, and that of the last attempt.
+    pub(super) span: RequestSpan,
+    pub(super) attempt: AttemptSpan,
     _busy: BusyGuard,
 }
 
@@ -92,6 +104,10 @@ impl Context {
             answered: None,
             is_hit: false,
             attempts: Attempts::default(),
+            id: None,
+            route: None,
+            span: RequestSpan::default(),
+            attempt: AttemptSpan::default(),
             _busy: BusyGuard(busy.clone()),
         }
     }

@@ -20,6 +20,18 @@ pub struct Attempts {
 }
 
 impl Attempts {
+    /// The address of the server that was asked last.
+    #[must_use]
+    pub fn server(&self) -> Option<Arc<str>> {
+        self.chosen.as_ref().or(self.failed.last()).map(|endpoint| Arc::clone(endpoint.line.name()))
+    }
+
+    /// How many attempts have failed.
+    #[must_use]
+    pub const fn earlier(&self) -> usize {
+        self.count
+    }
+
     pub(super) fn has_tried(&self, endpoint: &Arc<Endpoint>) -> bool {
         self.failed.iter().any(|failed| Arc::ptr_eq(failed, endpoint))
     }

@@ -9,6 +9,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Dialing {
 #[derive(Debug)]
 pub(super) struct Line {
     peer: HttpPeer,
+    /// The address, for logs.
+    name: Arc<str>,
     /// Whether TLS asks for the request's host, because the server has no name.
     is_named_by_request: bool,
 }
@@ -107,7 +110,7 @@ impl Dialing {
             peer.client_cert_key.clone_from(&self.material.own);
         }
         peer.group_key = self.group(scheme);
-        Line { peer, is_named_by_request }
+        Line { name: peer._address.to_string().into(), peer, is_named_by_request }
     }
 
     /// What Pingora's own key of a pooled connection leaves out, so that sites with one address but
@@ -156,7 +159,12 @@ impl Line {
 
     /// The address, for logs.
     pub(super) fn address(&self) -> String {
-        self.peer._address.to_string()
+        self.name.to_string()
+    }
+
+    /// The same, for a line of each request.
+    pub(super) const fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// Whether this is the address, with a port.

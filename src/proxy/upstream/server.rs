@@ -21,7 +21,11 @@ use super::{
     endpoint::{Endpoint, Standing},
     tls::InvalidUpstream,
 };
-use crate::config::{Scheme, ServerAddress, ServerRules, UpstreamRules};
+use crate::{
+    config::{Scheme, ServerAddress, ServerRules, UpstreamRules},
+    store::clock,
+    throttle::Throttle,
+};
 
 /// One server.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub(super) struct Server {
     /// Whether its name was looked up at least once, or needs no looking up.
     is_known: AtomicBool,
     shown: Mutex<Shown>,
+    changes: Throttle,
 }
 
 /// What operators see of a server.
@@ -71,6 +76,7 @@ impl Server {
             next: AtomicUsize::new(0),
             is_known: AtomicBool::new(is_known),
             shown: Mutex::default(),
+            changes: Throttle::new(CHANGES, CHANGING),
         }))
     }
 
@@ -116,10 +122,18 @@ impl Server {
         let Shown { gauge: Some(gauge), told } = &mut *shown else { return };
         let up = self.is_up();
         gauge.set(up.into());
-        match told.replace(up) {
-            Some(false) if up => tracing::info!(server = %self.rules.url, "the server is back"),
-            Some(true) | None if !up => tracing::warn!(server = %self.rules.url, %why, "the server is down"),
-            Some(_) | None => {}
+        if told.replace(up).unwrap_or(true) == up {
+            return;
+        }
+        let Some(pass) = self.changes.pass(clock::instant()) else { return };
+        let server = &self.rules.url;
+        if up {
+            tracing::info!(%server, "the server is back");
+        } else {
+            tracing::warn!(%server, %why, "the server is down");
+        }
+        if pass.is_last {
+            tracing::warn!(%server, "the server comes and goes; for a minute that is told by throughline_upstream_up alone");
         }
     }
 
@@ -188,6 +202,9 @@ fn host_of(server: &ServerRules) -> String {
     }
 }
 
+/// How often in a time it is told that a server went or came.
+const CHANGES: u32 = 6;
+const CHANGING: Duration = Duration::from_mins(1);
 const REFRESH: Duration = Duration::from_secs(30);
 /// After the first failure to resolve a name of which nothing is known, half of it.
 const FIRST_RETRY: Duration = Duration::from_millis(500);

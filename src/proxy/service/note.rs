@@ -1,0 +1,109 @@
+//! The end of a request, as it is noted in the access log and in its trace.
+
+use pingora::{Error, ErrorSource, http::RequestHeader};
+use pingora_proxy::Session;
+
+use super::{
+    super::{connection::Over, refusal::Refusal, upstream},
+    Proxy,
+    context::Context,
+};
+use crate::{
+    access::{AccessLog, Asked, Ending, Record},
+    store::clock,
+    trace::RequestFacts,
+};
+
+impl Proxy {
+    /// Notes a request that is over, where that is wanted.
+    pub(super) fn note(&self, session: &Session, error: Option<&Error>, ctx: &mut Context) {
+        let access = &self.logbook.access;
+        let is_logged = access.is_on();
+        if !is_logged && !ctx.span.is_recording() {
+            return;
+        }
+        let head = session.req_header();
+        let refused = refusal(ctx);
+        let status = status(session, error, refused);
+        let ending = ending(error);
+        if is_logged {
+            let now = clock::instant();
+            let (asked, answered) = (ctx.asked, ctx.answered);
+            let connection = ctx.connection.as_ref();
+            access.note(Record {
+                time: clock::now(),
+                request_id: ctx.id.clone(),
+                client: ctx.client.map(|client| client.address).or(connection.map(|it| it.address())),
+                site: ctx.site.as_ref().map(|(_, site)| site.rules.name.clone()),
+                asked: Some(asked_of(head, access)),
+                status,
+                bytes: session.body_bytes_sent() as u64,
+                took: now.saturating_duration_since(ctx.started),
+                server: ctx.attempts.server(),
+                server_took: asked.zip(answered).map(|(asked, answered)| answered.saturating_duration_since(asked)),
+                ending,
+                refused: refused.map(Refusal::as_str),
+            });
+        }
+        if ctx.span.is_recording() {
+            let failure = refused.map(Refusal::as_str).or((ending != Ending::Complete).then_some(ending.as_str()));
+            ctx.span.end(RequestFacts {
+                method: &head.method,
+                version: head.version,
+                over_tls: ctx.client.is_some_and(|client| client.over_tls),
+                site: ctx.site.as_ref().map(|(_, site)| &*site.rules.name),
+                route: ctx.route.as_deref(),
+                status,
+                failure,
+            });
+        }
+    }
+}
+
+/// Why it was refused, before it began or while it was served.
+fn refusal(ctx: &Context) -> Option<Refusal> {
+    ctx.refused.or_else(|| match ctx.connection.as_ref()?.over()? {
+        Over::Refused(refusal) => Some(refusal),
+        Over::Idle => None,
+    })
+}
+
+/// What the visitor was told; as nginx does it, 499 where the visitor left before anything could be.
+fn status(session: &Session, error: Option<&Error>, refused: Option<Refusal>) -> u16 {
+    let told = session.response_written().map(|response| response.status);
+    if let Some(told) = told.filter(|status| !status.is_informational() || status.as_u16() == 101) {
+        return told.as_u16();
+    }
+    if let Some(refused) = refused {
+        return refused.status();
+    }
+    match error.map(upstream::status_for) {
+        Some(0) | None => LEFT,
+        Some(status) => status,
+    }
+}
+
+fn ending(error: Option<&Error>) -> Ending {
+    match error.map(Error::esource) {
+        None => Ending::Complete,
+        Some(ErrorSource::Downstream) => Ending::VisitorLeft,
+        Some(ErrorSource::Upstream) => Ending::SiteFailed,
+        Some(ErrorSource::Internal | ErrorSource::Unset) => Ending::Failed,
+    }
+}
+
+fn asked_of(head: &RequestHeader, access: &AccessLog) -> Asked {
+    let header = |name: http::HeaderName| head.headers.get(name).map(http::HeaderValue::as_bytes);
+    let host = header(http::header::HOST).or_else(|| head.uri.host().map(str::as_bytes));
+    let texts = [
+        Some(head.method.as_str().as_bytes()),
+        Some(head.raw_path()),
+        host,
+        header(http::header::REFERER),
+        header(http::header::USER_AGENT),
+    ];
+    Asked::new(head.version, texts, access.query())
+}
+
+/// No status of HTTP, but the one that readers of logs know.
+const LEFT: u16 = 499;
