@@ -144,9 +144,8 @@ fn the_image_starts_what_exists_on_a_configuration_that_is_in_order() {
     let config = assert_in_order("conf/docker/throughline.yaml", &file("conf/docker/throughline.yaml"));
     assert!(dockerfile.contains("conf/docker/throughline.yaml /image/etc/throughline/throughline.yaml"));
     assert_eq!(command.last().unwrap(), "/etc/throughline/throughline.yaml");
-    let exposed: Vec<String> = [config.server.listen[0].address.port(), config.server.admin.port()]
-        .map(|port| port.to_string())
-        .into();
+    let exposed: Vec<String> =
+        [config.server.listen[0].address.port(), config.server.admin.port()].map(|port| port.to_string()).into();
     assert!(dockerfile.contains(&format!("EXPOSE {}", exposed.join(" "))));
     assert!(dockerfile.contains(&format!("VOLUME {}", config.server.state.display())));
     // Cargo refuses to build a package whose targets are not there.

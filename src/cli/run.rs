@@ -39,8 +39,8 @@ mod obstacle;
 pub(super) mod secret;
 
 use lineage::Ending;
-use obstacle::{Obstacle, bind_admin};
 pub(super) use lineage::Lineage;
+use obstacle::{Obstacle, bind_admin};
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -66,18 +66,13 @@ impl Options {
 pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     let mut lineage = match Lineage::begin(options) {
         Ok(lineage) => lineage,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::Failure;
-        }
+        Err(error) => return Obstacle::from(error).tell(),
     };
-    let config = Config::load(file, Environment::Process);
-    let problems = lineage::problems(&config);
-    let config = match config {
+    let config = match Config::load(file, Environment::Process) {
         Ok(config) => config,
         Err(error) => {
             check::print(&error.problems);
-            lineage.fail(&problems);
+            lineage.fail_by(&error.problems);
             return Exit::Configuration;
         }
     };
@@ -90,10 +85,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     descriptors::raise(&config.server.limits);
     let mut inherited = match lineage.inherit(options, &config.server) {
         Ok(inherited) => inherited,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::TryAgain;
-        }
+        Err(error) => return Obstacle::from(error).tell(),
     };
     match Prepared::new(&config, options.strict, &mut inherited) {
         Ok(prepared) => {
@@ -217,6 +209,7 @@ impl Prepared {
             self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
+        let (closing, closed) = watch::channel(false);
         let (handing, handed_over) = watch::channel(false);
         let admin =
             Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
@@ -230,19 +223,21 @@ impl Prepared {
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
             let (begun, has_begun) = oneshot::channel();
-            let course = Course { begun, stop: stopped, handed_over };
+            let course = Course { begun, stop: closed, handed_over };
             let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, course));
             let ending = lineage.live(has_begun, sockets, hung_up).await;
             match ending {
-                Ending::Stopped => supervisor::stopping(limits.shutdown_grace + DRAIN * 2),
+                Ending::Stopped | Ending::Failed => {
+                    supervisor::stopping(limits.shutdown_grace + DRAIN * 2);
+                    stopping.send_replace(true);
+                }
                 Ending::HandedOver(pid) => {
                     parent::stand_in_for(pid);
                     handing.send_replace(true);
                 }
-                Ending::Failed => {}
             }
             tracing::info!("stopping: finishing what is under way");
-            stopping.send_replace(true);
+            closing.send_replace(true);
             let drained = async {
                 if proxy.await.is_err() {
                     tracing::error!("the proxy ended in a panic");
