@@ -26,7 +26,7 @@ pub struct Admin {
     pub reloader: Arc<Reloader>,
     /// What must be shown, as `Authorization: Bearer TOKEN`; never for the two probes.
     pub token: Option<String>,
-    /// Says true when the process is about to end.
+    /// Says true when the process is about to end, and no other serves in its place.
     pub stopping: watch::Receiver<bool>,
 }
 

@@ -4,7 +4,7 @@
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
 //! [`server`] runs it, by the [`edition`] in force.
 //!
-//! A visitor's connection comes through a [`listener`] ([`preamble`], [`tls`]), is counted and timed by the
+//! A visitor's connection comes through a [`listener`] ([`sockets`], [`preamble`], [`tls`]), is counted and timed by the
 //! [`watch`], and reaches Pingora as a [`stream`]. Its requests are judged ([`refusal`], [`framing`]), or
 //! answered by us ([`answer`], [`endpoint`]), or told about the visitor ([`forwarding`]) and sent to one of the servers
 //! of an [`upstream`]; a WebSocket needs a [`tunnel`]. What is said of each of them stands in the [`logbook`].

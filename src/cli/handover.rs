@@ -44,9 +44,8 @@ pub(super) fn execute(file: &Path, options: Options) -> Exit {
             ));
             Exit::Success
         }
-        Ok(Message::Refused { reason }) => fail(&reason),
+        Ok(Message::Refused { reason }) | Err(reason) => fail(&reason),
         Ok(_) => fail("the running process speaks another language"),
-        Err(reason) => fail(&reason),
     }
 }
 
@@ -54,11 +53,11 @@ fn ask(file: &Path, binary: Option<PathBuf>, state: &Path) -> Result<Message, St
     let binary = binary.map_or_else(std::env::current_exe, std::path::absolute);
     let binary = binary.map_err(|error| format!("the new binary can't be found: {error}"))?;
     let config = std::path::absolute(file).map_err(|error| error.to_string())?;
-    let stream = endpoint::connect(state).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("no process that could hand over runs on {}", state.display())
+    let stream = endpoint::connect(state).map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            return format!("no process that could hand over runs on {}", state.display());
         }
-        _ => format!("the process that runs on {} can't be spoken to: {error}", state.display()),
+        format!("the process that runs on {} can't be spoken to: {error}", state.display())
     })?;
     let mut talk = Talk::over(stream).map_err(|error| error.to_string())?;
     talk.say(&Message::Start { binary, config }).map_err(|error| error.to_string())?;

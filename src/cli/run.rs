@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Exit, check, complain, logging, say};
 use crate::{
     admin::Admin,
-    config::{Config, Environment, Server},
+    config::{Config, Environment, Server, problem::Problem},
     delivery::{Delivery, Destinations},
     events::{Bus, EventSettings, Reporter},
     handover::parent,
@@ -76,15 +76,12 @@ impl Options {
 pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     let mut lineage = match Lineage::begin(options) {
         Ok(lineage) => lineage,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::Failure;
-        }
+        Err(error) => return Obstacle::from(error).tell(),
     };
     let (config, source) = match load(file, options) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            lineage.fail(&problems);
+            lineage.fail_by(&problems);
             return Exit::Configuration;
         }
     };
@@ -102,10 +99,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     descriptors::raise(&config.server.limits);
     let mut inherited = match lineage.inherit(options, &config.server) {
         Ok(inherited) => inherited,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::TryAgain;
-        }
+        Err(error) => return Obstacle::from(error).tell(),
     };
     match Prepared::new(file, config, source, options.strict, &mut inherited) {
         Ok(prepared) => {
@@ -123,23 +117,23 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
 /// Reads the configuration, or the last one that was accepted if that is what the operator wants.
 ///
 /// What is in the way has been told, and is yielded for whoever wanted this process.
-fn load(file: &Path, options: &Options) -> Result<(Config, Source), String> {
+fn load(file: &Path, options: &Options) -> Result<(Config, Source), Vec<Problem>> {
     let error = match Config::load(file, Environment::Process) {
         Ok(config) => return Ok((config, Source::File)),
         Err(error) => error,
     };
     check::print(&error.problems);
     if !options.last_good {
-        return Err(lineage::problems(&error));
+        return Err(error.problems.clone());
     }
     let texts = last_good::find(file).map_err(|reason| {
         complain(&format!("there is no configuration that was accepted before: {reason}"));
-        lineage::problems(&error)
+        error.problems.clone()
     })?;
     let config = Config::read(&texts, Environment::Process).map_err(|worse| {
         complain("the configuration that was accepted before cannot be used any more, either:");
         check::print(&worse.problems);
-        lineage::problems(&error)
+        error.problems.clone()
     })?;
     Ok((config, Source::LastGood(error.problems)))
 }
@@ -277,6 +271,7 @@ impl Prepared {
             ],
         };
         let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
+        let (closing, closed) = watch::channel(false);
         let (handing, handed_over) = watch::channel(false);
         let admin = Admin { reloader: Arc::clone(&reloader), token, stopping: stopped.clone() }
             .start(admin, handed_over.clone());
@@ -295,21 +290,21 @@ impl Prepared {
                 vec![Box::new(move || reopened.reopen()), Box::new(move || moved.access.reopen())],
             );
             let (begun, has_begun) = oneshot::channel();
-            let course = Course { begun, stop: stopped, handed_over };
+            let course = Course { begun, stop: closed, handed_over };
             let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), Arc::clone(&logbook), course));
             let ending = lineage.live(has_begun, sockets, &signals).await;
             match ending {
-                Ending::Stopped => {
+                Ending::Stopped | Ending::Failed => {
                     supervisor::stopping(current.edition().limits.shutdown_grace + DRAIN * 2);
+                    stopping.send_replace(true);
                 }
                 Ending::HandedOver(pid) => {
                     parent::stand_in_for(pid);
                     handing.send_replace(true);
                 }
-                Ending::Failed => {}
             }
             tracing::info!("stopping: finishing what is under way");
-            stopping.send_replace(true);
+            closing.send_replace(true);
             let drained = async {
                 if proxy.await.is_err() {
                     tracing::error!("the proxy ended in a panic");

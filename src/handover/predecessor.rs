@@ -120,14 +120,17 @@ impl Predecessor {
 impl Shared {
     /// Answers whoever comes, until the process ends.
     fn answer(&self, claim: Claim) {
+        let mut is_told = false;
         let listener = loop {
             match endpoint::listen(&self.state, claim) {
                 Ok(listener) => break listener,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(error) if !is_told && error.kind() == io::ErrorKind::AddrInUse => {
                     tracing::info!("another process runs on this state folder; this one can't be asked to hand over");
                 }
-                Err(error) => tracing::warn!(%error, "this process can't be asked to hand over"),
+                Err(error) if !is_told => tracing::warn!(%error, "this process can't be asked to hand over"),
+                Err(_) => {}
             }
+            is_told = true;
             thread::sleep(RETRY);
         };
         loop {
@@ -178,10 +181,11 @@ impl Shared {
             .map_err(|error| format!("{} can't be started: {error}", binary.display()))?;
         let Started { child, mut talk } = started;
         let pid = child.id();
-        let passed = self.hear(&mut talk).and_then(|message| match message {
-            Message::Succeed { version } => self.pass_on(&mut talk, pid, &version).map(|()| version),
-            Message::Failed { reason } => Err(reason),
-            _ => Err(Silence::Strange.to_string()),
+        let passed = self.hear(&mut talk).and_then(|message| {
+            if let Message::Succeed { version } = message {
+                return self.pass_on(&mut talk, pid, &version).map(|()| version);
+            }
+            Err(unexpected(message))
         });
         passed.map(|version| (pid, version)).map_err(|reason| {
             drop(talk.say(&Message::refused(&reason)));
@@ -198,10 +202,9 @@ impl Shared {
             talk.hand(&message, socket).map_err(|error| format!("its sockets could not be handed over: {error}"))?;
         }
         talk.say(&Message::AllSockets).map_err(|error| error.to_string())?;
-        match self.hear(talk)? {
-            Message::Ready => {}
-            Message::Failed { reason } => return Err(reason),
-            _ => return Err(Silence::Strange.to_string()),
+        let message = self.hear(talk)?;
+        if message != Message::Ready {
+            return Err(unexpected(message));
         }
         let mut agreed = Ok(());
         // Who was told to stop meanwhile does not hand over, and the other way round.
@@ -242,6 +245,11 @@ impl Shared {
             Course::Stopping => Err(STOPPING.to_owned()),
         }
     }
+}
+
+/// Why a message is not the one that was waited for.
+fn unexpected(message: Message) -> String {
+    if let Message::Failed { reason } = message { reason } else { Silence::Strange.to_string() }
 }
 
 /// The service manager knows before the other process says anything to it.

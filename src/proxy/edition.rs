@@ -110,7 +110,8 @@ mod tests {
                 Some(before) => before.table.succeeding(&config),
                 None => SiteTable::new(&config),
             };
-            let tracker = Tracker::new(&config, None, self.store.clone(), &self.metrics);
+            let tracker =
+                Tracker::new(&config, None, self.store.clone(), &self.metrics, &crate::events::Bus::default());
             Edition { tracker, table: table.expect("upstreams"), limits: config.server.limits }
         }
 

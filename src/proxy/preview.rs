@@ -294,7 +294,7 @@ sites:
 
     fn site() -> TrackedSite {
         let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
-        TrackedSite::new(&config.sites[0], None, &Arc::new(Metrics::new()))
+        TrackedSite::new(&config.sites[0], None, &Arc::new(Metrics::new()), &crate::events::Bus::default())
     }
 
     fn begun(id: &str, site: &TrackedSite, path: &str, accept: &'static str) -> (Arc<Notes>, Arc<TrackedSite>) {

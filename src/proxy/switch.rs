@@ -85,7 +85,7 @@ sites:
 
     fn site(metrics: &Arc<Metrics>) -> Arc<TrackedSite> {
         let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
-        Arc::new(TrackedSite::new(&config.sites[0], None, metrics))
+        Arc::new(TrackedSite::new(&config.sites[0], None, metrics, &crate::events::Bus::default()))
     }
 
     fn bypass(target: &str, tracking: Halt) -> Bypass {

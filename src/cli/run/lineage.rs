@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Options, Signals, complain};
 use crate::{
-    config::{ConfigError, Server},
+    config::{Server, problem::Problem},
     handover::{
         endpoint::Claim,
         predecessor::{Estate, Predecessor},
@@ -67,6 +67,12 @@ impl Lineage {
         }
     }
 
+    /// The same, because of mistakes in the configuration.
+    pub(super) fn fail_by(self, problems: &[Problem]) {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        self.fail(&lines.join("\n"));
+    }
+
     /// Takes over once connections are accepted, then lives until a signal or a successor comes.
     pub(super) async fn live(self, begun: oneshot::Receiver<()>, sockets: Vec<Listening>, signals: &Signals) -> Ending {
         let has_begun = tokio::select! {
@@ -120,9 +126,4 @@ pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Se
             },
         }
     }
-}
-
-/// What is wrong with a configuration, for whoever wanted this process.
-pub(super) fn problems(error: &ConfigError) -> String {
-    error.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

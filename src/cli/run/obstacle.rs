@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     cli::{Exit, complain},
+    handover::successor::NoSuccession,
     proxy::sockets::{Inherited, Role},
 };
 
@@ -32,6 +33,12 @@ impl Obstacle {
     pub(in crate::cli) fn tell(self) -> Exit {
         complain(&self.reason);
         self.exit
+    }
+}
+
+impl From<NoSuccession> for Obstacle {
+    fn from(error: NoSuccession) -> Self {
+        Self::new(Exit::TryAgain, error.to_string())
     }
 }
 
