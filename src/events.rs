@@ -270,3 +270,6 @@ impl SinkObserver for Nobody {
 
 /// Records that a live listener may be behind.
 const LIVE: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -150,6 +150,22 @@ fn what_the_guide_for_operators_writes_at_the_top_passes_the_check() {
 }
 
 #[test]
+fn what_the_guide_to_event_records_writes_passes_the_check() {
+    let blocks = blocks_in(&document("conf/guides/events.md"), "yaml");
+    assert!(blocks.len() >= 3, "the configurations are gone");
+    for block in blocks {
+        let folder = folder();
+        let account =
+            r#"{"type":"service_account","client_email":"a","private_key_id":"1","private_key":"k","project_id":"p"}"#;
+        fs::write(folder.path().join("service-account.json"), account).unwrap();
+        let whole = fs::read_to_string(folder.path().join("throughline.yaml")).unwrap() + &block;
+        fs::write(folder.path().join("throughline.yaml"), &whole).unwrap();
+        let output = run(&["check", "--no-environment"], folder.path());
+        assert!(output.status.success(), "{}\n{whole}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn its_commands_do_what_they_say() {
     let folder = folder();
     let commands = commands();

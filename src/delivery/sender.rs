@@ -101,11 +101,8 @@ impl Sender {
 
 async fn send_once(client: &Client, destination: &Destination, postback: Postback) -> Result<Reply, Failure> {
     let (headers, host) = (postback.headers.clone(), postback.url.host_str().unwrap_or_default().to_owned());
-    let mut reply = client.send(postback).await.map_err(|reason| Failure { reason, host, party: Party::Network })?;
-    if reply.body.as_ref().is_some_and(|body| !body.is_empty()) {
-        reply.mask = destination.outbound.mask.and_credentials(&headers);
-    }
-    Ok(reply)
+    let reply = client.send(postback).await.map_err(|reason| Failure { reason, host, party: Party::Network })?;
+    Ok(Reply { mask: destination.outbound.mask.and_credentials(&headers), ..reply })
 }
 
 /// A token that was good may have been revoked: once, another one is fetched for the same postback.

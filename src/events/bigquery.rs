@@ -208,3 +208,6 @@ const UNAUTHORIZED: u16 = 401;
 const TEMPORARY: [&str; 6] =
     ["stopped", "timeout", "backendError", "internalError", "rateLimitExceeded", "quotaExceeded"];
 const MAX_MESSAGE: usize = 300;
+
+#[cfg(test)]
+mod tests;

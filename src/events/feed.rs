@@ -117,4 +117,4 @@ impl Inbox {
 }
 
 /// Bytes that one sink may hold.
-pub(super) const ROOM: usize = 16 << 20;
+pub(super) const ROOM: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };

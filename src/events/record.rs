@@ -266,3 +266,6 @@ const MAX_VALUE: usize = 512;
 const MAX_VALUES: usize = 16;
 /// They hold what stands for somebody.
 const UNSHOWN: [&str; 4] = ["set-cookie", "www-authenticate", "proxy-authenticate", "authentication-info"];
+
+#[cfg(test)]
+mod tests;

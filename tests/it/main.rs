@@ -34,6 +34,7 @@ mod demo;
 mod differential;
 mod embed;
 mod errors;
+mod events;
 mod explain;
 mod faults;
 mod fleet;

@@ -13,6 +13,7 @@ pub(crate) mod crowd;
 pub(crate) mod demo;
 pub(crate) mod edge;
 pub(crate) mod fault;
+pub(crate) mod google;
 pub(crate) mod h2_client;
 pub(crate) mod h2_origin;
 pub(crate) mod http;

@@ -272,6 +272,11 @@ impl Proxy {
         self.process.peak_memory()
     }
 
+    /// What it printed.
+    pub(crate) fn stdout(&self) -> String {
+        self.process.stdout()
+    }
+
     /// What it logged.
     pub(crate) fn stderr(&self) -> String {
         self.process.stderr()
