@@ -23,6 +23,7 @@ mod logging;
 mod networks;
 mod outbox;
 pub mod run;
+mod schema;
 mod show;
 mod visitor;
 
@@ -45,6 +46,8 @@ enum Command {
     Check(check::Options),
     /// Shows the effective configuration; variables and files by their names
     Show(show::Options),
+    /// Prints the JSON Schema of configurations, for editors
+    Schema(schema::Options),
     /// Starts a sample shop, ad networks and the proxy on loopback, to click through
     Demo(demo::Options),
     /// Lists the networks that come with Throughline, or shows one
@@ -94,6 +97,7 @@ impl Arguments {
             Command::Run(options) => run::execute(&file, &options),
             Command::Check(options) => check::execute(&file, options),
             Command::Show(options) => show::execute(&file, options),
+            Command::Schema(options) => schema::execute(&options),
             Command::Demo(options) => demo::execute(&options),
             Command::Networks(options) => networks::execute(&options),
             Command::Outbox(options) => outbox::execute(&file, options),
