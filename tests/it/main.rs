@@ -31,6 +31,7 @@ mod demo;
 mod differential;
 mod embed;
 mod errors;
+mod examples;
 mod explain;
 mod faults;
 mod fleet;
