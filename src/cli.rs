@@ -27,6 +27,7 @@ mod networks;
 mod outbox;
 mod preview;
 pub mod run;
+mod schema;
 mod show;
 mod visitor;
 
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Options),
     /// Shows the effective configuration; variables and files by their names
     Show(show::Options),
+    /// Prints the JSON Schema of configurations, for editors
+    Schema(schema::Options),
     /// Starts a sample shop, ad networks and the proxy on loopback, to click through
     Demo(demo::Options),
     /// Lists the networks that come with Throughline, or shows one
@@ -107,6 +110,7 @@ impl Arguments {
             Command::Handover(options) => handover::execute(&file, options),
             Command::Check(options) => check::execute(&file, options),
             Command::Show(options) => show::execute(&file, options),
+            Command::Schema(options) => schema::execute(&options),
             Command::Demo(options) => demo::execute(&options),
             Command::Networks(options) => networks::execute(&options),
             Command::Outbox(options) => outbox::execute(&file, options),

@@ -4,13 +4,22 @@
 //! accessors that turn nodes into values, and `problem` gathers whatever is wrong on the way, so
 //! that one run shows an operator every mistake. The other files are one section of the
 //! configuration each. None of the other modules imports this one.
+//!
+//! To add a key: ask for it in the file that reads its section ([`decode::Section::get`] makes it known,
+//! and what is unknown is refused with the nearest name), into a type of the module that acts on it;
+//! write it into `conf/throughline.yaml` with its default and what it is for, into `schema`, and into the
+//! defaults of `show` if it has one; and write its mistakes into a case of `tests/data/config`. Tests
+//! compare all of these. What is odd only beside other keys goes into `advice`. To add a network, write
+//! a file into `conf/networks`.
 
 use std::{
+    collections::BTreeSet,
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+mod advice;
 mod batch;
 mod capture;
 pub mod catalogue;
@@ -22,6 +31,7 @@ mod cookie;
 pub mod decode;
 mod delivery;
 pub mod difference;
+mod document;
 mod events;
 mod file;
 mod journey;
@@ -34,6 +44,7 @@ mod outbound;
 mod page;
 pub mod problem;
 mod request;
+pub mod schema;
 pub mod secrets;
 mod send;
 mod server;
@@ -52,12 +63,13 @@ mod verdict;
 pub use certificate::{UnusableCertificate, certified_key};
 use decode::Field;
 pub use delivery::DeliverySettings;
+use document::Document;
 use file::Files;
 pub use limits::Limits;
 pub use listen::{CertificateFiles, Listener, Purpose};
 pub use log::{Log, LogFormat};
 pub use network::{Network, described};
-use problem::{Place, Problem, Problems, Severity};
+use problem::{Place, Problem, Problems, Severity, shown};
 use secrets::secrets_of;
 pub use server::Server;
 pub use site::{HostPattern, Site};
@@ -83,6 +95,8 @@ pub struct Config {
     pub mask: Mask,
     /// What was read.
     pub texts: Texts,
+    /// Where paths of files are written.
+    paths: BTreeSet<Place>,
 }
 
 /// Why a configuration cannot be used: everything that is wrong with it.
@@ -114,34 +128,56 @@ impl Config {
     /// Reads a text as if it stood in this file.
     pub fn parse(file: &Path, text: &str, environment: Environment) -> Result<Self, ConfigError> {
         let problems = Problems::default();
-        let mut root = Node::parse(&file.display().to_string(), text, &problems);
-        if let Some(root) = &mut root {
-            root.expand_environment(&|name| environment.lookup(name), &problems);
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let files = Files::new(folder, environment);
-        let decoded = root.as_ref().and_then(|root| decode_root(&Field::root(root, &problems), files));
+        let document = Document::read(file, text, Some(&|name| environment.lookup(name)), &problems);
+        Self::of(document, file, problems, environment)
+    }
+
+    fn of(
+        document: Option<Document>,
+        file: &Path,
+        problems: Problems,
+        environment: Environment,
+    ) -> Result<Self, ConfigError> {
+        let files = Files::new(file::folder(file), environment);
+        let decoded =
+            document.as_ref().and_then(|document| decode_root(&Field::root(&document.root, &problems), files));
         let ignored = match environment {
-            Environment::Process => Vec::new(),
-            Environment::Ignored => root.iter().flat_map(places_of_variables).collect(),
+            Environment::Process => BTreeSet::new(),
+            Environment::Ignored => document.iter().flat_map(|document| places_of_variables(&document.root)).collect(),
         };
+        let paths = problems.paths();
         let mut found = problems.into_sorted();
         found.retain(|problem| !ignored.contains(&problem.place));
         let broken = found.iter().any(|problem| problem.severity == Severity::Error);
-        match decoded {
-            Some((server, mut sites)) if !broken => {
-                let secrets = root.iter().filter(|_| files.are_there()).flat_map(|root| secrets_of(root, folder));
+        match (decoded, document) {
+            (Some((server, mut sites)), Some(document)) if !broken => {
+                document.correct_paths(&mut found);
+                let secrets = if files.are_there() { secrets_of(&document.root) } else { Vec::new() };
                 let mask = Mask::new(secrets);
                 sites.iter_mut().for_each(|site| site.mask = mask.clone());
-                Ok(Self { server, sites, warnings: found, mask, texts: Texts::of(file, text) })
+                Ok(Self { server, sites, warnings: found, mask, texts: document.texts, paths })
             }
-            Some(_) | None => Err(ConfigError { problems: found }),
+            (_, document) => {
+                document.iter().for_each(|document| document.correct_paths(&mut found));
+                Err(ConfigError { problems: found })
+            }
         }
     }
 
     /// Reads texts that were kept, as if they stood where they once stood.
     pub fn read(texts: &Texts, environment: Environment) -> Result<Self, ConfigError> {
-        Self::parse(&texts.file, texts.main(), environment)
+        let problems = Problems::default();
+        let document = Document::kept(texts, Some(&|name| environment.lookup(name)), &problems);
+        Self::of(document, &texts.file, problems, environment)
+    }
+
+    /// The files that it was read from: the main one, then those that were included.
+    ///
+    /// Without what they name themselves: secrets, certificates, pages.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let main = self.texts.file.as_path();
+        let included = self.texts.files.keys().map(PathBuf::as_path).filter(move |file| *file != main);
+        std::iter::once(main).chain(included)
     }
 
     /// Where postbacks of these sites go.
@@ -183,10 +219,36 @@ impl Site {
 fn decode_root(root: &Field<'_>, files: Files<'_>) -> Option<(Server, Vec<Site>)> {
     let mut section = root.section()?;
     let server = server::server(&mut section, files);
+    // Read with the files themselves.
+    section.know("include");
+    section.know("defaults");
+    let accounts = section.get("networks");
     let sites = section.require("sites", "write at least one site: `sites: [{ upstream: http://127.0.0.1:8080 }]`");
-    let sites = sites.map(|field| site::sites(&field, &server, files)).unwrap_or_default();
+    if let Some(accounts) = &accounts {
+        check_accounts(accounts, sites.as_ref().map(|field| field.node));
+    }
+    let accounts = accounts.as_ref().map(|field| field.node);
+    let sites = sites.map(|field| site::sites(&field, &server, accounts, files)).unwrap_or_default();
     section.finish();
     Some((server, sites))
+}
+
+/// Finds accounts that are none, and those that nobody refers to: they are read where a site does.
+fn check_accounts(accounts: &Field<'_>, sites: Option<&Node>) {
+    let sites = match sites.map(|sites| &sites.kind) {
+        Some(Kind::List(sites)) => sites.as_slice(),
+        Some(Kind::Map(_) | Kind::Scalar(_)) | None => &[],
+    };
+    for (name, account) in accounts.entries().unwrap_or_default() {
+        let is_map = account.entries().is_some();
+        let refers = |site: &Node| site.entry("networks").is_some_and(|networks| networks.entry(name).is_some());
+        if is_map && !sites.iter().any(refers) {
+            account.key_warn(
+                format!("no site uses the account {}", shown(name)),
+                format!("write `networks: {{ {name}: {{}} }}` into a site, or remove it"),
+            );
+        }
+    }
 }
 
 impl Environment {

@@ -24,7 +24,12 @@ use throughline::{
         site::{Injection, SiteMetrics},
     },
     proxy::refusal::Refusal,
-    tracking::{click::ClickResult, conversion::Outcome, verdict::Verdict, visit::CaptureResult},
+    tracking::{
+        click::ClickResult,
+        conversion::Outcome,
+        verdict::{Rejection, Verdict},
+        visit::CaptureResult,
+    },
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_throughline");
@@ -118,7 +123,7 @@ fn its_configurations_pass_the_check() {
 #[test]
 fn what_the_guides_write_into_a_site_passes_the_check() {
     let mut count = 0;
-    for guide in ["conversions", "consent", "networks", "trying-out"] {
+    for guide in ["conversions", "consent", "networks", "trying-out", "exoclick", "rokt", "ingenious", "clickmeter"] {
         for block in blocks_in(&document(&format!("conf/guides/{guide}.md")), "yaml") {
             let folder = TempDir::new().expect("a folder");
             let indented: String = block.lines().flat_map(|line| ["    ", line, "\n"]).collect();
@@ -163,6 +168,27 @@ fn what_the_guide_to_event_records_writes_passes_the_check() {
         let output = run(&["check", "--no-environment"], folder.path());
         assert!(output.status.success(), "{}\n{whole}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn the_whole_configurations_of_a_guide_pass_the_check() {
+    let blocks = blocks_in(&document("conf/guides/configuration.md"), "yaml");
+    assert!(blocks.len() >= 3, "the configurations are gone");
+    for block in blocks {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("throughline.yaml"), &block).unwrap();
+        fs::create_dir(folder.path().join("sites")).unwrap();
+        let site = "sites: [{ name: b, hosts: b.example, upstream: 'http://b', consent: { require: none } }]\n";
+        fs::write(folder.path().join("sites/b.yaml"), site).unwrap();
+        let output = run(&["check", "--deny-warnings"], folder.path());
+        assert!(output.status.success(), "{}\n{block}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_schema_is_the_file_that_lies_beside_the_examples() {
+    let printed = run(&["schema"], root());
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), document("conf/throughline.schema.json"));
 }
 
 #[test]
@@ -275,6 +301,12 @@ fn every_outcome_and_verdict_is_explained() {
 fn everything_that_becomes_of_a_click_or_a_capture_is_explained() {
     assert_eq!(explained("click"), ClickResult::ALL.map(ClickResult::as_str));
     assert_eq!(explained("capture"), CaptureResult::ALL.map(CaptureResult::as_str));
+}
+
+#[test]
+fn every_rejection_is_explained() {
+    let all = [Rejection::Answer, Rejection::Status, Rejection::Redirect, Rejection::Unrenderable, Rejection::Poison];
+    assert_eq!(explained("rejection"), all.map(Rejection::as_str));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use clap::Args;
 use super::{Exit, complain, say};
 use crate::config::{Config, Environment, problem::Problem};
 
+mod renamed;
+
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -15,6 +17,9 @@ pub struct Options {
     /// Take every ${NAME} for set and right, and certificates and error pages for usable
     #[arg(long)]
     no_environment: bool,
+    /// End with 78 for warnings, too
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 pub(super) fn execute(file: &Path, options: Options) -> Exit {
@@ -24,8 +29,14 @@ pub(super) fn execute(file: &Path, options: Options) -> Exit {
     for file in files {
         match Config::load(&file, environment) {
             Ok(config) => {
-                print(&config.warnings);
-                say(&format!("{}: the configuration is in order", file.display()));
+                let mut warnings = config.warnings.clone();
+                warnings.extend(renamed::warnings(&file, &config));
+                print(&warnings);
+                if options.deny_warnings && !warnings.is_empty() {
+                    exit = Exit::Configuration;
+                } else {
+                    say(&format!("{}: the configuration is in order", file.display()));
+                }
             }
             Err(error) => {
                 print(&error.problems);

@@ -1,6 +1,6 @@
 //! Decoding of a site's `captures`, and of `after`, by which conversions ask for them.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     conversion::{known_field, name},
@@ -40,11 +40,11 @@ impl<'a> Remembered<'a> {
 }
 
 /// Reads the list under `captures`.
-pub fn captures(field: &Field<'_>, remembered: &Remembered<'_>, folder: &Path) -> Vec<CaptureRule> {
+pub fn captures(field: &Field<'_>, remembered: &Remembered<'_>) -> Vec<CaptureRule> {
     let mut seen = BTreeMap::new();
     let mut rules = Vec::new();
     for field in field.list().unwrap_or_default() {
-        let Some(rule) = capture(&field, remembered, folder) else { continue };
+        let Some(rule) = capture(&field, remembered) else { continue };
         if let Some(first) = seen.insert(rule.name.clone(), field.node.place.line) {
             field.error(format!("the capture in line {first} is called `{}` too", rule.name), None);
         }
@@ -53,11 +53,10 @@ pub fn captures(field: &Field<'_>, remembered: &Remembered<'_>, folder: &Path) -
     rules
 }
 
-fn capture(field: &Field<'_>, remembered: &Remembered<'_>, folder: &Path) -> Option<CaptureRule> {
+fn capture(field: &Field<'_>, remembered: &Remembered<'_>) -> Option<CaptureRule> {
     let mut section = field.section()?;
     let name = section.require("name", "write `name: checkout`").and_then(|field| name(&field));
     let setting = Setting {
-        folder,
         remembered: &remembered.fields,
         status: &ANSWERED,
         path_remedy: "write the page that is passed: `path: /checkout`",
@@ -65,7 +64,7 @@ fn capture(field: &Field<'_>, remembered: &Remembered<'_>, folder: &Path) -> Opt
     };
     let trigger = trigger(&mut section, setting);
     let names = trigger.as_ref().map(|rule| path_names(std::slice::from_ref(rule)));
-    let reach = Reach { folder, path_names: names.as_deref(), remembered: &remembered.fields };
+    let reach = Reach { path_names: names.as_deref(), remembered: &remembered.fields };
     let key = section.get("key").and_then(|field| value(&field, reach, Literals::Refused));
     let fields = section.get("fields").map(|field| fields(&field, reach)).unwrap_or_default();
     section.finish();

@@ -11,6 +11,12 @@ pub fn text(name: &str) -> Option<&'static str> {
     NETWORKS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
+/// The name of a network, if there is one.
+#[must_use]
+pub fn known(name: &str) -> Option<&'static str> {
+    NETWORKS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known)
+}
+
 /// A network's file as a tree; its places name the embedded file.
 #[must_use]
 pub fn tree(name: &str, problems: &Problems) -> Option<Node> {

@@ -1,7 +1,7 @@
 //! Decoding of `consent`: what a site, or a network of it, asks of visitors, and where their choice
 //! stands.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 use regex::Regex;
@@ -21,6 +21,7 @@ use crate::tracking::{
 
 mod signal;
 
+pub(super) use signal::BANNERS;
 use signal::signal;
 
 /// Reads a site's `consent`; `networks` are those of the site, with what they ask for themselves.
@@ -102,7 +103,7 @@ pub fn requirement(field: &Field<'_>) -> Option<Requirement> {
 
 /// Conditions under which nobody is asked; they see any request, which has no named segments.
 fn exemptions(field: &Field<'_>) -> Vec<Condition> {
-    let reach = Reach { folder: Path::new("."), path_names: None, remembered: &[] };
+    let reach = Reach { path_names: None, remembered: &[] };
     let instead = "look at query.NAME, header.NAME or cookie.NAME";
     let conditions = conditions(field, reach, instead);
     let is_known = |source: &Source| matches!(source, Source::Query(_) | Source::Header(_) | Source::Cookie(_));
@@ -142,13 +143,13 @@ fn header_name(field: &Field<'_>) -> Option<HeaderName> {
 
 /// The words that `require` takes.
 #[derive(Clone, Copy)]
-enum Word {
+pub(super) enum Word {
     None,
     AdStorage,
 }
 
-const REQUIREMENTS: [(&str, Word); 2] = [("none", Word::None), ("ad_storage", Word::AdStorage)];
-const GPC: [(&str, Gpc); 2] = [("deny", Gpc::Deny), ("ignore", Gpc::Ignore)];
-const PENDING: [(&str, PendingClick); 3] =
+pub(super) const REQUIREMENTS: [(&str, Word); 2] = [("none", Word::None), ("ad_storage", Word::AdStorage)];
+pub(super) const GPC: [(&str, Gpc); 2] = [("deny", Gpc::Deny), ("ignore", Gpc::Ignore)];
+pub(super) const PENDING: [(&str, PendingClick); 3] =
     [("referer", PendingClick::Referer), ("hold", PendingClick::Hold), ("drop", PendingClick::Drop)];
 const HOLD_BOUNDS: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);

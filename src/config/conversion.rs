@@ -1,6 +1,6 @@
 //! Decoding of a site's `conversions`: what counts, what is read for it, and who hears of it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     capture::{Remembered, after},
@@ -29,8 +29,6 @@ pub struct Neighbours<'a> {
     pub networks: Known<'a>,
     /// Its captures.
     pub remembered: &'a Remembered<'a>,
-    /// Where relative paths of files begin.
-    pub folder: &'a Path,
 }
 
 /// Reads the list under `conversions`.
@@ -51,7 +49,6 @@ fn conversion(field: &Field<'_>, near: Neighbours<'_>) -> Option<ConversionRule>
     let mut section = field.section()?;
     let name = section.require("name", "write `name: purchase`").and_then(|field| name(&field));
     let setting = Setting {
-        folder: near.folder,
         remembered: &near.remembered.fields,
         status: &[StatusPattern::Class(2)],
         path_remedy: "write the thank-you page: `path: /thank-you`",
@@ -59,7 +56,7 @@ fn conversion(field: &Field<'_>, near: Neighbours<'_>) -> Option<ConversionRule>
     };
     let triggers = triggers(&mut section, setting);
     let names = triggers.as_deref().map(path_names);
-    let reach = Reach { folder: near.folder, path_names: names.as_deref(), remembered: &near.remembered.fields };
+    let reach = Reach { path_names: names.as_deref(), remembered: &near.remembered.fields };
     let proof = proof(&mut section);
     let after = after(&mut section, &near.remembered.captures);
     let fields = fields(&mut section, reach);
@@ -72,7 +69,8 @@ fn conversion(field: &Field<'_>, near: Neighbours<'_>) -> Option<ConversionRule>
     let tellable = Tellable { fields: &fields, has_items: section.contains("items"), reach };
     let sends = section.require("send", "write which networks hear of it: `send: { NETWORK: {} }`");
     let sends = sends.map(|field| send(&field, near.networks, tellable)).unwrap_or_default();
-    warn_without_order(&section, once_per.is_some(), &fields, triggers.as_deref().unwrap_or_default());
+    let is_proven = after.is_some() || !proof.success.is_empty() || !proof.failure.is_empty();
+    warn_without_order(&section, once_per.is_some(), is_proven, &fields, triggers.as_deref().unwrap_or_default());
     section.finish();
     Some(ConversionRule {
         name: name?,
@@ -169,7 +167,13 @@ fn once_per(section: &mut Section<'_>, fields: &[(String, Value)], reach: Reach<
 }
 
 /// Without an order id, repeats are hard to tell, and a server's callback belongs to nobody.
-fn warn_without_order(section: &Section<'_>, has_once: bool, fields: &[(String, Value)], triggers: &[TriggerRule]) {
+fn warn_without_order(
+    section: &Section<'_>,
+    has_once: bool,
+    is_proven: bool,
+    fields: &[(String, Value)],
+    triggers: &[TriggerRule],
+) {
     if section.contains("order_id") || fields.iter().any(|(name, _)| name == "order_id") {
         return;
     }
@@ -177,6 +181,13 @@ fn warn_without_order(section: &Section<'_>, has_once: bool, fields: &[(String, 
     if triggers.iter().any(|trigger| trigger.caller.is_server()) {
         section.field().warn("without an order id, nobody's journey is found for what a server reports", remedy());
     } else if !has_once && !section.contains("once_per") {
+        if !is_proven && triggers.iter().all(|trigger| trigger.when.is_empty()) {
+            section.field().warn(
+                "everybody who opens this page counts: nothing asks for an order id or a proof",
+                Some("write `order_id`, or what an order shows: `success_mark`, `when`, `after`".to_owned()),
+            );
+            return;
+        }
         section
             .field()
             .warn("without an order id, a repeat is told by the click ID or the visitor, within 24 hours", remedy());
@@ -192,6 +203,7 @@ pub const WELL_KNOWN: [(&str, Literals); 5] = [
     ("email", Literals::Refused),
     ("phone", Literals::Refused),
 ];
-const MARKS: [(&str, DecimalMark); 2] = [("comma", DecimalMark::Comma), ("point", DecimalMark::Point)];
-const CREDITS: [(&str, Credit); 2] = [("always", Credit::Always), ("last_paid_click", Credit::LastPaidClick)];
+pub(super) const MARKS: [(&str, DecimalMark); 2] = [("comma", DecimalMark::Comma), ("point", DecimalMark::Point)];
+pub(super) const CREDITS: [(&str, Credit); 2] =
+    [("always", Credit::Always), ("last_paid_click", Credit::LastPaidClick)];
 const DEFAULT_WINDOW: Duration = Duration::from_hours(90 * 24);

@@ -4,7 +4,7 @@ use super::{
     decode::Field,
     tree::{Kind, Node},
 };
-use crate::tracking::cookie::{CookieRule, Domain, Secure, Site};
+use crate::tracking::cookie::{CookieRule, Domain, Secure, Site, registrable_domain};
 
 /// The keys of cookie attributes.
 pub const ATTRIBUTES: [&str; 5] = ["domain", "path", "same_site", "secure", "http_only"];
@@ -51,6 +51,12 @@ fn domain(field: &Field<'_>) -> Option<Domain> {
             let domain = text.trim_start_matches('.').to_ascii_lowercase();
             let plain = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
             if plain && domain.contains('.') {
+                if registrable_domain(&domain).is_none() {
+                    field.warn(
+                        format!("`{domain}` is a public suffix or an address: browsers refuse a cookie for it"),
+                        "write `auto`, or a domain of your own".to_owned(),
+                    );
+                }
                 return Some(Domain::Fixed(domain));
             }
             field.error(
@@ -74,5 +80,6 @@ fn path(field: &Field<'_>) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-const SITES: [(&str, Site); 3] = [("strict", Site::Strict), ("lax", Site::Lax), ("none", Site::None)];
-const SECURES: [(&str, Secure); 3] = [("auto", Secure::Auto), ("true", Secure::Always), ("false", Secure::Never)];
+pub(super) const SITES: [(&str, Site); 3] = [("strict", Site::Strict), ("lax", Site::Lax), ("none", Site::None)];
+pub(super) const SECURES: [(&str, Secure); 3] =
+    [("auto", Secure::Auto), ("true", Secure::Always), ("false", Secure::Never)];

@@ -56,6 +56,19 @@ impl<'a> Field<'a> {
         self.note(self.key_place.unwrap_or(&self.node.place), message.into(), remedy.into(), Severity::Error);
     }
 
+    /// Notes a warning at the key that this node stands under, or at the node if it has none.
+    pub fn key_warn(&self, message: impl Into<String>, remedy: impl Into<Option<String>>) {
+        self.note(self.key_place.unwrap_or(&self.node.place), message.into(), remedy.into(), Severity::Warning);
+    }
+
+    /// What stands under a key of a map, without making the key known.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<Field<'a>> {
+        let Kind::Map(entries) = &self.node.kind else { return None };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        (!entry.value.is_null()).then(|| self.child(entry))
+    }
+
     /// Where all problems go.
     #[must_use]
     pub fn problems(&self) -> &'a Problems {

@@ -3,7 +3,7 @@
 //! Compared is what `throughline show` prints: defaults count as written, variables and files stand by
 //! their names. Things with a `name` are told apart by it, so that a site or a conversion can move.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     problem::shown,
@@ -38,7 +38,7 @@ pub enum Value {
 #[must_use]
 pub fn differences(before: &Texts, after: &Texts) -> Vec<Difference> {
     let mut found = Vec::new();
-    if let (Some(before), Some(after)) = (effective(before), effective(after)) {
+    if let (Some(before), Some(after)) = (effective(before, &BTreeSet::new()), effective(after, &BTreeSet::new())) {
         compare(&before, &after, &mut String::new(), &mut found);
     }
     found

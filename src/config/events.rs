@@ -1,6 +1,6 @@
 //! Decoding of `events`: which sinks get event records, and what these show.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use url::{Host, Url};
@@ -76,7 +76,7 @@ fn bigquery(field: &Field<'_>, section: &mut Section<'_>, around: Surroundings<'
     let endpoint = section.get("endpoint");
     let route = route(field, section, around);
     let credentials = match &credentials {
-        Some(field) => self::credentials(field, around.files.folder).map(Credentials::File),
+        Some(field) => self::credentials(field).map(Credentials::File),
         None => Some(Credentials::Default),
     };
     let dataset =
@@ -88,7 +88,7 @@ fn bigquery(field: &Field<'_>, section: &mut Section<'_>, around: Surroundings<'
         None => unwritten_project(field, credentials.as_ref(), around.files),
     };
     let endpoint = match endpoint {
-        Some(field) => address(&field, around.files.folder),
+        Some(field) => address(&field),
         None => Url::parse(BigQuerySettings::ENDPOINT).ok(),
     };
     let url = BigQuerySettings::insert_all(endpoint?, [&project?, &dataset?, &table?])?;
@@ -100,10 +100,10 @@ fn webhook(field: &Field<'_>, section: &mut Section<'_>, around: Surroundings<'_
     let token = section.get("token");
     let route = route(field, section, around);
     let token = match &token {
-        Some(field) => Some(bearer(field, around.files.folder)?),
+        Some(field) => Some(bearer(field)?),
         None => None,
     };
-    let url = address(&url?, around.files.folder)?;
+    let url = address(&url?)?;
     Some(SinkSettings::Webhook(Box::new(WebhookSettings { url, token, route })))
 }
 
@@ -149,8 +149,8 @@ fn unwritten_project(field: &Field<'_>, credentials: Option<&Credentials>, files
     valid
 }
 
-fn credentials(field: &Field<'_>, folder: &Path) -> Option<CredentialFile> {
-    let text = secret_text(field, "credentials", "GOOGLE_CREDENTIALS", folder)?;
+fn credentials(field: &Field<'_>) -> Option<CredentialFile> {
+    let text = secret_text(field, "credentials", "GOOGLE_CREDENTIALS")?;
     let parsed = CredentialFile::parse(&text);
     parsed
         .inspect_err(|invalid| {
@@ -160,8 +160,8 @@ fn credentials(field: &Field<'_>, folder: &Path) -> Option<CredentialFile> {
 }
 
 /// Reads a whole address. It may hold a key, and is then written as a secret.
-fn address(field: &Field<'_>, folder: &Path) -> Option<Url> {
-    let scalar = value::secret(field, folder)?;
+fn address(field: &Field<'_>) -> Option<Url> {
+    let scalar = value::secret(field)?;
     let url = Url::parse(scalar.text.trim()).ok();
     let is_plain = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
@@ -186,8 +186,8 @@ fn address(field: &Field<'_>, folder: &Path) -> Option<Url> {
     Some(url)
 }
 
-fn bearer(field: &Field<'_>, folder: &Path) -> Option<HeaderValue> {
-    let token = secret_text(field, "token", "EVENTS_TOKEN", folder)?;
+fn bearer(field: &Field<'_>) -> Option<HeaderValue> {
+    let token = secret_text(field, "token", "EVENTS_TOKEN")?;
     let Ok(mut header) = HeaderValue::try_from(format!("Bearer {}", token.trim())) else {
         field.error("the token holds characters that no header can", None);
         return None;

@@ -9,12 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Environment, decode::Field};
+use super::{Environment, decode::Field, problem::Place};
 
 /// Where the files of a configuration are, and whether they are there at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
-    /// The folder that relative paths begin in: the configuration's own.
+    /// The folder of the main file; paths that are written begin where they stand, see [`folder_of`].
     pub folder: &'a Path,
     environment: Environment,
 }
@@ -41,11 +41,29 @@ impl<'a> Files<'a> {
         self.environment.lookup(name)
     }
 
-    /// The path that stands in a field.
+    /// The path that stands in a field, relative to the file that the field stands in.
     #[must_use]
     pub fn path(self, field: &Field<'_>) -> Option<PathBuf> {
-        field.text().map(|text| self.folder.join(text))
+        field.text().map(|text| beside(field, text))
     }
+}
+
+/// A path that a field names, relative to the file that the field stands in.
+pub fn beside(field: &Field<'_>, path: &str) -> PathBuf {
+    field.problems().add_path(&field.node.place);
+    folder_of(&field.node.place).join(path)
+}
+
+/// The folder of the file that something stands in: relative paths begin there.
+#[must_use]
+pub fn folder_of(place: &Place) -> &Path {
+    folder(Path::new(&*place.file))
+}
+
+/// The folder of a file; `.` for a mere name.
+#[must_use]
+pub fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads a regular file of at most `limit` bytes.

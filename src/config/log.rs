@@ -57,10 +57,11 @@ impl Default for Log {
     }
 }
 
-const LEVELS: [(&str, &str); 5] =
+pub(super) const LEVELS: [(&str, &str); 5] =
     [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
-const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-const ACCESS_FORMATS: [(&str, AccessFormat); 2] = [("combined", AccessFormat::Combined), ("json", AccessFormat::Json)];
+pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(super) const ACCESS_FORMATS: [(&str, AccessFormat); 2] =
+    [("combined", AccessFormat::Combined), ("json", AccessFormat::Json)];
 const QUERIES: [(&str, QueryRule); 2] = [("drop", QueryRule::Drop), ("keep", QueryRule::Keep)];
 const TOLD_TO: [(&str, ToldTo); 3] =
     [("off", ToldTo::Nobody), ("upstream", ToldTo::Site), ("both", ToldTo::SiteAndVisitor)];

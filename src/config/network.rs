@@ -16,7 +16,7 @@ use super::{
     delivery::{DeliverySettings, delivery, within_limit},
     file::Files,
     outbound,
-    problem::{Problems, nearest},
+    problem::Problems,
     request,
     tree::{Kind, Node},
     value, verdict,
@@ -31,11 +31,13 @@ use crate::{
     },
 };
 
-mod click;
+pub(super) mod click;
+mod preset;
 mod settings;
 mod sync;
 
 use click::click_rule;
+use preset::{Preset, preset_of};
 use settings::{setting_names, settings};
 use sync::sync;
 
@@ -44,6 +46,8 @@ use sync::sync;
 pub struct Network {
     /// What the core needs.
     pub rules: NetworkRules,
+    /// The network that came with Throughline and lies below what is written, if one does.
+    pub preset: Option<&'static str>,
     /// Its request.
     pub request: RequestRule,
     /// How it takes several events in one, if it does.
@@ -86,6 +90,8 @@ pub struct Parameter {
 /// Where a network is decoded: what the site says about it elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
+    /// The accounts that all sites can refer to.
+    pub accounts: Option<&'a Node>,
     /// The site's own `cookie`.
     pub site_cookie: Option<&'a Node>,
     /// The defaults of `delivery`.
@@ -96,11 +102,13 @@ pub struct Surroundings<'a> {
     pub files: Files<'a>,
 }
 
-/// Decodes the entry `key`.
+/// Decodes the entry `key`: over the network's file lies the account of that name, over that the entry itself.
 pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option<Network> {
     let problems = field.problems();
+    let block = around.accounts.and_then(|accounts| accounts.entry(key)).map(|account| laid_over(account, field.node));
+    let field = &block.as_ref().map_or_else(|| field.clone(), |block| field.with_node(block));
     let written = field.entries()?;
-    let preset = preset_of(key, field, &written)?;
+    let preset = preset_of(key, field, &written, around.accounts)?;
     let base = match preset {
         Preset::Known(preset) => catalogue::tree(preset, problems)?,
         Preset::None => Node { place: field.node.place.clone(), kind: Kind::Map(Vec::new()) },
@@ -110,7 +118,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let merged = field.with_node(&merged);
     let mut section = merged.section()?;
 
-    let settings = settings(section.get("settings"), &written, field, around.files.folder);
+    let settings = settings(section.get("settings"), &written, field);
     for name in &declared {
         section.know(name);
     }
@@ -131,7 +139,7 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let mut request = postback.as_ref().and_then(|field| request::request(field, &hosts));
     let batch = section.get("batch").and_then(|field| batch::batch(&field, request.as_mut()));
     let values: outbound::Settings = settings.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
-    let token = postback.as_ref().and_then(|field| outbound::token(field, &values, &hosts, around.files.folder));
+    let token = postback.as_ref().and_then(|field| outbound::token(field, &values, &hosts));
     let delivery_field = section.get("delivery");
     let route = outbound::route(delivery_field.as_ref(), section.get("tls").as_ref(), around.route, around.files);
     if let (Some(postback), Some(request)) = (&postback, &request) {
@@ -155,6 +163,10 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
     let (click, ttl) = click?;
     let cookie = SetCookie::new(&click.cookie, &cookie, ttl);
     Some(Network {
+        preset: match preset {
+            Preset::Known(name) => Some(name),
+            Preset::None => None,
+        },
         rules: NetworkRules { key: Arc::from(key), mode, click, cookie, click_ttl: ttl, consent, sync, optimistic },
         request: request?,
         batch,
@@ -175,52 +187,14 @@ pub fn network(key: &str, field: &Field<'_>, around: Surroundings<'_>) -> Option
 pub const MODES: [(&str, Mode); 3] = [("on", Mode::On), ("observe", Mode::Observe), ("off", Mode::Off)];
 
 /// The values of `repeats`.
-const REPEATS: [(&str, Repeats); 2] = [("counted", Repeats::Counted), ("dropped", Repeats::Dropped)];
+pub(super) const REPEATS: [(&str, Repeats); 2] = [("counted", Repeats::Counted), ("dropped", Repeats::Dropped)];
 
 /// The values of `in_order`: the field whose conversions keep their order.
-const IN_ORDER: [(&str, bool); 1] = [("order_id", true)];
+pub(super) const IN_ORDER: [(&str, bool); 1] = [("order_id", true)];
 
-/// The network's file to start from.
-enum Preset<'a> {
-    /// One that comes with Throughline.
-    Known(&'a str),
-    /// None: a network of the site's own.
-    None,
-}
-
-/// Finds the file: `preset`, else the one with the key's name.
-fn preset_of<'a>(key: &'a str, field: &Field<'a>, written: &[(&'a str, Field<'a>)]) -> Option<Preset<'a>> {
-    let names = || catalogue::NETWORKS.iter().map(|(name, _)| *name);
-    if let Some((_, preset)) = written.iter().find(|(name, _)| *name == "preset") {
-        let name = preset.text()?;
-        if catalogue::text(name).is_none() {
-            let near = nearest(name, names()).map(|near| format!("did you mean `{near}`? "));
-            let known = names().collect::<Vec<_>>().join(", ");
-            preset.error(
-                format!("there is no preset `{name}`"),
-                Some(format!("{}presets: {known}", near.unwrap_or_default())),
-            );
-            return None;
-        }
-        return Some(Preset::Known(name));
-    }
-    if catalogue::text(key).is_some() {
-        return Some(Preset::Known(key));
-    }
-    if written.iter().any(|(name, _)| *name == "postback") {
-        return Some(Preset::None);
-    }
-    let hint = nearest(key, names()).map_or_else(
-        || format!("known networks: {}.", names().collect::<Vec<_>>().join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
-    field.key_error(
-        format!("there is no network `{key}`"),
-        Some(format!(
-            "{hint} For another account write `preset: NAME`, for a network of your own `postback: {{ url: … }}`"
-        )),
-    );
-    None
+/// A site's block over the account that it refers to. Nulls stay, because they remove from the network's file, too.
+pub fn laid_over(account: &Node, block: &Node) -> Node {
+    if block.is_null() { account.clone() } else { Node::overlay_keeping_nulls(account, block) }
 }
 
 /// The site's block without the values of settings, which have their own decoding.

@@ -1,7 +1,7 @@
 //! Decoding of how requests to a network leave: `tls`, `delivery.proxy`, `delivery.allow_private`, and
 //! where their access tokens come from.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
@@ -41,7 +41,7 @@ pub fn route(delivery: Option<&Field<'_>>, tls: Option<&Field<'_>>, defaults: &R
             None => {}
         }
         if let Some(field) = section.get("proxy") {
-            route.proxy = proxy(&field, files.folder);
+            route.proxy = proxy(&field);
         }
     }
     if let Some(field) = tls {
@@ -84,8 +84,8 @@ pub fn check_settings(postback: &Field<'_>, request: &RequestRule, settings: &Se
 }
 
 /// Reads an address, or `none`. With credentials in it, it must not be written in clear text.
-fn proxy(field: &Field<'_>, folder: &Path) -> Option<ProxyServer> {
-    let scalar = value::secret(field, folder)?;
+fn proxy(field: &Field<'_>) -> Option<ProxyServer> {
+    let scalar = value::secret(field)?;
     if scalar.text == "none" {
         return None;
     }
@@ -163,7 +163,7 @@ fn identity(cert: &Field<'_>, key: &Field<'_>, files: Files<'_>) -> Option<Clien
 }
 
 /// Reads `oauth2` of the map under `postback`, if it is there.
-pub fn token(postback: &Field<'_>, settings: &Settings, hosts: &[&str], folder: &Path) -> Option<TokenRule> {
+pub fn token(postback: &Field<'_>, settings: &Settings, hosts: &[&str]) -> Option<TokenRule> {
     // Unknown keys are told of by who reads the rest.
     let field = postback.section()?.get("oauth2")?;
     let mut section = field.section()?;
@@ -172,7 +172,7 @@ pub fn token(postback: &Field<'_>, settings: &Settings, hosts: &[&str], folder: 
         .and_then(|field| token_url(&field, settings, hosts));
     let client_id =
         section.require("client_id", "write `client_id: \"{SETTING}\"`").and_then(|field| text(&field, settings));
-    let secret = |field: Field<'_>| secret_text(&field, settings, folder);
+    let secret = |field: Field<'_>| secret_text(&field, settings);
     let client_secret = section.get("client_secret").and_then(secret);
     let refresh_token = section.get("refresh_token").and_then(secret);
     let scope = section.get("scope").and_then(|field| text(&field, settings));
@@ -199,9 +199,9 @@ fn text(field: &Field<'_>, settings: &Settings) -> Option<String> {
     rendered(field, &template_of(field)?, settings)
 }
 
-fn secret_text(field: &Field<'_>, settings: &Settings, folder: &Path) -> Option<String> {
+fn secret_text(field: &Field<'_>, settings: &Settings) -> Option<String> {
     match &field.node.kind {
-        Kind::Map(_) => value::secret(field, folder).map(|scalar| scalar.text),
+        Kind::Map(_) => value::secret(field).map(|scalar| scalar.text),
         Kind::Scalar(_) | Kind::List(_) => rendered(field, &secret_template(field)?, settings),
     }
 }
@@ -247,4 +247,4 @@ impl Scope for Values<'_> {
     }
 }
 
-const PLACES: [(&str, Credentials); 2] = [("header", Credentials::Header), ("body", Credentials::Body)];
+pub(super) const PLACES: [(&str, Credentials); 2] = [("header", Credentials::Header), ("body", Credentials::Body)];

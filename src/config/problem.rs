@@ -25,6 +25,14 @@ impl fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// This place as it is named at another one: its line, or all of it in another file.
+    #[must_use]
+    pub fn seen_from(&self, other: &Place) -> String {
+        if self.file == other.file { format!("in line {}", self.line) } else { format!("at {self}") }
+    }
+}
+
 /// One mistake in a configuration.
 ///
 /// Reads as one line: `FILE:LINE:COLUMN: KEY PATH: message; remedy`.
@@ -68,25 +76,39 @@ pub enum Severity {
     Warning,
 }
 
-/// All problems of a configuration, gathered through shared references.
+/// All problems of a configuration, gathered through shared references; and on the way, where paths
+/// of files are written.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    found: RefCell<Vec<Problem>>,
+    paths: RefCell<BTreeSet<Place>>,
+}
 
 impl Problems {
     /// Adds a problem.
     pub fn add(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        self.found.borrow_mut().push(problem);
+    }
+
+    /// Remembers that the path of a file stands here.
+    pub fn add_path(&self, place: &Place) {
+        self.paths.borrow_mut().insert(place.clone());
+    }
+
+    /// Where paths of files stand.
+    pub fn paths(&self) -> BTreeSet<Place> {
+        self.paths.borrow().clone()
     }
 
     /// Whether anything stands in the way of using the configuration.
     pub fn has_errors(&self) -> bool {
-        self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
+        self.found.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// The problems by file, line and column, each once: what several readers of the same value said
     /// of it stays under the first path.
     pub fn into_sorted(self) -> Vec<Problem> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.found.into_inner();
         problems.sort();
         let mut told = BTreeSet::new();
         problems.retain(|problem| told.insert((problem.place.clone(), problem.message.clone())));

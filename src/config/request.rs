@@ -14,7 +14,7 @@ use crate::tracking::{
 };
 
 mod credentials;
-mod signature;
+pub(super) mod signature;
 
 use credentials::authorization;
 pub use credentials::secret_template;
@@ -45,13 +45,14 @@ pub fn request(field: &Field<'_>, hosts: &[&str]) -> Option<RequestRule> {
     Some(RequestRule { method, url: url?, query, headers, authorization, body, extra, sign })
 }
 
+/// The methods of requests to networks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Get,
     Post,
 }
 
-const METHODS: [(&str, Verb); 2] = [("GET", Verb::Get), ("POST", Verb::Post)];
+pub(super) const METHODS: [(&str, Verb); 2] = [("GET", Verb::Get), ("POST", Verb::Post)];
 
 /// Reads an address. Scheme, host and port are fixed here for good: nothing of a request gets there.
 pub fn url(field: &Field<'_>, hosts: &[&str]) -> Option<UrlRule> {

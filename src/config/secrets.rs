@@ -2,10 +2,12 @@
 //!
 //! Nobody can tell a secret variable from another one, so all are taken for secrets.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    Environment, file,
+    Environment,
+    document::Document,
+    file::{self, folder_of},
     problem::Problems,
     tree::{Kind, Node, Origin},
 };
@@ -20,32 +22,32 @@ pub fn secrets(path: &Path, environment: Environment) -> Vec<String> {
 fn secrets_in(path: &Path, text: &str, environment: Environment) -> Vec<String> {
     // Mistakes are told by whoever loads the configuration.
     let problems = Problems::default();
-    let Some(mut root) = Node::parse(&path.display().to_string(), text, &problems) else { return Vec::new() };
-    root.expand_environment(&|name| environment.lookup(name), &problems);
-    secrets_of(&root, path.parent().unwrap_or(Path::new("")))
+    let document = Document::read(path, text, Some(&|name| environment.lookup(name)), &problems);
+    document.map(|document| secrets_of(&document.root)).unwrap_or_default()
 }
 
-/// All such texts of a tree whose variables are expanded; relative paths begin in this folder.
+/// All such texts of a tree whose variables are expanded, each once.
 #[must_use]
-pub fn secrets_of(root: &Node, folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(root, folder, &mut found);
-    found.retain(|text| !text.is_empty());
-    found
+pub fn secrets_of(root: &Node) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    collect(root, &mut found);
+    found.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-fn collect(node: &Node, folder: &Path, found: &mut Vec<String>) {
+fn collect(node: &Node, found: &mut BTreeSet<String>) {
     match &node.kind {
-        Kind::Scalar(scalar) if scalar.origin != Origin::Written => found.push(scalar.text.trim().to_owned()),
+        Kind::Scalar(scalar) if scalar.origin != Origin::Written => {
+            found.insert(scalar.text.trim().to_owned());
+        }
         Kind::Scalar(_) => {}
-        Kind::List(items) => items.iter().for_each(|item| collect(item, folder, found)),
+        Kind::List(items) => items.iter().for_each(|item| collect(item, found)),
         Kind::Map(entries) => {
             for entry in entries {
-                collect(&entry.value, folder, found);
+                collect(&entry.value, found);
                 if let ("file", Kind::Scalar(scalar)) = (entry.key.as_str(), &entry.value.kind)
-                    && let Ok(content) = file::read(&folder.join(&scalar.text), LARGEST_SECRET)
+                    && let Ok(content) = file::read(&folder_of(&entry.value.place).join(&scalar.text), LARGEST_SECRET)
                 {
-                    found.push(String::from_utf8_lossy(&content).trim().to_owned());
+                    found.insert(String::from_utf8_lossy(&content).trim().to_owned());
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -71,15 +71,14 @@ pub struct Server {
 
 /// Reads the keys of the root that concern the process.
 pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
-    let folder = files.folder;
     let listen = section.get("listen");
     let trusted_proxies = section.get("trusted_proxies");
     let listen = listen.map(|field| listeners(&field, files, trusted_proxies.as_ref())).unwrap_or_default();
-    let (admin, admin_token) = section.get("admin").map(|field| admin(&field, folder)).unwrap_or_default();
+    let (admin, admin_token) = section.get("admin").map(|field| admin(&field)).unwrap_or_default();
     let threads = section.get("threads").and_then(|field| threads(&field));
     let state_field = section.get("state");
     let State { folder: state, fleet } =
-        state_field.as_ref().map_or_else(|| State::beside(folder), |field| state(field, files));
+        state_field.as_ref().map_or_else(|| State::beside(files.folder), |field| state(field, files));
     let client_ip = section.get("privacy").map(|field| client_ip(&field)).unwrap_or_default();
     let has_secret = section.contains("secret");
     if let (Some(field), true, false) = (&state_field, fleet.is_some(), has_secret) {
@@ -99,7 +98,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
         state,
         fleet,
         retention: section.get("retention").map(|field| retention(&field)).unwrap_or_default(),
-        secrets: section.get("secret").map(|field| secrets(&field, folder)).unwrap_or_default(),
+        secrets: section.get("secret").map(|field| secrets(&field)).unwrap_or_default(),
         tracking: section.get("tracking").and_then(|field| field.choice(&MODES)).unwrap_or_default(),
         trusted_proxies: trusted_proxies.map(|field| addresses(&field)).unwrap_or_default(),
         max_page_delay: section
@@ -118,11 +117,11 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     }
 }
 
-fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String>) {
+fn admin(field: &Field<'_>) -> (Option<SocketAddr>, Option<String>) {
     let Some(mut section) = field.section() else { return (None, None) };
     let listen = section.get("listen");
     let address = listen.as_ref().and_then(address);
-    let token = section.get("token").and_then(|field| secret_text(&field, "token", "THROUGHLINE_ADMIN_TOKEN", folder));
+    let token = section.get("token").and_then(|field| secret_text(&field, "token", "THROUGHLINE_ADMIN_TOKEN"));
     if let (Some(address), Some(listen), None) = (address, &listen, &token)
         && !address.ip().is_loopback()
         && !section.contains("token")
@@ -137,8 +136,8 @@ fn admin(field: &Field<'_>, folder: &Path) -> (Option<SocketAddr>, Option<String
 }
 
 /// A text that must not stand in the file itself.
-pub(super) fn secret_text(field: &Field<'_>, name: &str, variable: &str, folder: &Path) -> Option<String> {
-    let scalar = value::secret(field, folder)?;
+pub(super) fn secret_text(field: &Field<'_>, name: &str, variable: &str) -> Option<String> {
+    let scalar = value::secret(field)?;
     if scalar.origin == Origin::Written {
         field.error(
             format!("`{name}` is a secret and must not stand here in clear text"),
@@ -162,9 +161,9 @@ fn retention(field: &Field<'_>) -> Retention {
     retention
 }
 
-fn secrets(field: &Field<'_>, folder: &Path) -> Vec<String> {
+fn secrets(field: &Field<'_>) -> Vec<String> {
     let read = |field: Field<'_>| {
-        let text = secret_text(&field, "secret", "THROUGHLINE_SECRET", folder)?;
+        let text = secret_text(&field, "secret", "THROUGHLINE_SECRET")?;
         if let Err(short) = Seal::new([text.as_str()]) {
             field.error(short.to_string(), Some("make one with `openssl rand -base64 32`".to_owned()));
         }
@@ -186,6 +185,12 @@ fn page_delay(field: &Field<'_>) -> Option<Duration> {
         field.error("no visitor waits longer than a minute", Some("50ms is the default".to_owned()));
         return None;
     }
+    if delay > FELT {
+        field.warn(
+            "with a slow disk, buyers wait this long for their thank-you page",
+            Some("50ms is the default; conversions that take longer are written all the same".to_owned()),
+        );
+    }
     Some(delay)
 }
 
@@ -204,7 +209,10 @@ fn threads(field: &Field<'_>) -> Option<usize> {
     Some(threads)
 }
 
-const ADDRESSES: [(&str, StoredAddress); 2] = [("truncate", StoredAddress::Truncated), ("full", StoredAddress::Full)];
+pub(super) const ADDRESSES: [(&str, StoredAddress); 2] =
+    [("truncate", StoredAddress::Truncated), ("full", StoredAddress::Full)];
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
+/// Longer, and a person feels it.
+const FELT: Duration = Duration::from_millis(500);
 const DEFAULT_PAGE_DELAY: Duration = Duration::from_millis(50);

@@ -2,37 +2,47 @@
 //!
 //! Secrets cannot leak here: variables and files are shown by their names, because they are not read.
 
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 use super::{
     Config, ConfigError, Environment, catalogue,
-    problem::Problems,
+    document::Document,
+    network,
+    problem::{Place, Problems},
     texts::Texts,
     tree::{Entry, Kind, Node, Scalar},
 };
 
-/// Prints the effective configuration of a file that is in order.
+mod relative;
+
+/// Prints the effective configuration of a file that is in order, as one file beside it.
 pub fn show(file: &Path) -> Result<String, ConfigError> {
-    Config::load(file, Environment::Ignored).map(|config| rendered(&config.texts))
+    Config::load(file, Environment::Ignored).map(|config| rendered(&config))
 }
 
-/// Prints the effective configuration of texts that are in order.
+/// Prints the effective configuration.
 #[must_use]
-pub fn rendered(texts: &Texts) -> String {
+pub fn rendered(config: &Config) -> String {
     let mut out = String::new();
-    if let Some(effective) = effective(texts) {
+    if let Some(effective) = effective(&config.texts, &config.paths) {
         print(&effective, 0, &mut out);
     }
     out
 }
 
-/// The effective configuration of texts that are in order.
-pub(super) fn effective(texts: &Texts) -> Option<Node> {
+/// The effective configuration of texts that are in order; at these places stand paths of files.
+pub(super) fn effective(texts: &Texts, paths: &BTreeSet<Place>) -> Option<Node> {
     let problems = Problems::default();
     let parse = |name: &str, text: &str| Node::parse(name, text, &problems);
     let (defaults, mut site_defaults) = (parse("defaults", DEFAULTS)?, parse("defaults", SITE_DEFAULTS)?);
-    let root = parse("file", texts.main())?;
-    let mut effective = laid_over(&defaults, &root);
+    let mut root = Document::kept(texts, None, &problems)?.root;
+    relative::write_for(&texts.file, &mut root, paths);
+    let accounts = root.entry("networks").cloned();
+    if let Kind::Map(entries) = &mut root.kind {
+        // The sites have it all.
+        entries.retain(|entry| !SHARED.contains(&entry.key.as_str()));
+    }
+    let mut effective = Node::overlay_keeping_nulls(&defaults, &root);
     if let Some(listen) = member(&mut effective, "listen") {
         one_or_many(listen).iter_mut().for_each(|listener| add_defaults(listener, LISTENER_DEFAULTS, &problems));
     }
@@ -42,13 +52,16 @@ pub(super) fn effective(texts: &Texts) -> Option<Node> {
     if let Some(Kind::List(sites)) = member(&mut effective, "sites").map(|sites| &mut sites.kind) {
         for site in sites {
             let cookie = member(site, "cookie").cloned();
-            *site = laid_over(&site_defaults, site);
+            *site = Node::overlay_keeping_nulls(&site_defaults, site);
             if let Some(upstream) = member(site, "upstream") {
                 complete_upstream(upstream, &problems);
             }
             let defaults = member(&mut site_defaults, "cookie").cloned();
             if let Some(Kind::Map(networks)) = member(site, "networks").map(|networks| &mut networks.kind) {
                 for entry in networks.iter_mut() {
+                    if let Some(account) = accounts.as_ref().and_then(|accounts| accounts.entry(&entry.key)) {
+                        entry.value = network::laid_over(account, &entry.value);
+                    }
                     lay_over_preset(entry, defaults.as_ref(), cookie.as_ref(), &problems);
                 }
             }
@@ -115,26 +128,12 @@ fn lay_over_preset(entry: &mut Entry, defaults: Option<&Node>, cookie: Option<&N
         entries.retain(|entry| !DOCUMENTATION.contains(&entry.key.as_str()));
     }
     if let (Some(click), Some(defaults)) = (member(&mut base, "click"), defaults) {
-        *click = laid_over(defaults, click);
+        *click = Node::overlay_keeping_nulls(defaults, click);
         if let Some(cookie) = cookie {
             *click = Node::overlay(click, cookie);
         }
     }
-    entry.value = laid_over(&base, &entry.value);
-}
-
-/// Like [`Node::overlay`], except that a null stays: whoever reads the result lays it over the same
-/// network file again, and what was removed must not come back.
-fn laid_over(base: &Node, over: &Node) -> Node {
-    let (Kind::Map(below), Kind::Map(above)) = (&base.kind, &over.kind) else { return over.clone() };
-    let mut merged = below.clone();
-    for entry in above {
-        match merged.iter_mut().find(|old| old.key == entry.key) {
-            Some(old) => old.value = laid_over(&old.value, &entry.value),
-            None => merged.push(entry.clone()),
-        }
-    }
-    Node { place: over.place.clone(), kind: Kind::Map(merged) }
+    entry.value = Node::overlay_keeping_nulls(&base, &entry.value);
 }
 
 fn print(node: &Node, indent: usize, out: &mut String) {
@@ -193,9 +192,10 @@ fn scalar_text(scalar: &Scalar) -> String {
     if plain || scalar.variable().is_some() { text.clone() } else { serde_json::Value::from(text.as_str()).to_string() }
 }
 
+const SHARED: [&str; 3] = ["include", "defaults", "networks"];
 const DOCUMENTATION: [&str; 6] = ["name", "description", "source", "verified", "examples", "settings"];
 
-const DEFAULTS: &str = "
+pub(super) const DEFAULTS: &str = "
 listen: 127.0.0.1:8000
 admin: { listen: 127.0.0.1:9180 }
 state: { path: ./throughline-data }
@@ -217,7 +217,7 @@ log: { level: info, format: text, request_id: off }
 events: { stdout: never, personal: mask }
 ";
 
-const SITE_DEFAULTS: &str = "
+pub(super) const SITE_DEFAULTS: &str = "
 name: default
 tracking: on
 endpoint: /.throughline
@@ -227,9 +227,9 @@ consent: { require: none, gpc: deny, pending: referer, hold_for: 30m, bridge: fa
 cookie: { domain: auto, path: /, same_site: lax, secure: auto, http_only: true }
 ";
 
-const ACCESS_DEFAULTS: &str = "{ format: combined, query: drop }";
-const LISTENER_DEFAULTS: &str = "proxy_protocol: false";
-const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s, via: true }";
-const SERVER_DEFAULTS: &str = "weight: 1";
-const HEALTH_DEFAULTS: &str = "{ interval: 5s, timeout: 2s }";
-const TLS_DEFAULTS: &str = "verify: true";
+pub(super) const ACCESS_DEFAULTS: &str = "{ format: combined, query: drop }";
+pub(super) const LISTENER_DEFAULTS: &str = "proxy_protocol: false";
+pub(super) const UPSTREAM_DEFAULTS: &str = "{ host: preserve, connect_timeout: 2s, read_timeout: 300s, via: true }";
+pub(super) const SERVER_DEFAULTS: &str = "weight: 1";
+pub(super) const HEALTH_DEFAULTS: &str = "{ interval: 5s, timeout: 2s }";
+pub(super) const TLS_DEFAULTS: &str = "verify: true";

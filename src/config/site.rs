@@ -6,6 +6,7 @@ use bytes::Bytes;
 use url::Host;
 
 use super::{
+    advice::advise,
     capture::{Remembered, captures},
     consent::consent,
     conversion::{Neighbours, conversions, name},
@@ -14,10 +15,10 @@ use super::{
     file::{self, Files},
     journey::{channels, recognise_by},
     network::{MODES, Network, Surroundings, network},
-    problem::shown,
+    problem::{Place, shown},
     send::Known,
     server::Server,
-    tree::Kind,
+    tree::{Kind, Node},
     upstream::{UpstreamRules, upstream},
 };
 use crate::html::csp::CspMode;
@@ -48,6 +49,8 @@ pub struct Site {
     pub rules: SiteRules,
     /// Takes secrets out of what is shown of its requests to networks.
     pub mask: Mask,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// Hosts that a site answers for.
@@ -59,21 +62,22 @@ pub enum HostPattern {
     Below(String),
 }
 
-/// Reads the list under `sites`.
-pub fn sites(field: &Field<'_>, server: &Server, files: Files<'_>) -> Vec<Site> {
-    let Some(fields) = field.list() else { return Vec::new() };
+/// Reads the list under `sites`; `accounts` are those that all sites can refer to.
+pub fn sites(field: &Field<'_>, server: &Server, accounts: Option<&Node>, files: Files<'_>) -> Vec<Site> {
+    let Some(fields) = field.list().map(numbered_by_file) else { return Vec::new() };
     if fields.is_empty() {
         field.error("there is no site", Some("write `- upstream: http://127.0.0.1:8080`".to_owned()));
     }
     let single = fields.len() == 1;
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    let mut hosts: BTreeMap<Option<HostPattern>, usize> = BTreeMap::new();
+    let mut names: BTreeMap<String, &Place> = BTreeMap::new();
+    let mut hosts: BTreeMap<Option<HostPattern>, &Place> = BTreeMap::new();
     let mut sites = Vec::new();
     for field in &fields {
-        let Some(site) = site(field, server, files, single) else { continue };
-        let line = field.node.place.line;
-        if let Some(first) = names.insert(site.rules.name.to_string(), line) {
-            field.error(format!("the site in line {first} is called `{}` too", site.rules.name), None);
+        let Some(site) = site(field, server, accounts, files, single) else { continue };
+        let place = &field.node.place;
+        if let Some(first) = names.insert(site.rules.name.to_string(), place) {
+            let first = first.seen_from(place);
+            field.error(format!("the site {first} is called `{}` too", site.rules.name), None);
         }
         let is_catch_all = site.hosts.is_empty() && !is_written(field, "hosts");
         let answered: Vec<Option<HostPattern>> =
@@ -84,8 +88,9 @@ pub fn sites(field: &Field<'_>, server: &Server, files: Files<'_>) -> Vec<Site> 
                 Some(HostPattern::Below(suffix)) => (format!("`*{suffix}` belongs"), "remove it from one of the two"),
                 None => ("all other hosts belong".to_owned(), "say which are this one's: `hosts: [shop.example]`"),
             };
-            if let Some(first) = hosts.insert(host, line) {
-                field.error(format!("{what} to the site in line {first} already"), remedy.to_owned());
+            if let Some(first) = hosts.insert(host, place) {
+                let first = first.seen_from(place);
+                field.error(format!("{what} to the site {first} already"), remedy.to_owned());
             }
         }
         sites.push(site);
@@ -93,13 +98,23 @@ pub fn sites(field: &Field<'_>, server: &Server, files: Files<'_>) -> Vec<Site> 
     sites
 }
 
+/// The sites as they are counted in the files that they stand in.
+fn numbered_by_file(mut fields: Vec<Field<'_>>) -> Vec<Field<'_>> {
+    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+    for field in &mut fields {
+        let count = counted.entry(&field.node.place.file).or_default();
+        field.path = format!("sites[{count}]");
+        *count += 1;
+    }
+    fields
+}
+
 fn is_written(field: &Field<'_>, key: &str) -> bool {
     matches!(&field.node.kind, Kind::Map(entries)
         if entries.iter().any(|entry| entry.key == key && !entry.value.is_null()))
 }
 
-fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> Option<Site> {
-    let folder = files.folder;
+fn site(field: &Field<'_>, server: &Server, accounts: Option<&Node>, files: Files<'_>, single: bool) -> Option<Site> {
     let mut section = field.section()?;
     let written_name = section.get("name").and_then(|field| name(&field));
     if written_name.is_none() && !single && !section.contains("name") {
@@ -121,16 +136,15 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
         // Once by itself, so that its own mistakes are noted once and at their place.
         let _checked = decode_cookie(field);
     }
-    let around = Surroundings { site_cookie, delivery: server.delivery, route: &server.route, files };
+    let around = Surroundings { accounts, site_cookie, delivery: server.delivery, route: &server.route, files };
     let networks_field = section.get("networks");
     let networks = networks_field.as_ref().map(|field| networks(field, around)).unwrap_or_default();
     let written = networks_field.as_ref().and_then(Field::entries).unwrap_or_default();
     let written: Vec<&str> = written.into_iter().map(|(key, _)| key).collect();
     let captures_field = section.get("captures");
     let remembered = Remembered::of(captures_field.as_ref().map(|field| field.node));
-    let captures = captures_field.map(|field| captures(&field, &remembered, folder)).unwrap_or_default();
-    let near =
-        Neighbours { networks: Known { networks: &networks, written: &written }, remembered: &remembered, folder };
+    let captures = captures_field.map(|field| captures(&field, &remembered)).unwrap_or_default();
+    let near = Neighbours { networks: Known { networks: &networks, written: &written }, remembered: &remembered };
     let conversions = section.get("conversions").map(|field| conversions(&field, near)).unwrap_or_default();
     let recognise_by = section.get("recognise_by").map(|field| recognise_by(&field)).unwrap_or_default();
     let channels = section.get("channels").map(|field| channels(&field)).unwrap_or_default();
@@ -145,9 +159,8 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
     let cookie = cookie_rule(&[site_cookie], field, "cookie");
     let rules = SiteRules {
         // A name that cannot be read must not seem to be another site's, too.
-        name: written_name.unwrap_or_else(|| {
-            if single { Arc::from("default") } else { Arc::from(format!("line {}", field.node.place.line)) }
-        }),
+        name: written_name
+            .unwrap_or_else(|| if single { Arc::from("default") } else { Arc::from(field.node.place.to_string()) }),
         mode: server.tracking.and(mode),
         visitor_cookie: SetCookie::new(VISITOR_COOKIE, &cookie, VISITOR_TTL),
         // No script has any use for it.
@@ -168,8 +181,11 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
         strip_click_params: strip_click_params.unwrap_or_default(),
         seal: None,
     };
+    let place = field.node.place.clone();
     // All secrets are known when the whole file has been read.
-    Some(Site { hosts, upstream: upstream?, error_pages, csp, networks, rules, mask: Mask::default() })
+    let site = Site { hosts, upstream: upstream?, error_pages, csp, networks, rules, mask: Mask::default(), place };
+    advise(field, &site, &server.retention);
+    Some(site)
 }
 
 fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {
@@ -273,8 +289,8 @@ fn error_page(field: &Field<'_>, files: Files<'_>) -> Option<Bytes> {
 }
 
 const DEFAULT_ENDPOINT: &str = "/.throughline";
-const CSP_MODES: [(&str, CspMode); 2] = [("amend", CspMode::Amend), ("respect", CspMode::Respect)];
+pub(super) const CSP_MODES: [(&str, CspMode); 2] = [("amend", CspMode::Amend), ("respect", CspMode::Respect)];
 /// What we answer when the site's own server doesn't.
-const ERROR_STATUSES: [u16; 3] = [502, 503, 504];
+pub(super) const ERROR_STATUSES: [u16; 3] = [502, 503, 504];
 /// Error pages stay in memory, for each site.
 const LARGEST_ERROR_PAGE: u64 = 64 << 10;

@@ -3,16 +3,12 @@
 //! A source that can never yield is a mistake, too: a name that no path has, a field that no capture
 //! remembers, a selector that no page can be searched with.
 
-use std::path::Path;
-
 use super::{page, problem::nearest};
 use crate::tracking::value::Source;
 
 /// What values can refer to where they stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
-    /// Where relative paths of files begin.
-    pub folder: &'a Path,
     /// The names in the paths; none: they are not known.
     pub path_names: Option<&'a [&'a str]>,
     /// The fields that captures of the site remember.

@@ -68,7 +68,7 @@ fn fleet(field: &Field<'_>, files: Files<'_>) -> Option<FleetSettings> {
     section.finish();
     let authorities = ca.map(|field| trusted(&field, files)).unwrap_or_default();
     let url = url?;
-    let text = secret_text(&url, "url", "DATABASE_URL", files.folder)?;
+    let text = secret_text(&url, "url", "DATABASE_URL")?;
     let settings = FleetSettings { url: text, authorities };
     match settings.encryption() {
         Ok(Encryption::Off | Encryption::Opportunistic) if !settings.is_local() => url.warn(

@@ -5,7 +5,7 @@
 //! commit it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -32,12 +32,13 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn shipped() -> Vec<PathBuf> {
-    [files("conf", "yaml"), files("conf/examples", "yaml"), files("conf/examples/shops", "yaml")].concat()
+pub(super) fn shipped() -> Vec<PathBuf> {
+    let folders = ["conf", "conf/examples", "conf/examples/shops", "conf/examples/agency"];
+    folders.map(|folder| files(folder, "yaml")).concat()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests read the files they speak of")]
-fn text(file: &Path) -> String {
+pub(super) fn text(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
@@ -61,7 +62,7 @@ fn said(text: &str) -> String {
 }
 
 /// Without the warning that consent isn't spoken of.
-fn without_consent(said: &str) -> String {
+pub(super) fn without_consent(said: &str) -> String {
     let kept = said.split_inclusive('\n').filter(|line| !line.contains("consent.require isn't written"));
     let kept: String = kept.collect();
     if kept.is_empty() { "in order\n".to_owned() } else { kept }
@@ -76,17 +77,25 @@ fn difference(expected: &str, found: &str) -> String {
     missing.chain(unexpected).collect()
 }
 
+/// The cases: each with its file, the configuration, and what is said of it.
+pub(super) fn cases() -> Vec<(PathBuf, String, String)> {
+    let read = |file: PathBuf| {
+        let case = text(&file);
+        let (input, said) = case.split_once("----\n").unwrap_or_else(|| panic!("{}: no `----`", file.display()));
+        (file, input.to_owned(), said.to_owned())
+    };
+    let cases: Vec<_> = files("tests/data/config", "txt").into_iter().map(read).collect();
+    assert!(cases.len() >= 40, "the cases are gone");
+    cases
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the cases are rewritten on demand")]
 fn every_mistake_is_told_with_its_place_and_remedy() {
     let update = std::env::var_os("UPDATE").is_some();
     let mut differences = String::new();
-    let cases = files("tests/data/config", "txt");
-    assert!(cases.len() >= 40, "the cases are gone");
-    for file in cases {
-        let case = text(&file);
-        let (input, expected) = case.split_once("----\n").unwrap_or_else(|| panic!("{}: no `----`", file.display()));
-        let found = said(input);
+    for (file, input, expected) in cases() {
+        let found = said(&input);
         // The cases leave out what they are not about.
         let is_of_consent = file.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("consent_"));
         let found = if is_of_consent { found } else { without_consent(&found) };
@@ -94,7 +103,7 @@ fn every_mistake_is_told_with_its_place_and_remedy() {
             fs::write(&file, format!("{input}----\n{found}")).unwrap();
         } else if found != expected {
             let name = file.file_name().unwrap_or_default().display();
-            differences.extend([format!("{name}\n"), difference(expected, &found)]);
+            differences.extend([format!("{name}\n"), difference(&expected, &found)]);
         }
     }
     assert!(differences.is_empty(), "said otherwise (- expected, + found):\n{differences}");
@@ -154,7 +163,7 @@ fn the_explained_file_says_nothing_but_the_defaults() {
 #[test]
 fn the_explained_file_has_every_key() {
     let explained = text(Path::new("conf/throughline.yaml"));
-    let known = keys_that_are_known();
+    let known: BTreeSet<String> = levels_that_are_known().into_values().flatten().collect();
     assert!(known.len() > 50, "only {known:?}");
     let is_there = |key: &str| regex::Regex::new(&format!(r"\b{key}:")).unwrap().is_match(&explained);
     // A site's own name for itself, for the catalogue of networks.
@@ -163,18 +172,20 @@ fn the_explained_file_has_every_key() {
     assert!(missing.is_empty(), "conf/throughline.yaml does not explain {missing:?}");
 }
 
-/// All keys, as the remedy for an unknown one lists them at every level.
-fn keys_that_are_known() -> BTreeSet<String> {
+/// The keys of each map by the path that leads to it, as the remedy for an unknown one lists them.
+pub(super) fn levels_that_are_known() -> BTreeMap<String, BTreeSet<String>> {
     let unknown = "zzzzzzzzzzzzzzzzzzzz: 1";
     let configuration = format!(
-        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown}, access: {{ file: a, {unknown} }} }},
+        "{{ {unknown}, admin: {{ {unknown} }}, state: {{ {unknown}, postgres: {{ {unknown} }} }}, privacy: {{ {unknown} }}, delivery: {{ {unknown} }}, log: {{ {unknown}, access: {{ file: a, {unknown} }} }}, retention: {{ {unknown} }},
         events: {{ {unknown}, file: {{ {unknown} }}, bigquery: {{ {unknown} }}, webhook: {{ {unknown} }} }},
         limits: {{ {unknown} }}, listen: {{ address: '127.0.0.1:2', tls: {{ cert: c, key: k, {unknown} }}, {unknown} }},
         sites: [{{ {unknown}, upstream: {{ servers: [{{ url: 'https://127.0.0.1:1', {unknown} }}], {unknown},
-                health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }},
+                health: {{ path: /up, {unknown} }}, tls: {{ {unknown}, client_cert: {{ cert: c, key: k, {unknown} }} }} }}, cookie: {{ {unknown} }}, error_pages: {{ {unknown} }},
             consent: {{ {unknown}, require: {{ {unknown} }}, from: [{{ {unknown}, cookie: a, granted: a }}, {{ header: a, {unknown} }},
                 {{ tcf: {{ {unknown} }} }}, {{ onetrust: {{ {unknown} }} }}, {{ cookiebot: {{ {unknown} }} }}, {{ complianz: {{ {unknown} }} }},
                 {{ borlabs: {{ {unknown} }} }}, {{ iubenda: {{ {unknown} }} }}, {{ trustarc: {{ {unknown} }} }},
+                {{ wp: {{ {unknown} }} }}, {{ cookieyes: {{ {unknown} }} }}, {{ usprivacy: {{ {unknown} }} }},
+                {{ klaro: {{ services: a, {unknown} }} }}, {{ tarteaucitron: {{ services: a, {unknown} }} }},
                 {{ axeptio: {{ vendors: a, {unknown} }} }}, {{ didomi: {{ vendors: a, {unknown} }} }}] }},
             networks: {{ mine: {{ {unknown}, click: {{ param: mid, {unknown} }}, delivery: {{ {unknown} }},
                 settings: {{ a: {{ {unknown} }} }}, parameters: {{ a: {{ {unknown} }} }},
@@ -184,12 +195,22 @@ fn keys_that_are_known() -> BTreeSet<String> {
                 verdict: [{{ is: delivered, {unknown} }}], sync: {{ pixels: [], {unknown} }} }} }},
             channels: [{{ param: a, {unknown} }}], captures: [{{ {unknown}, name: a, path: /a }}],
             conversions: [{{ {unknown}, name: a, path: {{ regex: /a, {unknown} }},
-                when: {{ query.a: {{ regex: a, {unknown} }} }}, value: {{ from: query.a, {unknown} }}, send: {{ mine: {{}} }} }},
+                when: {{ query.a: {{ regex: a, {unknown} }} }}, value: {{ from: query.a, {unknown} }},
+                currency: {{ literal: EUR, {unknown} }}, email: {{ file: a, {unknown} }}, send: {{ mine: {{}} }} }},
                 {{ name: b, triggers: [{{ {unknown}, path: /b }}], send: {{ mine: {{}} }} }}] }}] }}"
     );
     let error = Config::parse(Path::new("a.yaml"), &configuration, Environment::Ignored).unwrap_err();
-    let lists = error.problems.iter().filter_map(|problem| problem.remedy.as_ref()?.strip_prefix("possible keys: "));
-    lists.flat_map(|list| list.split(", ")).map(ToOwned::to_owned).collect()
+    let index = regex::Regex::new(r"\[[0-9]+\]").unwrap();
+    let level = |problem: &Problem| {
+        let keys = problem.remedy.as_ref()?.strip_prefix("possible keys: ")?.split(", ").map(ToOwned::to_owned);
+        let path = problem.path.trim_end_matches('z').trim_end_matches('.');
+        // A source in place of a key.
+        let path = index.replace_all(path, "[]").replace("query.a", "query");
+        // The name of a setting that stands there, too.
+        let keys = keys.filter(|key| key != "a");
+        Some((path, keys.collect()))
+    };
+    error.problems.iter().filter_map(level).collect()
 }
 
 #[test]
@@ -365,7 +386,7 @@ sites:
 }
 
 /// What printing can get wrong: nulls, quotes, texts that look like something else, layers.
-const ODD: &str = r##"
+pub(super) const ODD: &str = r##"
 log: ~
 listen:
   - { address: 127.0.0.1:8443, tls: { cert: shop.pem, key: shop.key }, probe: ~ }

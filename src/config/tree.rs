@@ -98,28 +98,44 @@ impl Node {
     /// from the bottom up, for a null only removes from the layer right below it.
     #[must_use]
     pub fn overlay(base: &Node, over: &Node) -> Node {
+        Self::laid(base, over, Nulls::Remove)
+    }
+
+    /// Lays `over` over `base` like [`Node::overlay`], except that every null stays.
+    ///
+    /// For a result that is laid over a further layer itself: there the null removes, too.
+    #[must_use]
+    pub fn overlay_keeping_nulls(base: &Node, over: &Node) -> Node {
+        Self::laid(base, over, Nulls::Stay)
+    }
+
+    fn laid(base: &Node, over: &Node, nulls: Nulls) -> Node {
         let (Kind::Map(below), Kind::Map(above)) = (&base.kind, &over.kind) else {
             return over.clone();
         };
         let replacing = |key: &str| above.iter().find(|entry| entry.key == key);
+        let goes = |node: &Node| nulls == Nulls::Remove && node.is_null();
         let mut merged = Vec::with_capacity(below.len().max(above.len()));
         for entry in below {
             match replacing(&entry.key) {
                 None => merged.push(entry.clone()),
-                Some(new) if new.value.is_null() => {}
+                Some(new) if goes(&new.value) => {}
                 Some(new) => merged.push(Entry {
                     key: new.key.clone(),
                     key_place: new.key_place.clone(),
-                    value: Node::overlay(&entry.value, &new.value),
+                    value: Self::laid(&entry.value, &new.value, nulls),
                 }),
             }
         }
-        for entry in above {
-            if !entry.value.is_null() && !below.iter().any(|old| old.key == entry.key) {
-                merged.push(entry.clone());
-            }
-        }
+        let is_below = |key: &str| below.iter().any(|old| old.key == key);
+        merged.extend(above.iter().filter(|entry| !goes(&entry.value) && !is_below(&entry.key)).cloned());
         Node { place: over.place.clone(), kind: Kind::Map(merged) }
+    }
+
+    /// How many nodes there are, this one included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        size::Size::of(self).nodes
     }
 
     /// Whether this is a plain `null`, `~`, or nothing at all.
@@ -173,6 +189,15 @@ impl Node {
             }
         }
     }
+}
+
+/// What becomes of a null that is laid over something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    /// It goes, with what is below it.
+    Remove,
+    /// It stays.
+    Stay,
 }
 
 impl Scalar {

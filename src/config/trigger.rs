@@ -1,6 +1,6 @@
 //! Decoding of triggers: path, method, status, conditions, and who sends such requests.
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use http::Method;
 use ipnet::IpNet;
@@ -22,8 +22,6 @@ use crate::tracking::{
 /// What is said of a trigger by the place where it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
-    /// Where relative paths of files begin.
-    pub folder: &'a Path,
     /// The fields that captures of the site remember.
     pub remembered: &'a [&'a str],
     /// Which answers count, unless it is written.
@@ -75,7 +73,7 @@ pub fn trigger(section: &mut Section<'_>, setting: Setting<'_>) -> Option<Trigge
     let methods = section.get("method").map_or_else(|| vec![Method::GET, Method::POST], |field| methods(&field));
     let status = section.get("status").map_or_else(|| setting.status.to_vec(), |field| verdict::statuses(&field));
     let names: Option<Vec<&str>> = paths.as_ref().map(|paths| paths.iter().flat_map(PathPattern::names).collect());
-    let reach = Reach { folder: setting.folder, path_names: names.as_deref(), remembered: setting.remembered };
+    let reach = Reach { path_names: names.as_deref(), remembered: setting.remembered };
     let when = section.get("when").map(|field| conditions(&field, reach, setting.page_remedy)).unwrap_or_default();
     Some(TriggerRule { paths: paths?, methods, status, when, caller: Caller::Visitor })
 }
@@ -109,8 +107,9 @@ struct Sender<'a> {
     addresses: Option<Field<'a>>,
 }
 
+/// Who sends requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Visitor,
     Server,
 }
@@ -188,5 +187,5 @@ fn methods(field: &Field<'_>) -> Vec<Method> {
     field.one_or_many().into_iter().filter_map(read).collect()
 }
 
-const KNOWN_METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::PATCH];
-const CALLERS: [(&str, Who); 2] = [("visitor", Who::Visitor), ("server", Who::Server)];
+pub(super) const KNOWN_METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::PATCH];
+pub(super) const CALLERS: [(&str, Who); 2] = [("visitor", Who::Visitor), ("server", Who::Server)];

@@ -139,7 +139,7 @@ impl UpstreamRules {
 /// Reads an address, or a map of one or several servers and how they are spoken to.
 pub fn upstream(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<UpstreamRules> {
     match &field.node.kind {
-        Kind::Scalar(_) => address::server(field, server, files).map(|server| UpstreamRules::new(vec![server])),
+        Kind::Scalar(_) => address::server(field, server).map(|server| UpstreamRules::new(vec![server])),
         Kind::Map(_) => rules(field, server, files),
         Kind::List(_) => {
             let remedy = "write `upstream: { servers: [http://10.0.0.1:8080, http://10.0.0.2:8080] }`";
@@ -151,7 +151,7 @@ pub fn upstream(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<
 
 fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<UpstreamRules> {
     let mut section = field.section()?;
-    let servers = servers(&mut section, server, files);
+    let servers = servers(&mut section, server);
     let health = section.get("health").and_then(|field| health::health(&field));
     let tls_field = section.get("tls");
     let tls = tls_field.as_ref().and_then(|field| tls::tls(field, files));
@@ -184,7 +184,7 @@ fn rules(field: &Field<'_>, server: &Server, files: Files<'_>) -> Option<Upstrea
     })
 }
 
-fn servers(section: &mut Section<'_>, server: &Server, files: Files<'_>) -> Vec<ServerRules> {
+fn servers(section: &mut Section<'_>, server: &Server) -> Vec<ServerRules> {
     let (url, servers) = (section.get("url"), section.get("servers"));
     let fields = match (url, servers) {
         (Some(url), None) => vec![url],
@@ -206,7 +206,7 @@ fn servers(section: &mut Section<'_>, server: &Server, files: Files<'_>) -> Vec<
     };
     let mut found: Vec<ServerRules> = Vec::new();
     for field in fields {
-        let Some(rules) = address::weighted(&field, server, files) else { continue };
+        let Some(rules) = address::weighted(&field, server) else { continue };
         if found.iter().any(|other| other.address == rules.address) {
             field.error(format!("`{}` stands here twice", rules.url), "give it more `weight` instead".to_owned());
         }

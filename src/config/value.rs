@@ -1,7 +1,5 @@
 //! Decoding of values: sources, templates, literals, amounts, lists of them.
 
-use std::path::Path;
-
 use regex::Regex;
 
 use super::{
@@ -43,7 +41,7 @@ pub fn value(field: &Field<'_>, reach: Reach<'_>, literals: Literals) -> Option<
             section.finish();
             text.map(Value::Literal)
         }
-        Kind::Map(_) if has("file") => secret(field, reach.folder).map(|scalar| Value::Literal(scalar.text)),
+        Kind::Map(_) if has("file") => secret(field).map(|scalar| Value::Literal(scalar.text)),
         Kind::Map(_) if has("from") || has("minus") || has("minor") => amount(field, reach),
         Kind::Map(_) | Kind::Scalar(_) => from_scalar(field, field.scalar()?, reach, literals),
     }
@@ -51,8 +49,8 @@ pub fn value(field: &Field<'_>, reach: Reach<'_>, literals: Literals) -> Option<
 
 /// Reads a scalar or `{ file: PATH }`.
 #[expect(clippy::disallowed_methods, reason = "the configuration loader reads files")]
-pub fn secret(field: &Field<'_>, base: &Path) -> Option<Scalar> {
-    field.secret_text(base, &|path| std::fs::read_to_string(path))
+pub fn secret(field: &Field<'_>) -> Option<Scalar> {
+    field.secret_text(&|path| std::fs::read_to_string(path))
 }
 
 /// Reads `{ from: VALUE, minus: VALUE, minor: true }`.

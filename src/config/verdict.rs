@@ -71,7 +71,7 @@ fn bodies(section: &mut Section<'_>) -> Vec<BodyPattern> {
     patterns
 }
 
-const JUDGEMENTS: [(&str, Judgement); 6] = [
+pub(super) const JUDGEMENTS: [(&str, Judgement); 6] = [
     ("delivered", Judgement::Final(Verdict::Delivered)),
     ("already_known", Judgement::Final(Verdict::AlreadyKnown)),
     ("invalid_click", Judgement::Final(Verdict::InvalidClick)),

@@ -99,6 +99,23 @@ impl PathPattern {
     }
 }
 
+impl PathPattern {
+    /// Whether it matches every path that another one matches, as far as that can be told.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (segments, rest, others, other_rest) = match (&self.kind, &other.kind) {
+            (
+                PatternKind::Segments { segments, rest },
+                PatternKind::Segments { segments: others, rest: other_rest },
+            ) => (segments, *rest, others, *other_rest),
+            (PatternKind::Regex(regex), PatternKind::Regex(other)) => return regex.as_str() == other.as_str(),
+            (PatternKind::Segments { .. } | PatternKind::Regex(_), _) => return false,
+        };
+        let is_long_enough = if rest { others.len() >= segments.len() } else { others.len() == segments.len() };
+        is_long_enough && (rest || !other_rest) && segments.iter().zip(others).all(|(one, other)| one.covers(other))
+    }
+}
+
 impl fmt::Display for PathPattern {
     /// As it is written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,6 +187,24 @@ impl Segment {
             return Err(invalid());
         }
         Ok(Self::Named { prefix: prefix.to_owned(), name: name.to_owned(), suffix: suffix.to_owned() })
+    }
+
+    /// Whether it matches whatever another one matches.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(text), Self::Literal(other)) => text == other,
+            (Self::Literal(_), Self::Any | Self::Named { .. }) => false,
+            (Self::Any, Self::Literal(text)) => !text.is_empty(),
+            (Self::Any, Self::Any | Self::Named { .. }) => true,
+            (Self::Named { prefix, suffix, .. }, Self::Literal(text)) => {
+                let inner = text.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
+                inner.is_some_and(|inner| !inner.is_empty())
+            }
+            (Self::Named { prefix, suffix, .. }, Self::Any) => prefix.is_empty() && suffix.is_empty(),
+            (Self::Named { prefix, suffix, .. }, Self::Named { prefix: longer, suffix: other, .. }) => {
+                longer.starts_with(prefix.as_str()) && other.ends_with(suffix.as_str())
+            }
+        }
     }
 
     fn name(&self) -> Option<&str> {

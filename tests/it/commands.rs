@@ -20,6 +20,7 @@ fn said(output: Output) -> (Option<i32>, String, String) {
 }
 
 const SECRETIVE: &str = r"
+max_page_delay: 50ms
 secret: { file: seal.key }
 admin: { token: ${ADMIN_TOKEN} }
 sites:
@@ -65,6 +66,58 @@ fn check_looks_at_all_files_that_are_named() {
     assert_eq!(code, Some(78));
     assert!(out.contains("minimal.yaml: the configuration is in order"), "{out}");
     assert!(err.contains("nowhere.yaml:1:1: the file cannot be read"), "{err}");
+}
+
+#[test]
+fn check_tells_what_is_odd_and_can_be_made_to_refuse_it() {
+    let setup =
+        Proxy::with("max_page_delay: 2s\nsites: [{ upstream: 'http://127.0.0.1:1', consent: { require: none } }]\n");
+    for (arguments, expected) in [(["check"].as_slice(), Some(0)), (&["check", "--deny-warnings"], Some(78))] {
+        let (code, out, err) = said(setup.command(arguments));
+        assert_eq!(code, expected, "{err}");
+        assert!(err.contains("throughline.yaml:4:17: warning: max_page_delay: with a slow disk"), "{err}");
+        assert_eq!(out.contains("is in order"), code == Some(0), "{out}");
+    }
+}
+
+#[test]
+fn check_reads_the_store_for_names_that_are_gone() {
+    let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
+    let text = shop_with(&origin, &network, "")
+        .replace("sites:\n  - ", "sites:\n  - name: shop\n    consent: { require: none }\n    ");
+    let mut proxy = Proxy::with(&format!("max_page_delay: 500ms\n{text}")).start();
+    let mut visitor = proxy.visitor();
+    visitor.lands("/?exotracker=abc");
+    visitor.get("/thank-you/1001?total=49.90");
+    network.await_received(1);
+    proxy.await_settled();
+    let check = |proxy: &Proxy, text: &str| {
+        let file = proxy.folder().join("throughline.yaml");
+        let text = std::fs::read_to_string(&file).unwrap().replace("name: shop", text);
+        std::fs::write(proxy.folder().join("other.yaml"), text).unwrap();
+        said(proxy.command(&["check", proxy.folder().join("other.yaml").to_str().unwrap()]))
+    };
+    assert_eq!(check(&proxy, "name: shop").2, "", "while it runs, too");
+    let (code, _, err) = check(&proxy, "name: store");
+    assert_eq!(code, Some(0));
+    assert!(
+        err.contains("other.yaml:1:1: warning: the store knows the site `shop`, which is not configured any more"),
+        "{err}"
+    );
+    assert!(proxy.terminate().success());
+    let renamed = std::fs::read_to_string(proxy.folder().join("throughline.yaml"))
+        .unwrap()
+        .replace("name: purchase", "name: sale");
+    std::fs::write(proxy.folder().join("throughline.yaml"), renamed).unwrap();
+    let (_, _, err) = check(&proxy, "name: shop");
+    assert!(err.contains("warning: the store knows the conversion `purchase` of this site"), "{err}");
+}
+
+#[test]
+fn schema_is_json_for_editors() {
+    let (code, out, err) = run(&["schema"], Path::new("nowhere.yaml"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\""), "{out}");
 }
 
 #[test]

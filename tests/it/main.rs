@@ -35,6 +35,7 @@ mod differential;
 mod embed;
 mod errors;
 mod events;
+mod examples;
 mod explain;
 mod faults;
 mod fleet;

@@ -181,7 +181,7 @@ fn cookie_name(field: &Field<'_>) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-const BANNERS: [&str; 16] = [
+pub(in crate::config) const BANNERS: [&str; 16] = [
     "tcf",
     "onetrust",
     "cookiebot",

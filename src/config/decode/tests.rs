@@ -170,23 +170,23 @@ fn an_unset_variable_is_told_once() {
 #[test]
 fn a_secret_may_stand_in_a_file() {
     let read = |path: &Path| match path.to_str() {
-        Some("/etc/tl/key") => Ok("s3cret\n".to_owned()),
-        Some("/etc/tl/empty") => Ok("\n".to_owned()),
+        Some("./key") => Ok("s3cret\n".to_owned()),
+        Some("./empty") => Ok("\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
     let text = "- {file: key}\n- plain\n- {file: none}\n- {file: empty}\n- {file: key, mode: x}\n- {}\n";
     let said = said(text, |root| {
-        let secrets: Vec<_> = root.list().unwrap().iter().map(|f| f.secret_text(Path::new("/etc/tl"), &read)).collect();
+        let secrets: Vec<_> = root.list().unwrap().iter().map(|f| f.secret_text(&read)).collect();
         let key = secrets[0].as_ref().unwrap();
-        assert_eq!((key.text.as_str(), &key.origin), ("s3cret", &Origin::File("/etc/tl/key".into())));
+        assert_eq!((key.text.as_str(), &key.origin), ("s3cret", &Origin::File("./key".into())));
         assert_eq!(secrets[1].as_ref().unwrap().origin, Origin::Written);
         assert!(secrets[2].is_none() && secrets[3].is_none() && secrets[5].is_none());
     });
     assert_eq!(
         said,
         [
-            "3:10: [2].file: `/etc/tl/none` cannot be read: entity not found",
-            "4:10: [3].file: `/etc/tl/empty` is empty",
+            "3:10: [2].file: `./none` cannot be read: entity not found",
+            "4:10: [3].file: `./empty` is empty",
             "5:15: [4].mode: unknown key `mode`; possible keys: file",
             "6:3: [5]: expected text, found a map",
         ]

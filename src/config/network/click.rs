@@ -44,5 +44,6 @@ fn cookie_name(field: &Field<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-const KEEPS: [(&str, Keep); 3] = [("last", Keep::Last), ("first", Keep::First), ("all", Keep::All)];
+pub(in crate::config) const KEEPS: [(&str, Keep); 3] =
+    [("last", Keep::Last), ("first", Keep::First), ("all", Keep::All)];
 const DEFAULT_TTL: Duration = Duration::from_hours(30 * 24);

@@ -1,6 +1,6 @@
 //! Decoding of `settings`: what a network's file declares, and the values that the site writes.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use regex::Regex;
 
@@ -45,7 +45,6 @@ pub(super) fn settings(
     declared: Option<Field<'_>>,
     written: &[(&str, Field<'_>)],
     block: &Field<'_>,
-    base: &Path,
 ) -> BTreeMap<String, (Setting, Option<String>)> {
     let declared = declared.and_then(|field| field.entries()).unwrap_or_default();
     declared
@@ -53,7 +52,7 @@ pub(super) fn settings(
         .filter_map(|(name, field)| {
             let setting = setting(&field)?;
             let value = match written.iter().find(|(key, value)| key == &name && !value.node.is_null()) {
-                Some((_, value)) => value_of_setting(name, &setting, value, base),
+                Some((_, value)) => value_of_setting(name, &setting, value),
                 None if setting.required => {
                     block.key_error(
                         format!("the setting `{name}` is missing"),
@@ -81,8 +80,8 @@ fn setting(field: &Field<'_>) -> Option<Setting> {
     Some(setting)
 }
 
-fn value_of_setting(name: &str, setting: &Setting, field: &Field<'_>, base: &Path) -> Option<String> {
-    let Scalar { text, origin, .. } = value::secret(field, base)?;
+fn value_of_setting(name: &str, setting: &Setting, field: &Field<'_>) -> Option<String> {
+    let Scalar { text, origin, .. } = value::secret(field)?;
     if setting.secret && origin == Origin::Written {
         let variable = name.to_uppercase();
         field.error(

@@ -76,7 +76,7 @@ fn header(field: &Field<'_>) -> Option<HeaderName> {
 }
 
 /// With whether they take a key.
-const CHECKSUMS: [(&str, (Algorithm, bool)); 8] = [
+pub(in crate::config) const CHECKSUMS: [(&str, (Algorithm, bool)); 8] = [
     ("md5", (Algorithm::Md5, false)),
     ("sha1", (Algorithm::Sha1, false)),
     ("sha256", (Algorithm::Sha256, false)),
@@ -86,7 +86,7 @@ const CHECKSUMS: [(&str, (Algorithm, bool)); 8] = [
     ("hmac_sha256", (Algorithm::Sha256, true)),
     ("hmac_sha512", (Algorithm::Sha512, true)),
 ];
-const WRITINGS: [(&str, Writing); 4] = [
+pub(in crate::config) const WRITINGS: [(&str, Writing); 4] = [
     ("hex", Writing::Hex),
     ("hex_upper", Writing::UpperHex),
     ("base64", Writing::Base64),

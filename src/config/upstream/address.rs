@@ -5,26 +5,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use url::{Host, Url};
 
 use super::{Scheme, ServerAddress, ServerRules};
-use crate::config::{decode::Field, file::Files, server::Server, tree::Kind};
+use crate::config::{decode::Field, file::beside, server::Server, tree::Kind};
 
 /// Reads an address, or `{ url: ADDRESS, weight: NUMBER }`.
-pub fn weighted(field: &Field<'_>, ourselves: &Server, files: Files<'_>) -> Option<ServerRules> {
+pub fn weighted(field: &Field<'_>, ourselves: &Server) -> Option<ServerRules> {
     if !matches!(field.node.kind, Kind::Map(_)) {
-        return server(field, ourselves, files);
+        return server(field, ourselves);
     }
     let mut section = field.section()?;
     let url = section.require("url", "write `url: http://10.0.0.1:8080`");
-    let rules = url.and_then(|field| server(&field, ourselves, files));
+    let rules = url.and_then(|field| server(&field, ourselves));
     let weight = section.get("weight").and_then(|field| field.number_within(1..=1000));
     section.finish();
     rules.map(|rules| ServerRules { weight: weight.unwrap_or(rules.weight), ..rules })
 }
 
 /// Reads an address, which must not be one of ours.
-pub fn server(field: &Field<'_>, ourselves: &Server, files: Files<'_>) -> Option<ServerRules> {
+pub fn server(field: &Field<'_>, ourselves: &Server) -> Option<ServerRules> {
     let text = field.text()?;
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(field, text, path, files);
+        return unix(field, text, path);
     }
     let wrong = |message: &str| {
         // Credentials must not be repeated.
@@ -66,12 +66,12 @@ pub fn server(field: &Field<'_>, ourselves: &Server, files: Files<'_>) -> Option
     Some(ServerRules { url: text.to_owned(), address: ServerAddress::Tcp { host, port }, scheme, weight: 1 })
 }
 
-fn unix(field: &Field<'_>, text: &str, path: &str, files: Files<'_>) -> Option<ServerRules> {
+fn unix(field: &Field<'_>, text: &str, path: &str) -> Option<ServerRules> {
     if path.trim_matches('/').is_empty() || path.starts_with("//") || path.contains('\0') {
         field.error(format!("`{text}` is not a Unix socket"), "write unix:/run/app.sock".to_owned());
         return None;
     }
-    let path = files.folder.join(path);
+    let path = beside(field, path);
     // A bound of the system: 108 bytes with the zero at the end, on Linux (unix(7)).
     if path.as_os_str().len() > 107 {
         field.error(

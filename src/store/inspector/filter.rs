@@ -1,5 +1,7 @@
 //! Which rows an operator means.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{params_from_iter, types::Value};
 
 use super::{InspectError, Inspector, RowState, RowSummary, row};
@@ -90,6 +92,19 @@ impl Inspector {
                 .prepare(&sql)?
                 .query_map([], |row| Ok(Names { site: row.get(0)?, conversion: row.get(1)?, network: row.get(2)? }))?
                 .collect()
+        })
+    }
+
+    /// Sites and conversions of the newest rows, those that are over included.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn conversions(&self) -> Result<BTreeSet<(String, String)>, InspectError> {
+        self.read(|connection| {
+            let newest =
+                |table| format!("SELECT * FROM (SELECT site, conversion FROM {table} ORDER BY rowid DESC LIMIT 10000)");
+            let sql = format!("{} UNION {}", newest("outbox"), newest("history"));
+            connection.prepare(&sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
     }
 }
