@@ -4,7 +4,6 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::*;
 use crate::config::{Config, Environment};
 
 /// A folder with these files; the main one is `main.yaml`.
@@ -34,8 +33,8 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 fn files(folder: &TempDir, config: &Config) -> Vec<String> {
-    let name = |file: &PathBuf| file.strip_prefix(folder.path()).unwrap().display().to_string();
-    config.files().iter().map(name).collect()
+    let name = |file: &Path| file.strip_prefix(folder.path()).unwrap().display().to_string();
+    config.files().map(name).collect()
 }
 
 fn site(name: &str) -> String {
@@ -110,7 +109,7 @@ fn there_are_bounds() {
     all.pop();
     all.remove(0);
     all.push(("main.yaml", &main));
-    assert_eq!(load(&folder(&all)).unwrap().files().len(), 1001);
+    assert_eq!(load(&folder(&all)).unwrap().files().count(), 1001);
 
     let (large, main) = (" ".repeat((1 << 20) + 1), format!("include: large.yaml\n{}", site("main")));
     let said = load(&folder(&[("main.yaml", &main), ("large.yaml", &large)])).unwrap_err();
@@ -156,7 +155,7 @@ fn paths_begin_in_the_folder_of_the_file_that_names_them() {
     let pages: Vec<&[u8]> = site.error_pages.values().map(|page| &page[..]).collect();
     assert_eq!(pages, [b"beside".as_slice(), b"main"]);
     assert_eq!(site.networks[0].settings["secret_key"], "a secret of the site");
-    assert_eq!(config.mask.masked(b"with a secret of the site"), b"with ***");
+    assert_eq!(*config.mask.masked(b"with a secret of the site"), *b"with ***");
     let shown = crate::config::show::show(&folder.path().join("main.yaml")).unwrap();
     for expected in ["502: sites/page.html", "504: page.html", "file: sites/key", "url: unix:sites/app.sock"] {
         assert!(shown.contains(expected), "no {expected} in\n{shown}");
