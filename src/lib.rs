@@ -35,9 +35,13 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
+#[cfg(feature = "server")]
+mod explain;
 pub mod html;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+mod operator;
 #[cfg(feature = "server")]
 pub mod proxy;
 #[cfg(feature = "server")]
