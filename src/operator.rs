@@ -11,7 +11,7 @@ mod selection;
 
 pub use correction::complete;
 pub use description::describe;
-pub use selection::Selection;
+pub use selection::{Selection, age, ago, said};
 
 use crate::delivery::Destinations;
 

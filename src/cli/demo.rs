@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
+    sync::Arc,
     thread,
 };
 
@@ -59,7 +60,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
             return Ok(Exit::Configuration);
         }
     };
-    let prepared = match Prepared::new(&config, true) {
+    let prepared = match Prepared::new(&file, Arc::new(config), true) {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),
     };

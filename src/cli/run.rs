@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use clap::Args;
 use tokio::{
     join, runtime,
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use super::{Exit, check, complain, logging, say};
 use crate::{
-    admin::Admin,
+    admin::{Admin, InForce},
     config::{Config, Environment, Limits, Server},
     delivery::{Delivery, Destinations},
     metrics::Metrics,
@@ -55,7 +56,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
     descriptors::raise(&config.server.limits);
-    match Prepared::new(&config, options.strict) {
+    match Prepared::new(file, Arc::new(config), options.strict) {
         Ok(prepared) => prepared.run(Hangup::Ignored),
         Err(exit) => exit,
     }
@@ -74,7 +75,7 @@ pub(super) enum Hangup {
 pub(super) struct Prepared {
     listeners: Listeners,
     admin: TcpListener,
-    admin_token: Option<String>,
+    in_force: InForce,
     tracker: Arc<Tracker>,
     table: Arc<SiteTable>,
     destinations: Arc<Destinations>,
@@ -86,7 +87,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Prepares everything, or says what is in the way.
-    pub(super) fn new(config: &Config, strict: bool) -> Result<Self, Exit> {
+    pub(super) fn new(file: &Path, config: Arc<Config>, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
@@ -105,11 +106,11 @@ impl Prepared {
             return Err(Exit::Failure);
         }
         let names = secret::names(&config.server);
-        let table = SiteTable::new(config, &metrics).map_err(|error| {
+        let table = SiteTable::new(&config, &metrics).map_err(|error| {
             complain(&error.to_string());
             Exit::Configuration
         })?;
-        let tracker = Tracker::new(config, names.as_ref(), store.clone(), &metrics);
+        let tracker = Tracker::new(&config, names.as_ref(), store.clone(), &metrics);
         let destinations = Arc::new(config.destinations());
         let forwarder = Forwarder::start(&store, metrics.clone()).map_err(|error| {
             complain(&format!("the forwarder can't be started: {error}"));
@@ -122,7 +123,6 @@ impl Prepared {
         Ok(Self {
             listeners,
             admin,
-            admin_token: config.server.admin_token.clone(),
             tracker,
             table: Arc::new(table),
             destinations,
@@ -130,6 +130,7 @@ impl Prepared {
             forwarder,
             threads: config.server.threads,
             limits: config.server.limits,
+            in_force: InForce::new(file, config, names),
         })
     }
 
@@ -153,13 +154,15 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, admin_token, tracker, table, destinations, delivery, forwarder, limits, .. } =
-            self;
+        let Self { listeners, admin, in_force, tracker, table, destinations, delivery, forwarder, limits, .. } = self;
         let store = tracker.store.clone();
         let (stopping, stopped) = watch::channel(false);
-        let admin =
-            Admin { tracker: Arc::clone(&tracker), destinations, token: admin_token, stopping: stopped.clone() }
-                .start(admin);
+        let server = &in_force.config.server;
+        let (token, hosts) = (server.admin_token.clone(), server.admin_hosts.clone());
+        let in_force = Arc::new(ArcSwap::from_pointee(in_force));
+        let (tracker_of_admin, stopping_admin) = (Arc::clone(&tracker), stopped.clone());
+        let admin = Admin { tracker: tracker_of_admin, destinations, token, hosts, in_force, stopping: stopping_admin }
+            .start(admin);
         runtime.block_on(async {
             for address in listeners.addresses() {
                 say(&format!("listening {address}"));

@@ -165,7 +165,8 @@ fn meant(store: &Office, text: &str, states: &[RowState]) -> Result<Vec<EventId>
     Ok(meant.into_iter().filter_map(|row| row.summary.event_id).collect())
 }
 
-fn said(words: &mut String, word: &str) {
+/// Adds a word to what is entered in the audit.
+pub fn said(words: &mut String, word: &str) {
     let space = if words.is_empty() { "" } else { " " };
     // Writing into a string can't fail.
     let _written = write!(words, "{space}{word}");
@@ -179,7 +180,9 @@ pub fn age(text: &str) -> Result<Duration, &'static str> {
     units::duration(text).map_err(|_| "write an age like `30m`, `6h` or `2d`")
 }
 
-fn ago(now: Timestamp, age: Duration) -> Timestamp {
+/// The time so long before.
+#[must_use]
+pub fn ago(now: Timestamp, age: Duration) -> Timestamp {
     Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
 }
 
