@@ -22,9 +22,10 @@ use crate::{
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
-        conversion::Outcome,
+        event::EventId,
         journey::JourneyKeys,
         site::{SiteRules, normal_host},
+        visit::Decided,
         visitor::Seal,
     },
 };
@@ -57,19 +58,31 @@ pub struct TrackedSite {
 
 impl TrackedSite {
     /// Counts the outcome of a hit for one network, and has it written down.
-    pub(super) fn decide(&self, store: &Store, conversion: usize, send: usize, outcome: Outcome) {
-        self.metrics.outcome(conversion, send, outcome);
-        let Some(rule) = self.rules.conversions.get(conversion) else { return };
-        let network = rule.send.get(send).and_then(|send| self.rules.networks.get(send.network));
-        if let Some(network) = network {
-            store.note(Hit {
-                site: Arc::clone(&self.rules.name),
-                conversion: Arc::clone(&rule.name),
-                network: Arc::clone(&network.key),
-                time: clock::now(),
-                outcome,
-            });
+    pub(super) fn decide(&self, store: &Store, it: Decided) {
+        self.metrics.outcome(it.conversion, it.send, it.outcome);
+        if let Some(hit) = self.hit(it) {
+            store.note(hit);
         }
+    }
+
+    /// Has the outcome of a hit written down once the fleet has said it, if there is one.
+    pub(super) fn foresee(&self, store: &Store, event_id: EventId, it: &Decided) {
+        if let Some(hit) = store.fleet().and_then(|_| self.hit(it.clone())) {
+            store.foresee(event_id, hit);
+        }
+    }
+
+    fn hit(&self, Decided { conversion, send, outcome, grounds }: Decided) -> Option<Hit> {
+        let rule = self.rules.conversions.get(conversion)?;
+        let network = self.rules.networks.get(rule.send.get(send)?.network)?;
+        Some(Hit {
+            site: Arc::clone(&self.rules.name),
+            conversion: Arc::clone(&rule.name),
+            network: Arc::clone(&network.key),
+            time: clock::now(),
+            outcome,
+            grounds,
+        })
     }
 }
 
