@@ -24,6 +24,7 @@ use crate::tracking::{
 
 pub mod audit;
 pub mod backup;
+pub mod bypass;
 pub mod clock;
 pub mod desk;
 pub mod fleet;
@@ -59,6 +60,7 @@ mod reader;
 mod recovery;
 mod schema;
 mod shared;
+mod switches;
 mod transaction;
 mod unpark;
 mod upkeep;
@@ -78,6 +80,7 @@ pub use hits::Hit;
 pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
+pub use switches::{Switched, Switches};
 pub use withdrawal::Ended;
 
 use command::Command;
@@ -91,6 +94,7 @@ pub struct Store {
     commands: mpsc::Sender<Command>,
     questions: SyncSender<Question>,
     shared: Arc<Shared>,
+    switches: Arc<Switches>,
 }
 
 /// A conversion to accept.
@@ -241,6 +245,8 @@ impl Store {
         fresh: mpsc::UnboundedSender<LeasedRow>,
     ) -> Self {
         let (commands, receiver) = mpsc::channel(QUEUE);
+        let switches = Arc::new(Switches::of(folder, &*observer));
+        Switches::watch(&switches, Arc::clone(&observer));
         let shared = Arc::new(Shared::new(folder, retention, fleet));
         let writer = Writer::new(fresh, retention, observer, Arc::clone(&shared));
         // Without a thread the receiver is dropped, and every call is answered `Unstored` at once.
@@ -253,7 +259,7 @@ impl Store {
         if let Err(error) = thread::Builder::new().name("store reader".into()).spawn(move || reader.run()) {
             tracing::error!(%error, "the store has no thread for lookups; they find nothing until a restart");
         }
-        Self { commands, questions, shared }
+        Self { commands, questions, shared, switches }
     }
 
     /// Accepts conversions; the answer, in their order, comes once they are on disk.
@@ -326,6 +332,12 @@ impl Store {
     /// Gives a lease back unsent, and keeps the row from being leased before `at`.
     pub async fn park(&self, row: LeasedRow, at: Timestamp) {
         self.send(Command::Release { row, at: Some(at) }).await;
+    }
+
+    /// What an operator has switched in the folder, past the configuration.
+    #[must_use]
+    pub const fn switches(&self) -> &Arc<Switches> {
+        &self.switches
     }
 
     /// Reads the store beside the writer.

@@ -69,6 +69,14 @@ impl Desk {
         Ok(Self { connection, folder: folder.to_owned(), actor })
     }
 
+    /// Enters in the audit what was done to something else than rows.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn enter(&self, action: &Action) -> Result<(), DeskError> {
+        Ok(Entry::new(&self.actor, action).add(&self.connection, 1, clock::now())?)
+    }
+
     /// Changes rows, slice by slice.
     fn in_slices(
         &mut self,

@@ -45,13 +45,16 @@ pub enum ErrorKind {
     Open,
     /// What a visit brought was not written: too much was waiting.
     Queue,
+    /// What an operator has switched can't be read.
+    Bypass,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds as metric labels, so that counters exist from the start.
-    pub const LABELS: [&'static str; 8] = ["full", "readonly", "io", "busy", "corrupt", "open", "queue", "other"];
+    pub const LABELS: [&'static str; 9] =
+        ["full", "readonly", "io", "busy", "corrupt", "open", "queue", "bypass", "other"];
 
     /// The metric label.
     #[must_use]
@@ -64,6 +67,7 @@ impl ErrorKind {
             Self::Corrupt => "corrupt",
             Self::Open => "open",
             Self::Queue => "queue",
+            Self::Bypass => "bypass",
             Self::Other => "other",
         }
     }

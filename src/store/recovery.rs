@@ -170,7 +170,7 @@ const fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::Corrupt => "the damaged file can't be set aside; move it yourself",
         ErrorKind::Open => "check `state.path`, its owner and its permissions",
         // Nothing to do: it never ends a transaction.
-        ErrorKind::Queue | ErrorKind::Other => "see the error",
+        ErrorKind::Queue | ErrorKind::Bypass | ErrorKind::Other => "see the error",
     }
 }
 
