@@ -37,6 +37,7 @@ use crate::{
 
 mod answer;
 mod audit;
+mod bypass;
 mod chart;
 mod configuration;
 mod door;
@@ -52,6 +53,7 @@ mod patience;
 mod phrase;
 mod question;
 mod samples;
+mod search;
 mod session;
 
 pub use in_force::InForce;
@@ -114,9 +116,11 @@ fn routes(console: &Shared) -> Router {
         .route(frame::HOME, get(overview::show))
         .route(login::PATH, get(login::form).post(login::submit))
         .route("/console/logout", post(login::leave))
+        .route("/console/search", get(search::show))
         .route("/console/outbox", get(outbox::list).post(outbox::act))
         .route("/console/outbox/{id}", get(letter::show))
         .route("/console/outbox/{id}/complete", post(letter::correct))
+        .route("/console/bypass", get(bypass::show).post(bypass::switch))
         .route("/console/explain", get(question::form).post(question::submit))
         .route("/console/configuration", get(configuration::show))
         .route("/console/audit", get(audit::show))

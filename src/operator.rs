@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub mod advice;
 mod correction;
 mod description;
 mod selection;

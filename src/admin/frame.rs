@@ -13,8 +13,12 @@ use super::{door::Guest, form::CSRF};
 pub(super) enum Section {
     /// How sites and networks fare.
     Overview,
+    /// The story of an order, a click, an event.
+    Search,
     /// What waits and what was given up.
     Outbox,
+    /// What is switched off for a while.
+    Bypass,
     /// What would be done about a request.
     Explain,
     /// The configuration in force.
@@ -35,12 +39,15 @@ pub(super) enum Notice {
 }
 
 impl Section {
-    const ALL: [Self; 5] = [Self::Overview, Self::Outbox, Self::Explain, Self::Configuration, Self::Audit];
+    const ALL: [Self; 7] =
+        [Self::Overview, Self::Search, Self::Outbox, Self::Bypass, Self::Explain, Self::Configuration, Self::Audit];
 
     const fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::Overview => (HOME, "Overview"),
+            Self::Search => ("/console/search", "Search"),
             Self::Outbox => ("/console/outbox", "Outbox"),
+            Self::Bypass => ("/console/bypass", "Bypass"),
             Self::Explain => ("/console/explain", "Explain"),
             Self::Configuration => ("/console/configuration", "Configuration"),
             Self::Audit => ("/console/audit", "Audit"),

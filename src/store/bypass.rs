@@ -198,8 +198,7 @@ impl fmt::Display for Target {
 
 /// What a configuration lets name a site or a network.
 fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// The whole file; one that is not there switches nothing.

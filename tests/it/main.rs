@@ -23,6 +23,7 @@ mod certificates;
 mod clock;
 mod commands;
 mod consent;
+mod console;
 mod csp;
 mod damage;
 mod dead_letters;

@@ -205,6 +205,11 @@ impl Proxy {
         self.setup.folder()
     }
 
+    /// Where operators connect.
+    pub(crate) const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A browser at the admin port.
     pub(crate) fn operator(&self) -> Visitor {
         Visitor::at(self.admin).host(&self.admin.to_string())
