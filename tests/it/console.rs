@@ -52,7 +52,7 @@ impl Story {
 
     fn setup(keys: &str, origin: &Origin, network: &AdNetwork) -> Setup {
         let config = format!(
-                    r#"{keys}
+                    r##"{keys}
 sites:
   - name: shop
     upstream: "http://{}"
@@ -72,7 +72,7 @@ sites:
         path: /lead
         order_id: 'html("#order")'
         send: {{ mine: {{ }} }}
-"#,
+"##,
                     origin.address(),
                     network.address(),
                     network.address()
