@@ -21,6 +21,7 @@ pub mod account;
 mod live;
 mod mask;
 mod question;
+mod request;
 mod weigh;
 mod why;
 mod words;
@@ -28,6 +29,7 @@ mod words;
 pub use account::Account;
 pub use mask::Mask;
 pub use question::{LARGEST_BODY, address, header};
+pub use request::request;
 pub use words::plain;
 
 use question::Question;

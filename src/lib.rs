@@ -37,6 +37,8 @@ pub mod config;
 pub mod delivery;
 #[cfg(feature = "server")]
 mod explain;
+#[cfg(feature = "server")]
+pub mod guide;
 pub mod html;
 #[cfg(feature = "server")]
 pub mod metrics;

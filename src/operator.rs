@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-pub mod advice;
 mod correction;
 mod description;
 mod selection;

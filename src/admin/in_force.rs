@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
     proxy::runtime::{Names, SiteTable},
     store::clock,
-    tracking::timestamp::Timestamp,
+    tracking::{event::Event, timestamp::Timestamp},
 };
 
 /// A configuration since it came into force.
@@ -45,6 +45,11 @@ impl InForce {
     pub(super) fn explain(&self, asked: &Asked) -> io::Result<Account> {
         let table = SiteTable::new(&self.config, &Metrics::new()).map_err(io::Error::other)?;
         explain::explained(&self.config, &table, self.names.as_ref(), &self.mask, asked)
+    }
+
+    /// The request about a conversion as this configuration makes it, without secrets.
+    pub(super) fn request(&self, event: &Event) -> Option<String> {
+        explain::request(&self.config, event, &self.mask)
     }
 }
 

@@ -15,10 +15,8 @@ use super::{
     phrase::{time, word},
 };
 use crate::{
-    operator::{
-        advice::{Advice, on_outcome, on_verdict},
-        refusal,
-    },
+    guide::{self, Meaning},
+    operator::refusal,
     store::{
         Attempt,
         audit::AuditEntry,
@@ -39,7 +37,7 @@ pub(super) async fn show(
         Some(text) if text.len() > LONGEST => Err("No order id or click ID is so long.".to_owned()),
         Some(text) => {
             let stories = console.at_work(&guest, move |_, office| office.story(&text).map_err(refusal)).await;
-            stories.map(|stories| told(&stories))
+            stories.map(|stories| told(&stories, &console))
         }
         None => {
             let filter = filter(&fields);
@@ -127,16 +125,17 @@ fn line(hit: &HitRecord, now: Timestamp) -> Markup {
     }
 }
 
-fn told(stories: &[Story]) -> Markup {
+fn told(stories: &[Story], console: &Shared) -> Markup {
     html! {
         @if stories.is_empty() {
             (frame::notice(Notice::Plain, "Nothing is known of it. Either no thank-you page with it was answered, or it is older than the history."))
         }
-        @for story in stories { (tell(story)) }
+        @for story in stories { (tell(story, console)) }
     }
 }
 
-fn tell(story: &Story) -> Markup {
+fn tell(story: &Story, console: &Shared) -> Markup {
+    let request = story.event.as_ref().and_then(|event| console.in_force().request(event));
     let (hit, now) = (&story.hit, clock::now());
     html! {
         article.card {
@@ -156,6 +155,9 @@ fn tell(story: &Story) -> Markup {
                 } } }
             }
             ol.story { @for scene in &story.scenes { (played(scene, now)) } }
+            @if let Some(request) = request {
+                details { summary { "The request, as the configuration in force makes it" } pre.request { (request) } }
+            }
         }
     }
 }
@@ -163,9 +165,9 @@ fn tell(story: &Story) -> Markup {
 /// Why it was not reported, or whether it was, in words, and what to do.
 fn why(hit: &HitRecord) -> Markup {
     let is_reported = hit.verdict.as_deref().is_some_and(|verdict| REPORTED.contains(&verdict));
-    let advice = match &hit.verdict {
-        Some(verdict) => on_verdict(verdict),
-        None => on_outcome(&hit.outcome),
+    let meaning = match &hit.verdict {
+        Some(verdict) => guide::verdict(verdict),
+        None => guide::outcome(&hit.outcome),
     };
     let lead = match (is_reported, &hit.verdict, hit.outcome.as_str()) {
         (true, ..) => "Reported",
@@ -176,14 +178,14 @@ fn why(hit: &HitRecord) -> Markup {
     html! {
         p class=(kind) {
             b { (lead) } ": "
-            @match advice {
-                Some(Advice { means, .. }) => (marked(means)),
+            @match &meaning {
+                Some(Meaning { means, .. }) => (marked(means)),
                 None => (word(hit.verdict.as_ref().unwrap_or(&hit.outcome))),
             }
             @if let Some(reason) = &hit.reason { " (" (word(reason)) ")" }
             "."
-            @if let Some(Advice { remedy, .. }) = advice.filter(|advice| advice.remedy != "nothing") {
-                br; b { "What to do" } ": " (marked(remedy)) "."
+            @if let Some(Meaning { remedy, .. }) = meaning.filter(|meaning| meaning.remedy != "nothing") {
+                br; b { "What to do" } ": " (marked(&remedy)) "."
             }
         }
     }
@@ -265,24 +267,9 @@ fn badge(text: &str) -> Markup {
 fn marked(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
-            @if index % 2 == 1 { code { (part) } } @else { (without_links(part)) }
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
-}
-
-/// `[text](place)` as its text: the guides are not here.
-fn without_links(text: &str) -> Markup {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, label, after)) = rest.split_once('[').and_then(|(before, rest)| {
-        let (label, rest) = rest.split_once("](")?;
-        Some((before, label, rest.split_once(')')?.1))
-    }) {
-        plain.extend([before, label]);
-        rest = after;
-    }
-    plain.push_str(rest);
-    html! { (plain) }
 }
 
 const REPORTED: [&str; 2] = ["delivered", "already_known"];
@@ -298,8 +285,6 @@ mod tests {
 
     #[test]
     fn a_text_of_the_guide_becomes_code_and_plain_words() {
-        let text = "see [consent.md](consent.md): `a < b`, <b>";
-        assert_eq!(marked(text).into_string(), "see consent.md: <code>a &lt; b</code>, &lt;b&gt;");
-        assert_eq!(marked("[a(b] `").into_string(), "[a(b] <code></code>");
+        assert_eq!(marked("a `b < c`, <d> `").into_string(), "a <code>b &lt; c</code>, &lt;d&gt; <code></code>");
     }
 }

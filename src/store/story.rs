@@ -16,7 +16,7 @@ use super::{
     row::StoredAnswer,
 };
 use crate::tracking::{
-    event::{EventId, Payload},
+    event::{Datum, Event, EventId, Payload},
     grounds::{Choice, Details, FieldRead, Landing, Rival},
     timestamp::Timestamp,
 };
@@ -82,6 +82,9 @@ pub struct Story {
     pub state: Option<RowState>,
     /// What happened, in order of time.
     pub scenes: Vec<Scene>,
+    /// What the request to the network is made of, with personal values hidden.
+    #[serde(skip)]
+    pub event: Option<Event>,
 }
 
 /// Something that happened.
@@ -194,14 +197,28 @@ impl Story {
         let payload = row.as_ref().map(|row| row.payload.clone()).unwrap_or_default();
         before(&details.clone().unwrap_or_default(), &mut scenes);
         decision(&hit, details.unwrap_or_default(), &payload, outcome_reason, &mut scenes);
+        let event = row.as_ref().and_then(event);
         if let Some(row) = row {
             after(row, &mut scenes);
         }
         scenes.extend(deeds.into_iter().map(|deed| Scene { at: Some(deed.at), what: Happening::Deed(deed) }));
         // What has no time came first; what has the same time stays in its order.
         scenes.sort_by_key(|scene| scene.at);
-        Self { hit, state, scenes }
+        Self { hit, state, scenes, event }
     }
+}
+
+/// Of a row whose values were forgotten, nothing is left to make a request of.
+fn event(row: &RowDetail) -> Option<Event> {
+    let RowSummary { event_id, site, conversion, network, time, .. } = &row.summary;
+    let mut payload = Some(row.payload.clone()).filter(|payload| *payload != Payload::default())?;
+    let fields = payload.fields.iter_mut().filter(|(name, _)| is_personal(name));
+    fields.for_each(|(_, text)| HIDDEN.clone_into(text));
+    for (_, datum) in payload.parameters.iter_mut().filter(|(name, _)| is_personal(name)) {
+        *datum = Datum::One(HIDDEN.to_owned());
+    }
+    let (site, conversion, network) = (site.as_str().into(), conversion.as_str().into(), network.as_str().into());
+    Some(Event { id: (*event_id)?, time: *time, site, conversion, network, payload })
 }
 
 /// What the journey knew.

@@ -52,7 +52,7 @@ impl Story {
 
     fn setup(keys: &str, origin: &Origin, network: &AdNetwork) -> Setup {
         let config = format!(
-                    r##"{keys}
+            r##"{keys}
 sites:
   - name: shop
     upstream: "http://{}"
@@ -73,10 +73,10 @@ sites:
         order_id: 'html("#order")'
         send: {{ mine: {{ }} }}
 "##,
-                    origin.address(),
-                    network.address(),
-                    network.address()
-                );
+            origin.address(),
+            network.address(),
+            network.address()
+        );
         Proxy::with(&config).env("ADMIN_TOKEN", TOKEN).env("NET_KEY", "CANARY-network-key")
     }
 

@@ -178,7 +178,11 @@ impl Weighed<'_> {
 }
 
 /// The request as the network would get it, without secrets.
-fn rendered(rule: &SendRule, event: &Event, mask: &Mask) -> Result<PostbackAccount, Unrenderable> {
+pub(in crate::explain) fn rendered(
+    rule: &SendRule,
+    event: &Event,
+    mask: &Mask,
+) -> Result<PostbackAccount, Unrenderable> {
     let postback = mask.rule(&rule.postback).render(&mask.event(event))?;
     let shown = |(name, value): (&HeaderName, &HeaderValue)| {
         let is_hidden = *name == header::AUTHORIZATION || value.is_sensitive();
