@@ -31,7 +31,7 @@ use crate::{
     metrics::reading::Reading,
     operator::{Refusal, refusal},
     proxy::runtime::Tracker,
-    store::{Health, clock, fleet::FleetHealth, inspector::QueueCounts, office::Office},
+    store::{Health, bypass::Bypass, clock, fleet::FleetHealth, inspector::QueueCounts, office::Office},
     tracking::timestamp::Timestamp,
 };
 
@@ -272,8 +272,18 @@ async fn readiness(State(console): State<Shared>) -> Response {
         };
         members.insert("fleet".to_owned(), fleet);
     }
+    let bypassed: Vec<_> = admin.tracker.store.switches().in_force().iter().map(shown).collect();
+    if let (false, Some(members)) = (bypassed.is_empty(), answer.as_object_mut()) {
+        members.insert("bypassed".to_owned(), bypassed.into());
+    }
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(answer)).into_response()
+}
+
+/// What an operator has switched, without saying who.
+fn shown(bypass: &Bypass) -> serde_json::Value {
+    let Bypass { target, tracking, until, .. } = bypass;
+    json!({ "site": target.site, "network": target.network, "tracking": tracking.as_str(), "until": until.map(Timestamp::rfc3339) })
 }
 
 /// How long a scrape waits for a fleet's database; what it showed last stays.

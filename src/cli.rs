@@ -15,6 +15,7 @@ use crate::{
 
 mod actor;
 mod backup;
+mod bypass;
 mod check;
 mod conversions;
 mod cookies;
@@ -23,6 +24,7 @@ mod explain;
 mod logging;
 mod networks;
 mod outbox;
+mod preview;
 pub mod run;
 mod show;
 mod visitor;
@@ -62,6 +64,10 @@ enum Command {
     Explain(Box<explain::Options>),
     /// Lists the cookies that sites set through Throughline, for their cookie policies
     Cookies(cookies::Options),
+    /// Switches tracking of a site or network off for a while, without a restart; lists what is off
+    Bypass(bypass::Options),
+    /// Makes a link by which your own browser is shown what is decided about its visits
+    Preview(preview::Options),
 }
 
 /// How a command ended, in the words of sysexits.h.
@@ -105,6 +111,8 @@ impl Arguments {
             Command::Visitor(options) => visitor::execute(&file, &options),
             Command::Explain(options) => explain::execute(&file, &options),
             Command::Cookies(options) => cookies::execute(&file, &options),
+            Command::Bypass(options) => bypass::execute(&file, options),
+            Command::Preview(options) => preview::execute(&file, options),
         }
     }
 }

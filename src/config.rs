@@ -120,9 +120,11 @@ impl Config {
         found.retain(|problem| !ignored.contains(&problem.place));
         let broken = found.iter().any(|problem| problem.severity == Severity::Error);
         match decoded {
-            Some((server, sites)) if !broken => {
+            Some((server, mut sites)) if !broken => {
                 let secrets = root.iter().filter(|_| files.are_there()).flat_map(|root| secrets_of(root, folder));
-                Ok(Self { server, sites, warnings: found, mask: Mask::new(secrets) })
+                let mask = Mask::new(secrets);
+                sites.iter_mut().for_each(|site| site.mask = mask.clone());
+                Ok(Self { server, sites, warnings: found, mask })
             }
             Some(_) | None => Err(ConfigError { problems: found }),
         }

@@ -20,7 +20,6 @@ pub mod address;
 pub mod breaker;
 pub mod client;
 pub mod destination;
-pub mod mask;
 pub mod outbound;
 pub mod rate;
 pub mod retry;
@@ -43,6 +42,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use crate::tracking::mask;
 pub use destination::{Destination, Destinations};
 
 use breaker::BreakerState;

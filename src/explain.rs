@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     metrics::Metrics,
     proxy::runtime::{Names, SiteTable, TrackedSite},
+    store::{Switched, bypass::Bypass},
     tracking::{journey::JourneyKeys, visitor::Seal},
 };
 
@@ -87,8 +88,21 @@ pub fn explained(
         question.reply = live::ask(&site.upstream, &question)?;
     }
     let made_up = if names.is_none() { Some(made_up()?) } else { None };
-    let site = TrackedSite::new(site, names.or(made_up.as_ref()), &Arc::new(Metrics::new()));
-    Ok(weigh::account(&site, &question, mask))
+    let site = Arc::new(TrackedSite::new(site, names.or(made_up.as_ref()), &Arc::new(Metrics::new())));
+    let switched = Bypass::list(&config.server.state);
+    site.heed(switched.as_deref().unwrap_or_default());
+    let mut account = weigh::account(&site.in_force(), &question, mask);
+    account.notes.extend(match switched {
+        Ok(all) => all.iter().filter(|it| it.target.site == *site.rules.name).map(bypassed).collect(),
+        Err(error) => vec![format!("whether an operator bypasses the site is not known: {error}")],
+    });
+    Ok(account)
+}
+
+fn bypassed(bypass: &Bypass) -> String {
+    let Bypass { target, tracking, until, .. } = bypass;
+    let until = until.map_or_else(String::new, |until| format!(" until {}", until.rfc3339()));
+    format!("an operator has switched tracking of {target} to `{}`{until}: see `throughline bypass`", tracking.as_str())
 }
 
 /// Names as any secret would make them: nothing that is told depends on it.

@@ -118,7 +118,7 @@ fn its_configurations_pass_the_check() {
 #[test]
 fn what_the_guides_write_into_a_site_passes_the_check() {
     let mut count = 0;
-    for guide in ["conversions", "consent", "networks"] {
+    for guide in ["conversions", "consent", "networks", "trying-out"] {
         for block in blocks_in(&document(&format!("conf/guides/{guide}.md")), "yaml") {
             let folder = TempDir::new().expect("a folder");
             let indented: String = block.lines().flat_map(|line| ["    ", line, "\n"]).collect();

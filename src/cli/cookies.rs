@@ -12,6 +12,7 @@ use crate::{
         consent::{PendingClick, Requirement},
         cookie::SetCookie,
         network::{NetworkRules, SyncPages},
+        preview::{LONGEST_PREVIEW, Preview},
         site::SiteRules,
     },
 };
@@ -130,6 +131,10 @@ fn cookies_of(site: &Site) -> Vec<CookieAccount> {
         let when = "the banner reports a choice";
         all.push(of_line(rules, rules.consent_cookie.name(), &line, purpose.to_owned(), when, false));
     }
+    let preview = Preview::cookie(LONGEST_PREVIEW);
+    let purpose = "Shows an operator, sealed, what is decided about their own visits; visitors never get it.";
+    let when = "somebody opens a link made with `throughline preview`";
+    all.push(account(&preview, purpose.to_owned(), when, false));
     all
 }
 

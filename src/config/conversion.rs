@@ -68,6 +68,7 @@ fn conversion(field: &Field<'_>, near: Neighbours<'_>) -> Option<ConversionRule>
     let once_per = once_per(&mut section, &fields, reach);
     let dedup_window = section.get("dedup_window").and_then(|field| field.duration()).unwrap_or(DEFAULT_WINDOW);
     let credit = section.get("credit").and_then(|field| field.choice(&CREDITS)).unwrap_or_default();
+    let is_shadow = section.get("shadow").and_then(|field| field.switch()).unwrap_or_default();
     let tellable = Tellable { fields: &fields, has_items: section.contains("items"), reach };
     let sends = section.require("send", "write which networks hear of it: `send: { NETWORK: {} }`");
     let sends = sends.map(|field| send(&field, near.networks, tellable)).unwrap_or_default();
@@ -85,6 +86,7 @@ fn conversion(field: &Field<'_>, near: Neighbours<'_>) -> Option<ConversionRule>
         dedup_window,
         credit,
         send: sends,
+        is_shadow,
     })
 }
 

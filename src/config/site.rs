@@ -25,6 +25,7 @@ use crate::tracking::{
     consent::BRIDGE_COOKIE,
     cookie::{CookieRule, SetCookie},
     late::{LATE_COOKIE, LATE_TTL},
+    mask::Mask,
     site::{CONSENT_TTL, SiteRules, VISITOR_TTL},
     visit::HOLD_COOKIE,
     visitor::VISITOR_COOKIE,
@@ -45,6 +46,8 @@ pub struct Site {
     pub networks: Vec<Network>,
     /// What the core needs; the seal is added when the state folder is known.
     pub rules: SiteRules,
+    /// Takes secrets out of what is shown of its requests to networks.
+    pub mask: Mask,
 }
 
 /// Hosts that a site answers for.
@@ -165,7 +168,8 @@ fn site(field: &Field<'_>, server: &Server, files: Files<'_>, single: bool) -> O
         strip_click_params: strip_click_params.unwrap_or_default(),
         seal: None,
     };
-    Some(Site { hosts, upstream: upstream?, error_pages, csp, networks, rules })
+    // All secrets are known when the whole file has been read.
+    Some(Site { hosts, upstream: upstream?, error_pages, csp, networks, rules, mask: Mask::default() })
 }
 
 fn networks(field: &Field<'_>, around: Surroundings<'_>) -> Vec<Network> {

@@ -117,7 +117,10 @@ pub(super) fn outcome(outcome: Outcome, about: &Circumstances<'_>, send: &SendRu
         Outcome::NotCredited => "another paid visit came later".to_owned(),
         Outcome::NoClick => format!("{}, and no pixels go in", needs(send)),
         Outcome::Unproven => unproven(about),
-        Outcome::Incomplete | Outcome::Duplicate | Outcome::Unstored | Outcome::Queued => String::new(),
+        Outcome::Incomplete => "a required parameter has no value, or what tells it from a repeat".to_owned(),
+        Outcome::Shadow => "`shadow: true`: the rule is tried out, and nothing is sent".to_owned(),
+        Outcome::Held => "the visitor previews the site, and conversions are held".to_owned(),
+        Outcome::Duplicate | Outcome::Unstored | Outcome::Queued => String::new(),
     }
 }
 

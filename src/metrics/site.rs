@@ -134,6 +134,11 @@ impl SiteMetrics {
         }
     }
 
+    /// Shows whether tracking acts on the site.
+    pub fn tracks(&self, mode: Mode) {
+        self.metrics.tracking_enabled.with_label_values(&[&*self.name]).set(i64::from(mode == Mode::On));
+    }
+
     /// Counts an answered request.
     pub fn answered(&self, status: u16) {
         let slot = usize::from(status).checked_sub(100).and_then(|index| self.codes.get(index));

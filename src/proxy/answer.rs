@@ -63,6 +63,13 @@ impl Answer {
         Self { status, content_type: "text/plain; charset=utf-8", body: Bytes::new(), headers }
     }
 
+    /// Sends the visitor to another page for now (RFC 9110, section 15.4.4).
+    #[must_use]
+    pub fn see_other(location: HeaderValue) -> Self {
+        let headers = vec![(header::LOCATION, location)];
+        Self { status: StatusCode::SEE_OTHER, content_type: "text/plain; charset=utf-8", body: Bytes::new(), headers }
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

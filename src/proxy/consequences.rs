@@ -24,6 +24,7 @@ pub(super) fn at_once(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, plan: &mu
     let metrics = &site.metrics;
     plan.clicks.drain(..).for_each(|(network, result)| metrics.click(network, result));
     plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it));
+    plan.unsent.drain(..).for_each(|(it, event)| site.decide_unsent(&tracker.store, it, &event));
     plan.undeduplicated.drain(..).for_each(|conversion| metrics.undeduplicated(conversion));
     plan.captures.drain(..).for_each(|(capture, result)| metrics.capture(capture, result));
     if let Some(decision) = plan.consent.take() {

@@ -1,8 +1,9 @@
 //! The paths of a site that we answer ourselves, without asking its server: `ENDPOINT/frame/TOKEN`,
-//! and `ENDPOINT/consent` where a script tells us the visitor's choice.
+//! `ENDPOINT/preview/TOKEN` where an operator's link leads, and `ENDPOINT/consent` where a script tells us
+//! the visitor's choice.
 //!
 //! Whatever else stands below the endpoint does not exist. Nothing here is tracked, kept by a cache or
-//! found by a search engine, and only a choice is given cookies. A host that installs the tracking module
+//! found by a search engine, and only a choice and a preview are given cookies. A host that installs the tracking module
 //! into a proxy of its own asks [`is_ours`] in its `request_filter`, disarms the module and sends the
 //! [`answer`]; when it arms the module, it says that it does so, and pages get frames.
 
@@ -25,6 +26,7 @@ use crate::{
     tracking::{
         human::not_a_visit,
         late::LateSync,
+        preview::Preview,
         visit::{Client, Consents},
         visitor::Seal,
     },
@@ -36,6 +38,8 @@ mod choice;
 enum Resource<'a> {
     /// The hidden frame, and its token.
     Frame(&'a str),
+    /// The link to a preview, and its token.
+    Preview(&'a str),
     /// A choice that the visitor has made.
     Consent,
     /// Nothing.
@@ -50,11 +54,15 @@ pub fn is_ours(site: &TrackedSite, request: &RequestHeader) -> bool {
 
 /// The answer to a request that [`is_ours`].
 pub async fn answer(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, session: &mut Session, client: Client) -> Answer {
+    let site = &site.in_force();
     let request = session.req_header();
     let resource = Resource::of(below(&site.rules.endpoint, request.uri.path()).unwrap_or_default(), site);
     match (resource, &request.method) {
         (Resource::Frame(token), &Method::GET | &Method::HEAD) => frame(tracker, site, request, client, token).await,
-        (Resource::Frame(_), _) => not_allowed(HeaderValue::from_static("GET, HEAD")),
+        (Resource::Preview(token), &Method::GET | &Method::HEAD) => {
+            kept_to_ourselves(preview(site, client, token), &FrameDocument::Empty.policy())
+        }
+        (Resource::Frame(_) | Resource::Preview(_), _) => not_allowed(HeaderValue::from_static("GET, HEAD")),
         (Resource::Consent, &Method::POST) => {
             let answer = choice::answer(tracker, site, session, client).await;
             kept_to_ourselves(answer, &FrameDocument::Empty.policy())
@@ -67,11 +75,28 @@ pub async fn answer(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, session: &m
 impl<'a> Resource<'a> {
     /// Reads what follows the endpoint.
     fn of(path: &'a str, site: &TrackedSite) -> Self {
-        match path.strip_prefix("/frame/") {
-            None if path == "/consent" && site.rules.consent.bridge => Self::Consent,
-            Some(token) if !token.is_empty() && !token.contains('/') => Self::Frame(token),
-            Some(_) | None => Self::Unknown,
+        let below = |folder: &str| path.strip_prefix(folder).filter(|token| !token.is_empty() && !token.contains('/'));
+        if path == "/consent" && site.rules.consent.bridge {
+            return Self::Consent;
         }
+        let frame = below("/frame/").map(Self::Frame);
+        frame.or_else(|| below("/preview/").map(Self::Preview)).unwrap_or(Self::Unknown)
+    }
+}
+
+/// Begins a preview in the browser that has followed a link, or ends it, and shows the site.
+fn preview(site: &TrackedSite, client: Client, token: &str) -> Answer {
+    let (rules, now) = (&site.rules, clock::now());
+    let line = if token == "off" {
+        Some(Preview::ending_line(client.over_tls))
+    } else {
+        let sealed = rules.seal.as_deref().zip(Some(&*rules.name));
+        let known = sealed.and_then(|(seal, name)| Some((Preview::of_token(token, seal, name, now)?, seal, name)));
+        known.map(|(preview, seal, name)| preview.cookie_line(seal, name, client.over_tls, now))
+    };
+    match line.and_then(|line| HeaderValue::try_from(line).ok()) {
+        Some(line) => Answer::see_other(HeaderValue::from_static("/")).with(header::SET_COOKIE, line),
+        None => Answer::error(404, None),
     }
 }
 

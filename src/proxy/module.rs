@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{
     commit::{self, Pixels, Written},
     consequences,
+    preview::Notes,
     runtime::{TrackedSite, Tracker},
 };
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
     tracking::{
         body::BodyTee,
         late::Awaited,
+        preview::{Conversions, Preview},
         visit::{Answered, Client, Reply, Request, Room, Visit},
     },
 };
@@ -86,6 +88,7 @@ impl HttpModuleBuilder for Builder {
             late: None,
             endpoint: Endpoint::Unknown,
             reading: None,
+            preview: None,
         })
     }
 }
@@ -108,6 +111,8 @@ pub struct Tracking {
     endpoint: Endpoint,
     /// The body of the answer, where a rule reads it.
     reading: Option<Box<Reading>>,
+    /// What is shown of it, to a visitor who previews the site.
+    preview: Option<Arc<Notes>>,
 }
 
 /// What the host does with requests for what is below our endpoint.
@@ -138,7 +143,7 @@ enum Stage {
 impl Tracking {
     /// Makes this request tracked as one of `site`'s.
     pub fn arm(&mut self, site: &Arc<TrackedSite>, client: Client) {
-        self.stage = Stage::Armed(Arc::clone(site), client);
+        self.stage = Stage::Armed(site.in_force(), client);
     }
 
     /// Lets pages have frames: the host answers what is below the site's endpoint.
@@ -151,6 +156,9 @@ impl Tracking {
     /// Leaves this request alone, for answers of the host's own.
     pub fn disarm(&mut self) {
         self.stage = Stage::Inert;
+        if let Some(notes) = self.preview.take() {
+            notes.discard();
+        }
     }
 
     /// Whether a conversion hangs on this request, so that it should be finished even when the
@@ -168,8 +176,12 @@ impl Tracking {
 
     fn begin(&mut self, request: &mut RequestHeader) {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
+        let (site, conversions) = self.previewed(site, request);
         let visit = guarded(|| Visit::begin(&site.rules, &facts(request, client))).flatten();
-        if let Some(visit) = visit {
+        if let Some(mut visit) = visit {
+            if conversions == Conversions::Held {
+                visit.hold_conversions();
+            }
             self.takes_plain = !coding::refuses_identity(&request.headers);
             self.takes_gzip = coding::accepts_gzip(&request.headers);
             head::ask_for_whole_page(request, &visit, self.takes_plain);
@@ -181,6 +193,20 @@ impl Tracking {
             self.late = Lookup::start(&self.tracker, &site, &visit, &request.headers);
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
+    }
+
+    /// The site as it answers a visitor who previews it, and as it is for all others.
+    fn previewed(&mut self, site: Arc<TrackedSite>, request: &RequestHeader) -> (Arc<TrackedSite>, Conversions) {
+        let headers = &request.headers;
+        if !Preview::may_be_in(headers) {
+            return (site, Conversions::Sent);
+        }
+        let rules = &site.rules;
+        let opened = guarded(|| Preview::carried(headers, rules.seal.as_deref()?, &rules.name, clock::now())).flatten();
+        let Some(preview) = opened else { return (site, Conversions::Sent) };
+        let notes = Notes::new(&preview, rules, &request.method, request.uri.path(), headers);
+        self.preview = Some(Arc::clone(&notes));
+        (site.noting(notes), preview.conversions)
     }
 
     /// Forgets what has been seen of the request's body: another attempt sends it again.
@@ -356,6 +382,9 @@ impl HttpModule for Tracking {
         if matches!(self.stage, Stage::Visiting(..)) {
             // Boxed, so that the many answers without a visit don't carry the room for its waiting.
             Box::pin(self.answered(response, ends)).await;
+        }
+        if let Some(notes) = self.preview.as_ref().filter(|_| status != 101) {
+            head::show_preview(response, notes.header());
         }
         Ok(())
     }

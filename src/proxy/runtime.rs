@@ -14,6 +14,9 @@ use pingora::{http::RequestHeader, server::configuration::ServerConf};
 
 use super::{
     page::PagePlan,
+    preview::{Counters, Notes},
+    switch::Switch,
+    unsent,
     upstream::{self, InvalidUpstream, Upstream},
 };
 use crate::{
@@ -22,8 +25,9 @@ use crate::{
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
-        event::EventId,
+        event::{Event, EventId},
         journey::JourneyKeys,
+        mask::Mask,
         site::{SiteRules, normal_host},
         visit::Decided,
         visitor::Seal,
@@ -51,12 +55,26 @@ pub struct TrackedSite {
     /// What is done about the policies of its pages.
     pub csp: CspMode,
     /// What is read of its pages.
-    pub page: Option<PagePlan>,
+    pub page: Option<Arc<PagePlan>>,
     /// What is counted.
-    pub metrics: SiteMetrics,
+    pub metrics: Counters,
+    /// What an operator has switched.
+    pub(super) switch: Switch,
+    /// Takes secrets out of what is shown of requests to networks.
+    pub(super) mask: Mask,
 }
 
 impl TrackedSite {
+    /// Counts the outcome of a conversion that nobody hears of, and has kept what would have been sent.
+    pub(super) fn decide_unsent(&self, store: &Store, it: Decided, event: &Event) {
+        let rule = self.rules.conversions.get(it.conversion).and_then(|rule| rule.send.get(it.send));
+        let request = rule.map(|send| unsent::request(&send.postback, event, &self.mask));
+        if let (Some(notes), Some(request)) = (self.metrics.notes(), &request) {
+            notes.would_send(request);
+        }
+        self.decide(store, it.conversion, it.send, it.outcome);
+    }
+
     /// Counts the outcome of a hit for one network, and has it written down.
     pub(super) fn decide(&self, store: &Store, it: Decided) {
         self.metrics.outcome(it.conversion, it.send, it.outcome);
@@ -112,8 +130,9 @@ impl Tracker {
     /// Prepares tracking for all sites of a configuration.
     #[must_use]
     pub fn new(config: &Config, names: Option<&Names>, store: Store, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let sites = config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics)));
         Arc::new(Self {
-            sites: config.sites.iter().map(|site| Arc::new(TrackedSite::new(site, names, metrics))).collect(),
+            sites: sites.inspect(|site| store.switches().tell(site)).collect(),
             store,
             max_page_delay: config.server.max_page_delay,
             metrics: Arc::clone(metrics),
@@ -135,7 +154,26 @@ impl TrackedSite {
         let journeys = names.filter(|_| site.rules.needs_journeys()).map(|names| Arc::clone(&names.journeys));
         let rules = Arc::new(SiteRules { journeys, seal, ..site.rules.clone() });
         let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
-        Self { rules, csp: site.csp, page, metrics }
+        let (page, metrics) = (page.map(Arc::new), Counters::new(metrics));
+        Self { rules, csp: site.csp, page, metrics, switch: Switch::default(), mask: site.mask.clone() }
+    }
+
+    /// Whether the request that it is tracked for is one of a preview.
+    #[must_use]
+    pub fn is_previewed(&self) -> bool {
+        self.metrics.notes().is_some()
+    }
+
+    /// The same site with other rules that read the same of its pages.
+    pub(super) fn with_rules(&self, rules: Arc<SiteRules>) -> Self {
+        let (page, metrics, mask) = (self.page.clone(), self.metrics.clone(), self.mask.clone());
+        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask }
+    }
+
+    /// The same site, whose decisions are taken down.
+    pub(super) fn noting(&self, notes: Arc<Notes>) -> Arc<Self> {
+        let metrics = self.metrics.noting(notes);
+        Arc::new(Self { metrics, ..self.with_rules(Arc::clone(&self.rules)) })
     }
 }
 

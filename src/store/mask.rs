@@ -5,7 +5,7 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use crate::tracking::event::{Datum, Payload};
+use crate::tracking::event::{Datum, Event, Payload};
 
 /// What stands in the place of a personal value.
 pub const HIDDEN: &str = "***";
@@ -16,6 +16,24 @@ pub const HIDDEN: &str = "***";
 #[must_use]
 pub fn is_personal(name: &str) -> bool {
     !["order_id", "value", "currency", "device_type"].contains(&name)
+}
+
+/// An event with stars for what is personal, to build a request for people from.
+#[must_use]
+pub fn masked(event: &Event) -> Event {
+    let mut masked = event.clone();
+    let Payload { fields, parameters, visitor, .. } = &mut masked.payload;
+    visitor.clear();
+    for (_, text) in fields.iter_mut().filter(|(name, _)| is_personal(name)) {
+        HIDDEN.clone_into(text);
+    }
+    for (_, datum) in parameters.iter_mut().filter(|(name, _)| is_personal(name)) {
+        match datum {
+            Datum::One(text) => HIDDEN.clone_into(text),
+            Datum::Many(texts) => texts.iter_mut().for_each(|text| HIDDEN.clone_into(text)),
+        }
+    }
+    masked
 }
 
 /// A text without the personal values of a conversion.

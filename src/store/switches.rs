@@ -89,16 +89,21 @@ impl Switches {
 
     /// Reads the file if it is another one than before, and tells everybody what has changed.
     fn look(&self, now: Timestamp, observer: &dyn StoreObserver) {
+        // What is written after this look is another file.
         let mark = Mark::of(&self.folder);
-        let mut state = self.lock();
-        if mark != state.seen {
-            // What is written after this look is another file.
-            state.seen = mark;
-            state.all = bypass::read(&self.folder).unwrap_or_else(|error| {
+        let is_new = self.lock().seen != mark;
+        // Nobody waits for the disk meanwhile.
+        let read = is_new.then(|| {
+            bypass::read(&self.folder).unwrap_or_else(|error| {
                 tracing::error!("{error}; `throughline bypass` writes it anew");
                 observer.failed(ErrorKind::Bypass);
                 Vec::new()
-            });
+            })
+        });
+        let mut state = self.lock();
+        if let Some(all) = read {
+            state.seen = mark;
+            state.all = all;
         }
         let in_force: Vec<Bypass> = state.all.iter().filter(|bypass| bypass.holds_at(now)).cloned().collect();
         if in_force == state.in_force {

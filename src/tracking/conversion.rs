@@ -46,6 +46,8 @@ pub struct ConversionRule {
     pub credit: Credit,
     /// The networks that hear of it.
     pub send: Vec<SendRule>,
+    /// Whether it is only tried out: decided and shown, but never stored or sent.
+    pub is_shadow: bool,
 }
 
 /// What a page must show to be believed.

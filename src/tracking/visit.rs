@@ -14,6 +14,7 @@ use super::{
     conversion::ConversionRule,
     human::NotAVisit,
     journey::{Journey, JourneyKey},
+    network::Mode,
     site::SiteRules,
     timestamp::Timestamp,
     value::Source,
@@ -125,6 +126,8 @@ pub struct Visit {
     withdrawal: Option<Withdrawal>,
     /// What the cookie that names open verdicts means.
     late: LateMark,
+    /// Whether conversions are decided and shown, but neither stored nor sent.
+    is_held: bool,
     cookie_bytes: usize,
 }
 
@@ -168,14 +171,15 @@ impl Visit {
             let carried = rules.zip(headers).is_some_and(|(rules, headers)| !rules.click.carried(headers).is_empty());
             carried || self.clicks.iter().any(|click| click.network == network && click.arrived.is_ok())
         };
-        let shows = || self.hits.iter().any(|hit| hit.may_show_pixels(&self.site, &carries));
+        let shows = || !self.is_held && self.hits.iter().any(|hit| hit.may_show_pixels(&self.site, &carries));
         self.is_bridged || counts && (!self.sync_everywhere.is_empty() || self.may_show_late() || shows())
     }
 
     /// Whether the body of the answer may have to be read, so that all of it is needed.
     #[must_use]
     pub fn may_read_answer(&self) -> bool {
-        self.reads(Source::is_in_body) || self.hit_rules().any(|rule| !rule.proof.is_empty())
+        let needs_proof = || self.hit_rules().any(|rule| !rule.proof.is_empty());
+        self.reads(Source::is_in_body) || self.site.mode != Mode::Off && needs_proof()
     }
 
     /// Whether the body of the request has to be read.
@@ -184,9 +188,21 @@ impl Visit {
         self.reads(Source::is_in_request_body)
     }
 
+    /// Keeps the conversions of this request from being stored, sent or fetched by pixels: its visitor
+    /// previews the site.
+    pub const fn hold_conversions(&mut self) {
+        self.is_held = true;
+    }
+
     /// Takes the body of the request, before the answer.
     pub fn take_body(&mut self, body: RequestBody) {
         self.body = body;
+    }
+
+    /// Whether anything about this request or its answer may be changed: not while tracking only watches.
+    #[must_use]
+    pub fn may_change(&self) -> bool {
+        self.site.mode == Mode::On
     }
 
     /// The conversions that this request matches.
@@ -265,8 +281,11 @@ impl Visit {
         self.hits.iter().filter_map(|hit| self.site.conversions.get(hit.conversion))
     }
 
-    /// Whether a hit or a capture reads something of this kind.
+    /// Whether a hit or a capture reads something of this kind; where nothing is done, none does.
     fn reads(&self, is_meant: impl Fn(&Source) -> bool) -> bool {
+        if self.site.mode == Mode::Off {
+            return false;
+        }
         let captures = self.captures.iter().filter_map(|passing| self.site.captures.get(passing.capture));
         self.hit_rules().any(|rule| rule.sources().iter().any(|source| is_meant(source)))
             || captures.into_iter().any(|rule| rule.sources().iter().any(|source| is_meant(source)))

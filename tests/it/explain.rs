@@ -275,7 +275,7 @@ fn cookies_lists_every_cookie_of_a_site_with_what_it_is_for() {
     let (code, out, err) = said(setup().command(&["cookies"]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let names: Vec<&str> = out.lines().filter(|line| line.contains("(site shop)")).collect();
-    let expected = ["_exoclick_cid", "_rokt_rtid", "_mine_cid", "_tl", "_tl_sync", "_tl_hold"];
+    let expected = ["_exoclick_cid", "_rokt_rtid", "_mine_cid", "_tl", "_tl_sync", "_tl_hold", "_tl_preview"];
     assert_eq!(names, expected.map(|name| format!("{name}  (site shop)")), "{out}");
     for expected in [
         "  attributes  HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=2592000; Domain=shop.example\n",
@@ -289,6 +289,6 @@ fn cookies_lists_every_cookie_of_a_site_with_what_it_is_for() {
     }
     let (_, json, _) = said(setup().command(&["cookies", "--json"]));
     let cookies: Vec<Value> = serde_json::from_str(&json).unwrap();
-    assert_eq!(cookies.len(), 6);
+    assert_eq!(cookies.len(), 7);
     assert_eq!((cookies[3]["name"].as_str(), cookies[3]["lifetime"].as_u64()), (Some("_tl"), Some(2_592_000)));
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config::units::written_duration,
     tracking::{
+        consent::Decision,
         conversion::{ConversionRule, Outcome, SendRule},
         event::{Datum, Dedup, Event},
         late,
@@ -27,6 +28,7 @@ use crate::{
 /// What was planned for one network.
 enum Fate<'a> {
     Decided(Outcome),
+    Unsent(Outcome, &'a Event),
     Row(&'a PlannedRow),
     Claim(&'a PlannedClaim, Option<&'a ClaimEnd>),
 }
@@ -93,6 +95,9 @@ impl Weighed<'_> {
             if let Some(it) = plan.decided.iter().chain(dropped).find(|it| is_it((it.conversion, it.send))) {
                 return Some(Fate::Decided(it.outcome));
             }
+            if let Some((it, event)) = plan.unsent.iter().find(|(it, _)| is_it((it.conversion, it.send))) {
+                return Some(Fate::Unsent(it.outcome, event));
+            }
             if let Some(row) = plan.settled.iter().chain(&plan.rows).find(|row| is_it((row.conversion, row.send))) {
                 return Some(Fate::Row(row));
             }
@@ -122,6 +127,12 @@ impl Weighed<'_> {
                 account.outcome = outcome.as_str();
                 let decision = self.rules().consent.decide(network.consent.as_ref(), circumstances.view.request);
                 account.because = why::outcome(outcome, circumstances, rule, decision);
+            }
+            Some(Fate::Unsent(outcome, event)) => {
+                account.outcome = outcome.as_str();
+                account.because = why::outcome(outcome, circumstances, rule, Decision::NotRequired);
+                account.clicks.clone_from(&event.payload.clicks);
+                account.show(rendered(rule, event, mask));
             }
             Some(Fate::Claim(claim, end)) => {
                 let is_refuted = end.is_some_and(|end| !end.is_proven);
@@ -166,14 +177,20 @@ impl Weighed<'_> {
                     account.because.push_str("; if the click ID turns out to be invalid, its pixels follow");
                 }
                 if !matches!(row.hold, Some(Hold::Incomplete { .. } | Hold::Owed)) {
-                    match rendered(rule, &row.event, mask) {
-                        Ok(postback) => account.postback = Some(postback),
-                        Err(error) => account.because = format!("it can't be sent: {error}"),
-                    }
+                    account.show(rendered(rule, &row.event, mask));
                 }
             }
         }
         account
+    }
+}
+
+impl SendAccount {
+    fn show(&mut self, rendered: Result<PostbackAccount, Unrenderable>) {
+        match rendered {
+            Ok(postback) => self.postback = Some(postback),
+            Err(error) => self.because = format!("it can't be sent: {error}"),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// A 304 could carry neither a cookie nor pixels, a part of a page no pixels, and an encoded page must
 /// be decoded first; a client that wants it encoded (`takes_plain` is false) gets it so.
 pub(super) fn ask_for_whole_page(request: &mut RequestHeader, visit: &Visit, takes_plain: bool) {
-    let is_read_whole = visit.may_edit_page() || visit.may_read_answer();
+    let is_read_whole = visit.may_edit_page() || visit.may_change() && visit.may_read_answer();
     if visit.has_click_parameter() || is_read_whole {
         request.remove_header(&header::IF_NONE_MATCH);
         request.remove_header(&header::IF_MODIFIED_SINCE);
@@ -67,6 +67,13 @@ pub(super) fn keep_from_shared_caches(response: &mut ResponseHeader) {
 /// Takes it from browsers, too: a stored page would show its pixels a second time.
 pub(super) fn keep_from_all_caches(response: &mut ResponseHeader) {
     restrict(response, &FOR_CACHES, "private, no-cache");
+}
+
+/// Shows a visitor who previews the site what was decided, and has nobody keep the answer: what it shows
+/// was true once.
+pub(super) fn show_preview(response: &mut ResponseHeader, decisions: HeaderValue) {
+    set(response, PREVIEW, decisions);
+    restrict(response, &FOR_CACHES, "private, no-store");
 }
 
 /// Puts `restriction` in the place of all that speaks against it, wherever a cache may look.
@@ -157,6 +164,7 @@ const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control
 // nginx, ngx_http_proxy_module, `proxy_cache_valid`; Akamai, "Edge-Control header".
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 const EDGE_CONTROL: HeaderName = HeaderName::from_static("edge-control");
+const PREVIEW: HeaderName = HeaderName::from_static("x-throughline-preview");
 
 /// Directives that speak to shared caches.
 const FOR_SHARED_CACHES: [&str; 4] = ["public", "private", "s-maxage", "proxy-revalidate"];

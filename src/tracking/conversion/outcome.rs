@@ -25,6 +25,10 @@ pub enum Outcome {
     Incomplete,
     /// The page does not show what it must, or shows what it must not.
     Unproven,
+    /// The rule is only tried out.
+    Shadow,
+    /// The visitor previews the site, and nothing is to leave.
+    Held,
     /// Known already.
     Duplicate,
     /// Certainly never written.
@@ -35,7 +39,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes in their order of precedence.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Off,
         Self::Prefetch,
         Self::NotDocument,
@@ -47,6 +51,8 @@ impl Outcome {
         Self::NoClick,
         Self::Incomplete,
         Self::Unproven,
+        Self::Shadow,
+        Self::Held,
         Self::Duplicate,
         Self::Unstored,
         Self::Queued,
@@ -67,6 +73,8 @@ impl Outcome {
             Self::NoClick => "no_click",
             Self::Incomplete => "incomplete",
             Self::Unproven => "unproven",
+            Self::Shadow => "shadow",
+            Self::Held => "held",
             Self::Duplicate => "duplicate",
             Self::Unstored => "unstored",
             Self::Queued => "queued",

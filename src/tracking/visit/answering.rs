@@ -59,6 +59,7 @@ impl Visit {
                 keys: &keys,
                 visitor_key,
                 is_sent_back: self.is_sent_back,
+                is_held: self.is_held,
             };
             let mut visitor = || {
                 is_used |= known.is_none() && may_be_fresh;

@@ -72,6 +72,8 @@ pub(super) struct Facts<'a> {
     pub(super) visitor_key: Option<JourneyKey>,
     /// Whether another site has sent the visitor's browser here, which so brought no cookies.
     pub(super) is_sent_back: bool,
+    /// Whether the visitor's conversions are kept from leaving.
+    pub(super) is_held: bool,
 }
 
 impl Facts<'_> {

@@ -8,7 +8,7 @@ use super::{
     facts::{Facts, Stage},
     grounds::Witness,
     plan::{Answered, ClaimEnd, Decided, Hold, PlannedClaim, PlannedRow},
-    telling::{Open, Step, dedup_of, event, names, outcome_of, payload_of, step},
+    telling::{Open, Step, dedup_of, event, names, outcome_of, payload_of, step, step_unheard, unheard},
 };
 use crate::tracking::{
     conversion::{ConversionRule, Outcome, SendRule},
@@ -75,7 +75,7 @@ impl Hit {
                 network.counted_pixels().is_some() && site.mode_of(network) == Mode::On && !is_final
             })
         };
-        !trigger.caller.is_server() && rule.send.iter().any(may)
+        !trigger.caller.is_server() && !rule.is_shadow && rule.send.iter().any(may)
     }
 
     /// Decides for every network: the first outcome that applies, in the order of [`Outcome::ALL`].
@@ -131,7 +131,14 @@ impl Hit {
             }
             let may_owe = before.is_none() || matches!(before, Some(Waiting::Open(Some(_))));
             let step = match outcome_of(site, rule, send, network, facts, trigger, general) {
+                // What is only observed is read to its end all the same.
+                Some(Outcome::Off) if open.page && site.mode_of(network) == Mode::Observe => {
+                    Step::Open { may_owe: false }
+                }
                 Some(outcome) => Step::Decided(outcome),
+                None if let Some(unheard) = unheard(rule, facts) => {
+                    step_unheard(rule, send, facts, &scope, open, unheard)
+                }
                 None if facts.journey_is_late && !facts.may_store_unrecalled(send.network, trigger) => {
                     Step::Open { may_owe: false }
                 }
@@ -172,6 +179,11 @@ impl Hit {
                     });
                     if is_page_awaited { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
                 }
+                Step::Unsent(outcome) => {
+                    let event = event(site, rule, network, event_id, facts.now, payload);
+                    plan.unsent.push((decided(outcome), event));
+                    Waiting::Decided
+                }
                 Step::Row(hold) => {
                     // Never under another key than the one that is to stand in the page.
                     let dedup = if key_is_open {
@@ -204,7 +216,10 @@ impl Hit {
         }
         self.waiting = waiting;
         let is_over = self.waiting.iter().all(|waiting| *waiting == Waiting::Decided);
-        if is_over && general.is_none() {
+        // Where nothing is done, nothing has been looked for.
+        let is_looked_at =
+            |send: &SendRule| site.networks.get(send.network).is_some_and(|network| site.mode_of(network) != Mode::Off);
+        if is_over && general.is_none() && rule.send.iter().any(is_looked_at) {
             plan.fields.push((self.conversion, results));
         }
         !is_over

@@ -91,6 +91,6 @@ impl Visit {
     /// Whether a journey may have to be recalled for it.
     #[must_use]
     pub fn recalls(&self) -> bool {
-        self.site.keeps_journeys() && !self.hits.is_empty()
+        self.site.keeps_journeys() && self.site.mode != Mode::Off && !self.hits.is_empty()
     }
 }

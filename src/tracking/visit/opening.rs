@@ -104,6 +104,7 @@ impl Visit {
             sync_everywhere,
             is_bridged,
             late,
+            is_held: false,
             visitor,
         }
     }

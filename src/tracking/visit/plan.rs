@@ -22,6 +22,8 @@ pub struct Answered {
     pub consent: Option<Decision>,
     /// Outcomes that need no store.
     pub decided: Vec<Decided>,
+    /// Conversions that nobody hears of, and what would have been sent of them.
+    pub unsent: Vec<(Decided, Event)>,
     /// Conversions to be written down.
     pub rows: Vec<PlannedRow>,
     /// Candidates that turned out to be conversions, or that lack something; by their event ids.

@@ -31,6 +31,8 @@ pub(super) enum Step {
     },
     Claim(Vec<String>),
     Row(Option<Hold>),
+    /// It would be a row, but nobody is to hear of it.
+    Unsent(Outcome),
 }
 
 /// What the body of the answer has still to tell.
@@ -77,6 +79,40 @@ pub(super) fn has_agreed_to(send: &SendRule, network: &NetworkRules, facts: &Fac
         let decision = facts.consents.of(send.network);
         let cannot_tell = facts.is_sent_back && decision == Decision::Pending;
         is_yes(decision) || (cannot_tell && facts.journey.is_some_and(remembers))
+    }
+}
+
+/// What nobody is to hear of comes to, in the place of what [`step`] has done: nothing is written down
+/// for it, no key is taken, and no pixels are shown.
+pub(super) fn step_unheard(
+    rule: &ConversionRule,
+    send: &SendRule,
+    facts: &Facts<'_>,
+    scope: &EventNames<'_>,
+    open: Open,
+    unheard: Outcome,
+) -> Step {
+    let is_attributable = send.is_attributable(scope);
+    let waits_for_page = open.page && (is_attributable || !send.needs_click_only());
+    if facts.journey_is_late || waits_for_page {
+        Step::Open { may_owe: false }
+    } else if !is_attributable {
+        Step::Decided(Outcome::NoClick)
+    } else if open.key || !send.missing(scope).is_empty() {
+        Step::Decided(Outcome::Incomplete)
+    } else if !facts.is_proven(&rule.proof) {
+        Step::Decided(Outcome::Unproven)
+    } else {
+        Step::Unsent(unheard)
+    }
+}
+
+/// Why nobody is to hear of a conversion, if that is so.
+pub(super) const fn unheard(rule: &ConversionRule, facts: &Facts<'_>) -> Option<Outcome> {
+    match (rule.is_shadow, facts.is_held) {
+        (true, _) => Some(Outcome::Shadow),
+        (false, true) => Some(Outcome::Held),
+        (false, false) => None,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::tracking::{
 
 mod consent;
 mod page;
+mod unheard;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -111,6 +112,7 @@ fn shop() -> SiteRules {
             once_per: Some(order),
             dedup_window: Duration::from_hours(90 * 24),
             send: vec![send(0, &["click_id"]), send(1, &[])],
+            is_shadow: false,
         }],
         captures: vec![],
         recognise_by: vec![],

@@ -1,4 +1,4 @@
-//! Takes secrets out of what networks answer, before it is kept for people.
+//! Takes secrets out of what is kept for people: requests to networks, and what they answer.
 //!
 //! Networks repeat what they were sent: an echo of the address in an error message, a whole request in
 //! a debug answer. Anything that the configuration takes from the environment or from a file may be a
@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use http::HeaderMap;
 
-use crate::tracking::template::encode_component;
+use super::template::encode_component;
 
 /// The texts that are masked; cheap to clone.
 #[derive(Clone, Default)]
@@ -38,7 +38,7 @@ impl Mask {
 
     /// The same, and what stands in headers that hold credentials.
     #[must_use]
-    pub(super) fn and_credentials(&self, headers: &HeaderMap) -> Self {
+    pub fn and_credentials(&self, headers: &HeaderMap) -> Self {
         let credentials: Vec<&str> = headers
             .values()
             .filter(|value| value.is_sensitive())
