@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -26,12 +25,12 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
-    delivery::Destinations,
+    config::{Config, problem::Severity},
     metrics::reading::Reading,
     operator::{Refusal, refusal},
     proxy::runtime::Tracker,
-    store::{Health, bypass::Bypass, clock, fleet::FleetHealth, inspector::QueueCounts, office::Office},
+    reload::{Reloader, Running, Source, Standing},
+    store::{Health, Store, bypass::Bypass, clock, fleet::FleetHealth, inspector::QueueCounts, office::Office},
     tracking::timestamp::Timestamp,
 };
 
@@ -56,30 +55,24 @@ mod samples;
 mod search;
 mod session;
 
-pub use in_force::InForce;
-
 use door::{Door, Guest, Refused};
+use in_force::InForce;
 use samples::Samples;
 
 /// What operators can ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admin {
-    /// The running proxy.
-    pub tracker: Arc<Tracker>,
-    /// Where postbacks go, to tell parked rows from those that wait.
-    pub destinations: Arc<Destinations>,
+    /// The running proxy, and its configuration.
+    pub reloader: Arc<Reloader>,
     /// What must be shown, as `Authorization: Bearer TOKEN` or at the login; never for the two probes.
     pub token: Option<String>,
     /// Names that the console may be asked for by, besides its address.
     pub hosts: Vec<String>,
-    /// The configuration in force.
-    pub in_force: Arc<ArcSwap<InForce>>,
     /// Says true when the process is about to end.
     pub stopping: watch::Receiver<bool>,
 }
 
 /// What the pages of the console share.
-#[derive(Debug)]
 struct Console {
     admin: Admin,
     door: Door,
@@ -122,7 +115,7 @@ fn routes(console: &Shared) -> Router {
         .route("/console/outbox/{id}/complete", post(letter::correct))
         .route("/console/bypass", get(bypass::show).post(bypass::switch))
         .route("/console/explain", get(question::form).post(question::submit))
-        .route("/console/configuration", get(configuration::show))
+        .route("/console/configuration", get(configuration::show).post(configuration::reload))
         .route("/console/audit", get(audit::show))
         .route(frame::STYLE, get(frame::style))
         .route(frame::SCRIPT, get(frame::script))
@@ -140,7 +133,7 @@ fn routes(console: &Shared) -> Router {
 
 impl Console {
     fn new(admin: Admin, address: SocketAddr) -> Self {
-        let refused = admin.tracker.metrics.admin_refused_total.clone();
+        let refused = admin.reloader.running().metrics.admin_refused_total.clone();
         Self {
             door: Door::new(admin.token.clone(), admin.hosts.clone(), address.ip(), refused),
             admin,
@@ -150,13 +143,22 @@ impl Console {
         }
     }
 
-    fn in_force(&self) -> Arc<InForce> {
-        self.admin.in_force.load_full()
+    fn running(&self) -> &Running {
+        self.admin.reloader.running()
+    }
+
+    /// The sites in force.
+    fn tracker(&self) -> Arc<Tracker> {
+        Arc::clone(&self.running().current.edition().tracker)
+    }
+
+    fn in_force(&self) -> InForce {
+        InForce::now(&self.admin.reloader)
     }
 
     /// Reads the counters and adds them to the samples.
     fn sample(&self) -> Reading {
-        let reading = self.admin.tracker.metrics.reading();
+        let reading = self.running().metrics.reading();
         self.samples().take(&reading, clock::now().as_millis() / 60_000);
         reading
     }
@@ -220,10 +222,11 @@ async fn metrics(State(console): State<Shared>, headers: HeaderMap) -> Response 
         let text = "the admin port is not known under this name: see admin.hosts\n";
         return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
     }
-    let (metrics, store, now) = (&admin.tracker.metrics, &admin.tracker.store, clock::now());
-    match queue(admin).await {
+    let (Running { metrics, store, .. }, now) = (console.running(), clock::now());
+    match queue(store).await {
         Ok(counts) => {
-            metrics.show_queue(&counts, now, &|site, network| admin.destinations.find(site, network).is_some());
+            let in_force = admin.reloader.in_force();
+            metrics.show_queue(&counts, now, &|site, network| in_force.destinations.find(site, network).is_some());
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }
@@ -236,15 +239,15 @@ async fn metrics(State(console): State<Shared>, headers: HeaderMap) -> Response 
 }
 
 /// How much waits, by site and network.
-async fn queue(admin: &Admin) -> Result<Vec<QueueCounts>, String> {
-    match admin.tracker.store.fleet() {
+async fn queue(store: &Store) -> Result<Vec<QueueCounts>, String> {
+    match store.fleet() {
         // Every node says the same of the queue that they share.
         Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
             Ok(counts) => counts.map_err(|error| error.to_string()),
             Err(late) => Err(late.to_string()),
         },
         None => {
-            let inspector = admin.tracker.store.inspect();
+            let inspector = store.inspect();
             let counts = spawn_blocking(move || inspector.counts(clock::now()).map_err(|error| error.to_string()));
             counts.await.unwrap_or_else(|error| Err(error.to_string()))
         }
@@ -253,31 +256,43 @@ async fn queue(admin: &Admin) -> Result<Vec<QueueCounts>, String> {
 
 /// Ready as long as pages are served: a store that cannot write must not take the site off the air.
 async fn readiness(State(console): State<Shared>) -> Response {
-    let admin = &console.admin;
+    let (admin, running) = (&console.admin, console.running());
     let stopping = *admin.stopping.borrow();
-    let store = match admin.tracker.store.health() {
+    let store = match running.store.health() {
         Health::Ready => json!({ "state": "ready" }),
         Health::Degraded { reason, since } => {
             json!({ "state": "degraded", "reason": reason, "since": since.rfc3339() })
         }
     };
-    let mut answer = json!({ "ready": !stopping, "store": store });
-    if let (Some(fleet), Some(members)) = (admin.tracker.store.fleet(), answer.as_object_mut()) {
+    let Standing { since, source } = admin.reloader.standing();
+    let mut answer = json!({ "ready": !stopping, "store": store, "configuration": configured(since, &source) });
+    if let (Some(fleet), Some(members)) = (running.store.fleet(), answer.as_object_mut()) {
         let fleet = match fleet.health() {
             FleetHealth::Ready => json!({ "state": "ready" }),
             FleetHealth::Away { reason, since } => {
-                let waiting = admin.tracker.store.departing();
+                let waiting = running.store.departing();
                 json!({ "state": "away", "reason": reason, "since": since.rfc3339(), "waiting": waiting })
             }
         };
         members.insert("fleet".to_owned(), fleet);
     }
-    let bypassed: Vec<_> = admin.tracker.store.switches().in_force().iter().map(shown).collect();
+    let bypassed: Vec<_> = running.store.switches().in_force().iter().map(shown).collect();
     if let (false, Some(members)) = (bypassed.is_empty(), answer.as_object_mut()) {
         members.insert("bypassed".to_owned(), bypassed.into());
     }
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(answer)).into_response()
+}
+
+/// Which configuration is in force; what is wrong with the other one stands in the log.
+fn configured(since: Timestamp, source: &Source) -> serde_json::Value {
+    match source {
+        Source::File => json!({ "state": source.as_str() }),
+        Source::Before(problems) | Source::LastGood(problems) => {
+            let mistakes = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+            json!({ "state": source.as_str(), "mistakes": mistakes, "since": since.rfc3339() })
+        }
+    }
 }
 
 /// What an operator has switched, without saying who.

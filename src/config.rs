@@ -21,6 +21,7 @@ mod conversion;
 mod cookie;
 pub mod decode;
 mod delivery;
+pub mod difference;
 mod file;
 mod journey;
 mod limits;
@@ -38,6 +39,7 @@ pub mod show;
 mod site;
 mod source;
 mod state;
+pub mod texts;
 pub mod tree;
 mod trigger;
 pub mod units;
@@ -56,6 +58,8 @@ use problem::{Place, Problem, Problems, Severity};
 use secrets::secrets_of;
 pub use server::{Log, LogFormat, Server};
 pub use site::{HostPattern, Site};
+pub use state::folder_of_a_broken_file;
+use texts::Texts;
 use tree::{Kind, Node, Origin};
 pub use upstream::{
     HealthRules, HostHeader, ProxyProtocol, Scheme, ServerAddress, ServerRules, UpstreamRules, UpstreamTls,
@@ -74,6 +78,8 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// What nobody is to see in the answers of networks.
     pub mask: Mask,
+    /// What was read.
+    pub texts: Texts,
 }
 
 /// Why a configuration cannot be used: everything that is wrong with it.
@@ -124,10 +130,15 @@ impl Config {
                 let secrets = root.iter().filter(|_| files.are_there()).flat_map(|root| secrets_of(root, folder));
                 let mask = Mask::new(secrets);
                 sites.iter_mut().for_each(|site| site.mask = mask.clone());
-                Ok(Self { server, sites, warnings: found, mask })
+                Ok(Self { server, sites, warnings: found, mask, texts: Texts::of(file, text) })
             }
             Some(_) | None => Err(ConfigError { problems: found }),
         }
+    }
+
+    /// Reads texts that were kept, as if they stood where they once stood.
+    pub fn read(texts: &Texts, environment: Environment) -> Result<Self, ConfigError> {
+        Self::parse(&texts.file, texts.main(), environment)
     }
 
     /// Where postbacks of these sites go.

@@ -4,7 +4,12 @@
 //! time from a page. It decides who is sent next and what a failure leads to; what a row holds,
 //! what a request looks like and what an answer means stand in `store` and `tracking`.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use tokio::sync::{
     mpsc::{self, UnboundedReceiver},
@@ -46,6 +51,7 @@ pub use crate::tracking::mask;
 pub use destination::{Destination, Destinations};
 
 use breaker::BreakerState;
+use client::Clients;
 use queue::Queue;
 use sender::Sender;
 use worker::{Control, Render, Worker};
@@ -54,6 +60,15 @@ use worker::{Control, Render, Worker};
 #[derive(Clone, Debug)]
 pub struct Delivery {
     control: mpsc::UnboundedSender<Control>,
+    /// Of the configuration in force.
+    clients: Arc<Mutex<Clients>>,
+}
+
+/// Another configuration, ready to be put in force.
+#[derive(Debug)]
+pub struct Replacement {
+    destinations: Arc<Destinations>,
+    clients: Clients,
 }
 
 /// Where breakers stand, by site and network.
@@ -69,6 +84,8 @@ pub trait DeliveryObserver: Send + Sync {
     fn address_refused(&self, _site: &str, _network: &str) {}
     /// A network is left alone from now on, or no longer.
     fn left_alone(&self, _site: &str, _network: &str, _is_left_alone: bool) {}
+    /// A network is no longer configured.
+    fn gone(&self, _site: &str, _network: &str) {}
 }
 
 /// Why delivery can't start.
@@ -106,7 +123,8 @@ impl Delivery {
         observer: Arc<dyn DeliveryObserver>,
         render: Render,
     ) -> Result<Self, NotStarted> {
-        let sender = Sender::new(&destinations, Arc::clone(&observer))?;
+        let clients = Clients::of(&destinations, &Clients::default())?;
+        let sender = Sender::new(&destinations, clients.clone(), Arc::clone(&observer));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (control, commands) = mpsc::unbounded_channel();
         let queue = {
@@ -116,13 +134,23 @@ impl Delivery {
         };
         let worker = Worker::new(queue, fresh, commands, destinations, observer, sender, render);
         thread::Builder::new().name("delivery".into()).spawn(move || runtime.block_on(worker.run()))?;
-        Ok(Self { control })
+        Ok(Self { control, clients: Arc::new(Mutex::new(clients)) })
+    }
+
+    /// Makes what another configuration needs; nothing changes yet. Reads files of the system.
+    ///
+    /// # Errors
+    /// When TLS or a proxy can't be set up.
+    pub fn prepare(&self, destinations: Arc<Destinations>) -> Result<Replacement, reqwest::Error> {
+        let known = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Replacement { clients: Clients::of(&destinations, &known)?, destinations })
     }
 
     /// Puts another configuration in force for everything that is not yet under way.
-    pub fn replace(&self, destinations: Arc<Destinations>) {
+    pub fn replace(&self, replacement: Replacement) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&replacement.clients);
         // A worker that has ended needs no configuration.
-        drop(self.control.send(Control::Replace(destinations)));
+        drop(self.control.send(Control::Replace(replacement)));
     }
 
     /// Where the breakers stand; nothing when the worker has ended.

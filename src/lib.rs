@@ -21,11 +21,14 @@
 //! On a fleet, [`store::Forwarder`] moves the rows from each node's disk to the database that all nodes
 //! share ([`store::fleet`]), and delivery takes them from there.
 //!
+//! [`reload`] takes up a changed configuration while all this goes on: a request keeps to its end the
+//! [`proxy::edition`] that it began with.
+//!
 //! # The map
 //!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are
 //! all there is without the feature `server`. [`config`] turns YAML into the types of the other modules;
-//! of these [`proxy`] alone imports it, for listeners, limits and upstreams. Only [`proxy`] names Pingora.
+//! of these [`proxy`] alone imports it, for listeners, limits and upstreams, and [`reload`]. Only [`proxy`] names Pingora.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -46,6 +49,8 @@ pub mod metrics;
 mod operator;
 #[cfg(feature = "server")]
 pub mod proxy;
+#[cfg(feature = "server")]
+pub mod reload;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod tracking;

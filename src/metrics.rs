@@ -125,6 +125,10 @@ metrics! {
     certificate_expires_seconds: IntGaugeVec ["name"],
     /// Changed certificate files, by whether the new ones could be used.
     certificate_reloads_total: IntCounterVec ["name", "result"],
+    /// Times that the configuration was read again, by whether it could be used.
+    config_reloads_total: IntCounterVec ["result"],
+    /// Whether the configuration in force is the one of the file, as it was last read: 1 or 0.
+    config_last_reload_successful: IntGauge [],
     /// Always 1; the label says which version runs.
     build_info: IntGaugeVec ["version"],
 }

@@ -2,7 +2,7 @@
 //!
 //! [`module`] is what tracks; it can be installed into any `ProxyHttp`. [`service`] is the proxy of
 //! the `throughline` command, which installs that module and knows about sites and their upstreams.
-//! [`server`] runs it.
+//! [`server`] runs it, by the [`edition`] in force.
 //!
 //! A visitor's connection comes through a [`listener`] ([`preamble`], [`tls`]), is counted and timed by the
 //! [`watch`], and reaches Pingora as a [`stream`]. Its requests are judged ([`refusal`], [`framing`]), or
@@ -13,6 +13,7 @@ pub mod answer;
 pub mod commit;
 pub mod connection;
 pub mod consequences;
+pub mod edition;
 pub mod endpoint;
 pub mod forwarding;
 pub mod framing;
@@ -20,6 +21,7 @@ pub mod goodbye;
 pub mod late;
 pub mod listener;
 pub mod module;
+pub mod multiplex;
 pub mod page;
 pub mod preamble;
 pub mod preview;

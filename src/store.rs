@@ -340,6 +340,22 @@ impl Store {
         &self.switches
     }
 
+    /// Makes all rows of one destination due that wait for a later time.
+    pub async fn wake(&self, site: &str, network: &str) {
+        loop {
+            let (answer, woken) = oneshot::channel();
+            self.send(Command::Wake { site: site.into(), network: network.into(), now: clock::now(), answer }).await;
+            if woken.await.unwrap_or_default() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Keeps what is over for so long from now on.
+    pub fn retain(&self, retention: Retention) {
+        self.shared.retain(retention);
+    }
+
     /// Reads the store beside the writer.
     #[must_use]
     pub fn inspect(&self) -> Inspector {

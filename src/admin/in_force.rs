@@ -1,41 +1,34 @@
 //! The configuration in force, as the console shows it and as its actions are weighed by it.
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use crate::{
-    config::{Config, Environment, secrets, show},
+    config::{Config, Environment, secrets::secrets_in, show},
     explain::{self, Account, Asked, Mask},
-    metrics::Metrics,
-    proxy::runtime::{Names, SiteTable},
-    store::clock,
-    tracking::{event::Event, timestamp::Timestamp},
+    proxy::runtime::SiteTable,
+    reload::{Reloader, Standing},
+    tracking::event::Event,
 };
 
-/// A configuration since it came into force.
-pub struct InForce {
-    /// Its file.
-    pub file: PathBuf,
-    /// What was read there.
-    pub config: Arc<Config>,
-    /// The same as people read it, secrets by their names.
-    pub shown: String,
-    /// Since when.
-    pub since: Timestamp,
-    names: Option<Names>,
-    mask: Mask,
+/// The configuration that was in force when somebody asked.
+pub(super) struct InForce {
+    /// What was read.
+    pub(super) config: Arc<Config>,
+    /// How it stands to its file.
+    pub(super) standing: Standing,
+    reloader: Arc<Reloader>,
 }
 
 impl InForce {
-    /// Takes a configuration that has just been read from this file.
-    #[must_use]
-    pub fn new(file: &Path, config: Arc<Config>, names: Option<Names>) -> Self {
-        let shown = show::show(file).unwrap_or_else(|error| format!("{error}"));
-        let mask = Mask::new(secrets::secrets(file, Environment::Process));
-        Self { file: file.to_owned(), config, shown, since: clock::now(), names, mask }
+    /// Takes the one of this moment.
+    pub(super) fn now(reloader: &Arc<Reloader>) -> Self {
+        let config = Arc::clone(&reloader.in_force().config);
+        Self { config, standing: reloader.standing(), reloader: Arc::clone(reloader) }
+    }
+
+    /// It as people read it, secrets by their names.
+    pub(super) fn shown(&self) -> String {
+        show::rendered(&self.config.texts)
     }
 
     /// Tells what would be done about a request.
@@ -43,18 +36,18 @@ impl InForce {
     /// # Errors
     /// When the question makes no sense, or the site's own server does not answer.
     pub(super) fn explain(&self, asked: &Asked) -> io::Result<Account> {
-        let table = SiteTable::new(&self.config, &Metrics::new()).map_err(io::Error::other)?;
-        explain::explained(&self.config, &table, self.names.as_ref(), &self.mask, asked)
+        let table = SiteTable::new(&self.config).map_err(io::Error::other)?;
+        let names = (self.reloader.running().names)(&self.config.server);
+        explain::explained(&self.config, &table, names.as_ref(), &self.mask(), asked)
     }
 
     /// The request about a conversion as this configuration makes it, without secrets.
     pub(super) fn request(&self, event: &Event) -> Option<String> {
-        explain::request(&self.config, event, &self.mask)
+        explain::request(&self.config, event, &self.mask())
     }
-}
 
-impl fmt::Debug for InForce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InForce").field("file", &self.file).field("since", &self.since).finish_non_exhaustive()
+    fn mask(&self) -> Mask {
+        let texts = self.config.texts.files.iter();
+        Mask::new(texts.flat_map(|(file, text)| secrets_in(file, text, Environment::Process)).collect())
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Markup {
     let reading = console.sample();
-    let waiting = queue(&console.admin).await;
+    let waiting = queue(&console.running().store).await;
     let queue = waiting.as_deref().unwrap_or_default();
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let look = Look {
@@ -42,7 +42,8 @@ pub(super) async fn show(
         is_queue_known: waiting.is_ok(),
         now: clock::now(),
     };
-    let sites = &console.admin.tracker.sites;
+    let tracker = console.tracker();
+    let sites = &tracker.sites;
     let first = fields.get("from").and_then(|from| from.parse().ok()).unwrap_or(0).min(sites.len());
     let content = html! {
         @if let Err(reason) = &waiting { (frame::notice(Notice::Bad, &format!("What waits is not known: {reason}"))) }
@@ -71,22 +72,31 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn process(&self) -> Markup {
-        let (tracker, now) = (&self.console.admin.tracker, self.now);
+        let (store, now) = (&self.console.running().store, self.now);
         let errors = self.reading.value("store_errors_total");
         let late = self.reading.value("late_commits_total");
         html! {
-            @if let Health::Degraded { reason, since } = tracker.store.health() {
+            @if let Health::Degraded { reason, since } = store.health() {
                 p.notice.bad role="alert" { "The store is degraded since " (time(since, now)) ": " (reason) }
             }
-            @if let Some(FleetHealth::Away { reason, since }) = tracker.store.fleet().map(|fleet| fleet.health()) {
+            @if let Some(FleetHealth::Away { reason, since }) = store.fleet().map(|fleet| fleet.health()) {
                 p.notice.bad role="alert" { "The fleet's database is away since " (time(since, now)) ": " (reason) }
+            }
+            @if !self.console.in_force().standing.source.problems().is_empty() {
+                p.notice.bad role="alert" { "The configuration in its file has mistakes; another one " a href="/console/configuration" { "is in force" } "." }
+            }
+            @for bypass in store.switches().in_force() {
+                p.notice.bad role="alert" {
+                    (bypass.target) " is " a href="/console/bypass" { "bypassed" } ": tracking " (bypass.tracking.as_str())
+                    @if let Some(until) = bypass.until { ", ends " (time(until, now)) }
+                }
             }
             dl.facts {
                 (fact("Version", &html! { (env!("CARGO_PKG_VERSION")) }))
                 (fact("Started", &time(self.console.started, now)))
-                (fact("Configuration", &html! { "read " (time(self.console.in_force().since, now)) }))
-                (fact("Store", &html! { @match tracker.store.health() { Health::Ready => "ready", Health::Degraded { .. } => "degraded" } }))
-                @if let Some(fleet) = tracker.store.fleet() {
+                (fact("Configuration", &html! { "read " (time(self.console.in_force().standing.since, now)) }))
+                (fact("Store", &html! { @match store.health() { Health::Ready => "ready", Health::Degraded { .. } => "degraded" } }))
+                @if let Some(fleet) = store.fleet() {
                     (fact("Fleet", &html! { @match fleet.health() { FleetHealth::Ready => "ready", FleetHealth::Away { .. } => "away" } }))
                 }
                 (fact("On disk", &html! { (number(positive(self.reading.value("store_bytes") / (1 << 20)))) " MiB" }))
@@ -175,7 +185,8 @@ impl Look<'_> {
 
     /// What waits for a site or network that is no longer configured.
     fn parked(&self, queue: &[QueueCounts]) -> Markup {
-        let destinations = &self.console.admin.destinations;
+        let in_force = self.console.admin.reloader.in_force();
+        let destinations = &in_force.destinations;
         let is_parked =
             |it: &&QueueCounts| it.pending + it.dead > 0 && destinations.find(&it.site, &it.network).is_none();
         let parked: Vec<_> = queue.iter().filter(is_parked).take(SITES).collect();

@@ -4,7 +4,6 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    sync::Arc,
     thread,
 };
 
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, Environment, Log},
+    reload::Source,
     store::clock,
 };
 
@@ -60,7 +60,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
             return Ok(Exit::Configuration);
         }
     };
-    let prepared = match Prepared::new(&file, Arc::new(config), true) {
+    let prepared = match Prepared::new(&file, config, Source::File, true) {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),
     };

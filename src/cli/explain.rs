@@ -82,7 +82,7 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     };
     // Servers over TLS are prepared, too, though nobody connects to them unless told to.
     let _installed = rustls::crypto::ring::default_provider().install_default();
-    let table = match SiteTable::new(&config, &Metrics::new()) {
+    let table = match SiteTable::new(&config) {
         Ok(table) => table,
         Err(error) => {
             complain(&error.to_string());

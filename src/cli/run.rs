@@ -3,12 +3,11 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use clap::Args;
 use tokio::{
     join, runtime,
@@ -19,18 +18,21 @@ use uuid::Uuid;
 
 use super::{Exit, check, complain, logging, say};
 use crate::{
-    admin::{Admin, InForce},
-    config::{Config, Environment, Limits, Server},
+    admin::Admin,
+    config::{Config, Environment, Server},
     delivery::{Delivery, Destinations},
     metrics::Metrics,
     proxy::{
+        edition::{Current, Edition},
         runtime::{SiteTable, Tracker},
         server::{self, Listeners, Unusable},
     },
+    reload::{Reloader, Running, Source, last_good},
     store::{Fleet, ForwardObserver, Forwarder, Health, LeasedRow, Store},
 };
 
 mod descriptors;
+mod reload;
 pub(super) mod secret;
 
 /// Options of `run`.
@@ -39,34 +41,60 @@ pub struct Options {
     /// Exit instead of serving pages without tracking when the state folder cannot be used
     #[arg(long)]
     strict: bool,
+    /// With a configuration that has mistakes, run on the last one that was accepted
+    #[arg(long)]
+    last_good: bool,
 }
 
 pub(super) fn execute(file: &Path, options: &Options) -> Exit {
-    let config = match Config::load(file, Environment::Process) {
-        Ok(config) => config,
-        Err(error) => {
-            check::print(&error.problems);
-            return Exit::Configuration;
-        }
+    let (config, source) = match load(file, options) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
     };
     logging::start(&config.server.log);
+    if let Source::LastGood(problems) = &source {
+        let mistakes = problems.len();
+        tracing::error!(file = %file.display(), mistakes, "the configuration cannot be used; the last one that was accepted is in force");
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let (version, sites) = (env!("CARGO_PKG_VERSION"), config.sites.len());
     tracing::info!(version, sites, state = %config.server.state.display(), "throughline starts");
     descriptors::raise(&config.server.limits);
-    match Prepared::new(file, Arc::new(config), options.strict) {
-        Ok(prepared) => prepared.run(Hangup::Ignored),
+    match Prepared::new(file, config, source, options.strict) {
+        Ok(prepared) => prepared.run(Hangup::Reloads),
         Err(exit) => exit,
     }
+}
+
+/// Reads the configuration, or the last one that was accepted if that is what the operator wants.
+fn load(file: &Path, options: &Options) -> Result<(Config, Source), Exit> {
+    let error = match Config::load(file, Environment::Process) {
+        Ok(config) => return Ok((config, Source::File)),
+        Err(error) => error,
+    };
+    check::print(&error.problems);
+    if !options.last_good {
+        return Err(Exit::Configuration);
+    }
+    let texts = last_good::find(file).map_err(|error| {
+        complain(&format!("there is no configuration that was accepted before: {error}"));
+        Exit::Configuration
+    })?;
+    let config = Config::read(&texts, Environment::Process).map_err(|error| {
+        complain("the configuration that was accepted before cannot be used any more, either:");
+        check::print(&error.problems);
+        Exit::Configuration
+    })?;
+    Ok((config, Source::LastGood(error.problems)))
 }
 
 /// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hangup {
-    /// Nothing, as long as there is nothing to reload.
-    Ignored,
+    /// The configuration is to be read again.
+    Reloads,
     /// The end: the terminal that this process belongs to was closed.
     Ends,
 }
@@ -75,19 +103,18 @@ pub(super) enum Hangup {
 pub(super) struct Prepared {
     listeners: Listeners,
     admin: TcpListener,
-    in_force: InForce,
-    tracker: Arc<Tracker>,
-    table: Arc<SiteTable>,
+    file: PathBuf,
+    config: Config,
+    source: Source,
+    current: Arc<Current>,
     destinations: Arc<Destinations>,
     delivery: Delivery,
     forwarder: Forwarder,
-    threads: usize,
-    limits: Limits,
 }
 
 impl Prepared {
     /// Prepares everything, or says what is in the way.
-    pub(super) fn new(file: &Path, config: Arc<Config>, strict: bool) -> Result<Self, Exit> {
+    pub(super) fn new(file: &Path, config: Config, source: Source, strict: bool) -> Result<Self, Exit> {
         // Fails when a provider is installed already, which is then the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let listeners = Listeners::bind(&config.server.listen).map_err(|(address, unusable)| match unusable {
@@ -106,7 +133,7 @@ impl Prepared {
             return Err(Exit::Failure);
         }
         let names = secret::names(&config.server);
-        let table = SiteTable::new(&config, &metrics).map_err(|error| {
+        let table = SiteTable::new(&config).map_err(|error| {
             complain(&error.to_string());
             Exit::Configuration
         })?;
@@ -120,18 +147,9 @@ impl Prepared {
             complain(&error.to_string());
             Exit::Failure
         })?;
-        Ok(Self {
-            listeners,
-            admin,
-            tracker,
-            table: Arc::new(table),
-            destinations,
-            delivery,
-            forwarder,
-            threads: config.server.threads,
-            limits: config.server.limits,
-            in_force: InForce::new(file, config, names),
-        })
+        let current = Current::new(Edition { tracker, table, limits: config.server.limits });
+        let file = file.to_owned();
+        Ok(Self { listeners, admin, file, config, source, current, destinations, delivery, forwarder })
     }
 
     /// Where visitors connect; the port is the real one.
@@ -146,7 +164,8 @@ impl Prepared {
 
     /// Serves until a signal says stop, then ends in order: pages, postbacks, store.
     pub(super) fn run(self, hung_up: Hangup) -> Exit {
-        let runtime = runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build();
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(self.config.server.threads).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -154,15 +173,24 @@ impl Prepared {
                 return Exit::Failure;
             }
         };
-        let Self { listeners, admin, in_force, tracker, table, destinations, delivery, forwarder, limits, .. } = self;
-        let store = tracker.store.clone();
+        let Self { listeners, admin, file, config, source, current, destinations, delivery, forwarder } = self;
+        let tracker = Arc::clone(&current.edition().tracker);
+        let (store, metrics) = (tracker.store.clone(), Arc::clone(&tracker.metrics));
+        drop(tracker);
         let (stopping, stopped) = watch::channel(false);
-        let server = &in_force.config.server;
-        let (token, hosts) = (server.admin_token.clone(), server.admin_hosts.clone());
-        let in_force = Arc::new(ArcSwap::from_pointee(in_force));
-        let (tracker_of_admin, stopping_admin) = (Arc::clone(&tracker), stopped.clone());
-        let admin = Admin { tracker: tracker_of_admin, destinations, token, hosts, in_force, stopping: stopping_admin }
-            .start(admin);
+        let (token, hosts) = (config.server.admin_token.clone(), config.server.admin_hosts.clone());
+        let running = Running {
+            file,
+            current: Arc::clone(&current),
+            certificates: listeners.certificates(),
+            delivery: delivery.clone(),
+            store: store.clone(),
+            metrics,
+            names: secret::names,
+            followers: vec![Box::new(|config| descriptors::raise(&config.server.limits))],
+        };
+        let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
+        let admin = Admin { reloader: Arc::clone(&reloader), token, hosts, stopping: stopped.clone() }.start(admin);
         runtime.block_on(async {
             for address in listeners.addresses() {
                 say(&format!("listening {address}"));
@@ -171,8 +199,8 @@ impl Prepared {
                 Ok(address) => say(&format!("admin listening {address}")),
                 Err(error) => tracing::error!(%error, "the admin port is closed"),
             }
-            let proxy = tokio::spawn(server::serve(listeners, tracker, table, limits, stopped));
-            signalled(hung_up).await;
+            let proxy = tokio::spawn(server::serve(listeners, current, stopped));
+            signalled(hung_up, &reload::Hangups::followed_by(reloader)).await;
             tracing::info!("stopping: finishing what is under way");
             stopping.send_replace(true);
             if proxy.await.is_err() {
@@ -211,8 +239,9 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Exit {
     if error.kind() == io::ErrorKind::AddrInUse { Exit::TryAgain } else { Exit::Failure }
 }
 
-/// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, and SIGQUIT must not end a proxy that is in the way of a site.
-async fn signalled(hung_up: Hangup) {
+/// Waits for SIGTERM or SIGINT. SIGHUP, unless said otherwise, reads the configuration again, and SIGQUIT must not end a
+/// proxy that is in the way of a site.
+async fn signalled(hung_up: Hangup, hangups: &reload::Hangups) {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -229,7 +258,7 @@ async fn signalled(hung_up: Hangup) {
             _ = interrupt.recv() => return,
             _ = hangup.recv() => match hung_up {
                 Hangup::Ends => return,
-                Hangup::Ignored => tracing::warn!("SIGHUP ignored: a changed configuration is read at a restart"),
+                Hangup::Reloads => hangups.received(),
             },
             _ = quit.recv() => tracing::warn!("SIGQUIT ignored: no successor is waiting"),
         }

@@ -7,21 +7,31 @@ use std::{fmt::Write as _, path::Path};
 use super::{
     Config, ConfigError, Environment, catalogue,
     problem::Problems,
+    texts::Texts,
     tree::{Entry, Kind, Node, Scalar},
 };
 
 /// Prints the effective configuration of a file that is in order.
-#[expect(clippy::disallowed_methods, reason = "the configuration loader reads files")]
 pub fn show(file: &Path) -> Result<String, ConfigError> {
-    Config::load(file, Environment::Ignored)?;
+    Config::load(file, Environment::Ignored).map(|config| rendered(&config.texts))
+}
+
+/// Prints the effective configuration of texts that are in order.
+#[must_use]
+pub fn rendered(texts: &Texts) -> String {
+    let mut out = String::new();
+    if let Some(effective) = effective(texts) {
+        print(&effective, 0, &mut out);
+    }
+    out
+}
+
+/// The effective configuration of texts that are in order.
+pub(super) fn effective(texts: &Texts) -> Option<Node> {
     let problems = Problems::default();
-    let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
     let parse = |name: &str, text: &str| Node::parse(name, text, &problems);
-    let (Some(defaults), Some(mut site_defaults), Some(root)) =
-        (parse("defaults", DEFAULTS), parse("defaults", SITE_DEFAULTS), parse("file", &text))
-    else {
-        return Ok(String::new());
-    };
+    let (defaults, mut site_defaults) = (parse("defaults", DEFAULTS)?, parse("defaults", SITE_DEFAULTS)?);
+    let root = parse("file", texts.main())?;
     let mut effective = laid_over(&defaults, &root);
     if let Some(listen) = member(&mut effective, "listen") {
         one_or_many(listen).iter_mut().for_each(|listener| add_defaults(listener, LISTENER_DEFAULTS, &problems));
@@ -41,9 +51,7 @@ pub fn show(file: &Path) -> Result<String, ConfigError> {
             }
         }
     }
-    let mut out = String::new();
-    print(&effective, 0, &mut out);
-    Ok(out)
+    Some(effective)
 }
 
 fn member<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {

@@ -103,6 +103,12 @@ impl Breaker {
         Self { epoch: self.epoch.wrapping_add(1), ..Self::new(concurrency, now) }
     }
 
+    /// The same breaker, for so many requests at a time.
+    #[must_use]
+    pub fn with_concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn state(&self) -> BreakerState {

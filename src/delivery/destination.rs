@@ -76,6 +76,19 @@ impl Destination {
         self.verdicts.judge_batch(failed, answer, events)
     }
 
+    /// Whether nothing has changed that the network might notice, or that tells what its answers mean.
+    ///
+    /// If so, what it was found to be under the other configuration holds for this one, too.
+    pub(super) fn is_sent_like(&self, other: &Self) -> bool {
+        // Patterns are compared as they are written; there are no secrets in them.
+        let judges_alike = || format!("{:?}", self.verdicts) == format!("{:?}", other.verdicts);
+        self.batch == other.batch
+            && self.routes == other.routes
+            && self.outbound.route == other.outbound.route
+            && self.outbound.token == other.outbound.token
+            && judges_alike()
+    }
+
     fn compare(&self, site: &str, network: &str) -> Ordering {
         (&*self.site, &*self.network).cmp(&(site, network))
     }

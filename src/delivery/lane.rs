@@ -61,18 +61,27 @@ impl Lane {
         }
     }
 
-    /// Takes over what is under way from the lane of an earlier configuration, but not its troubles: they
-    /// may have been what the new one corrects.
-    pub(super) fn succeed(&mut self, old: &mut Self, now: Instant) {
+    /// Takes over what is under way from the lane of an earlier configuration, and all that was learnt
+    /// of a network that is spoken to as before. The troubles of another one may have been what the new
+    /// configuration corrects.
+    pub(super) fn succeed(&mut self, old: Self, now: Instant) {
         self.in_flight = old.in_flight;
         self.is_leasing = old.is_leasing;
         self.waiting_since = old.waiting_since;
-        self.breaker = old.breaker.renewed(self.destination.concurrency, now);
+        if self.destination.is_sent_like(&old.destination) {
+            self.breaker = old.breaker.with_concurrency(self.destination.concurrency);
+            self.held_until = old.held_until;
+            self.was_answered = old.was_answered;
+            self.failing_since = old.failing_since;
+            self.alarms = old.alarms;
+        } else {
+            self.breaker = old.breaker.renewed(self.destination.concurrency, now);
+        }
         if self.destination.rate == old.destination.rate {
             self.bucket = old.bucket;
         }
         if self.orders.is_some() && old.orders.is_some() {
-            self.orders = old.orders.take();
+            self.orders = old.orders;
         }
     }
 

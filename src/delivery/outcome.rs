@@ -1,6 +1,6 @@
 //! From the end of an attempt to the next state of its rows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -33,6 +33,7 @@ impl Worker {
         let said = said(&flight, &judgement, reply);
         let attempt = Attempt::of(&flight, reply);
         let Destination { max_age, max_attempts, .. } = *flight.destination;
+        let is_outdated = self.is_outdated(&flight.destination);
         for (row, EventJudgement { fate, record }) in flight.rows.into_iter().zip(judgement.events) {
             let (outcome, word) = match fate {
                 Fate::Judged(Judgement::Final(verdict)) => (Settled::Final(verdict), verdict.as_str()),
@@ -42,6 +43,8 @@ impl Worker {
                     let failed = Failed { attempts, max_attempts, reason, retry_after: asked, network, age, max_age };
                     match failed.next(random()) {
                         Next::After(delay) => {
+                            // What it failed at may have been corrected meanwhile.
+                            let delay = if is_outdated { delay.min(SOON) } else { delay };
                             (Settled::Retry { at: now.plus(delay), reason: network.blamed(reason) }, reason.as_str())
                         }
                         Next::GivenUp(verdict) => (Settled::Final(verdict), verdict.as_str()),
@@ -54,6 +57,12 @@ impl Worker {
             self.record(row, outcome, word, body, attempt).await;
         }
         self.give_back(&flight.destination).await;
+    }
+
+    /// Whether a destination is spoken to in another way by now.
+    fn is_outdated(&self, destination: &Arc<Destination>) -> bool {
+        let now = self.destinations.find(&destination.site, &destination.network);
+        now.is_some_and(|now| !Arc::ptr_eq(now, destination) && !now.is_sent_like(destination))
     }
 
     /// Gives rows back that would only wait in memory, because their network is left alone.
@@ -230,6 +239,8 @@ fn random() -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
 }
 
+/// Until a row is tried in the way of another configuration.
+const SOON: Duration = Duration::from_secs(1);
 const PANICS: u32 = 3;
 const PANIC_PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_mins(1) };
 const REMEMBERED: usize = 1000;

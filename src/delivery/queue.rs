@@ -105,6 +105,14 @@ impl Queue {
         }
     }
 
+    /// Makes all rows of a destination due that wait for a better time.
+    pub(super) async fn wake(&self, site: &str, network: &str) {
+        match self {
+            Self::Own(store, _) => store.wake(site, network).await,
+            Self::Shared(queue) => queue.wake(site, network).await,
+        }
+    }
+
     /// Waits until all that was settled and released is written, for as long as `within` at most.
     pub(super) async fn finish(&self, within: Duration) {
         match self {

@@ -56,23 +56,17 @@ enum Party {
 }
 
 impl Sender {
-    /// Makes the clients of these destinations; a rustls crypto provider must have been installed.
-    pub(super) fn new(
-        destinations: &Destinations,
-        observer: Arc<dyn DeliveryObserver>,
-    ) -> Result<Self, reqwest::Error> {
-        let clients = Clients::of(destinations, &Clients::default())?;
+    /// Sends to these destinations by these clients, which are theirs.
+    pub(super) fn new(destinations: &Destinations, clients: Clients, observer: Arc<dyn DeliveryObserver>) -> Self {
         let tokens = Tokens::of(destinations, &clients, &Tokens::default());
-        Ok(Self { clients, tokens, alarms: Arc::new(Alarms { observer, told: Mutex::new(BTreeMap::new()) }) })
+        Self { clients, tokens, alarms: Arc::new(Alarms { observer, told: Mutex::new(BTreeMap::new()) }) }
     }
 
     /// Serves another configuration; what did not change keeps its connections and tokens.
-    pub(super) fn replace(&mut self, destinations: &Destinations) {
-        match Clients::of(destinations, &self.clients) {
-            Ok(clients) => self.clients = clients,
-            Err(error) => tracing::error!(%error, "the HTTP clients of the new configuration cannot be made"),
-        }
+    pub(super) fn replace(&mut self, destinations: &Destinations, clients: Clients) {
+        self.clients = clients;
         self.tokens = Tokens::of(destinations, &self.clients, &self.tokens);
+        self.alarms.told.lock().retain(|(site, network), _| destinations.find(site, network).is_some());
     }
 
     /// Sends one postback of a destination.

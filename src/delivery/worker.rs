@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Breakers, DeliveryObserver, Destination, Destinations,
+    Breakers, DeliveryObserver, Destination, Destinations, Replacement,
     breaker::Pass,
     client::Reply,
     lane::Lane,
@@ -44,7 +44,7 @@ pub(super) type Render = Box<dyn Fn(&PostbackRule, &Event) -> Result<Postback, U
 /// What the worker is told from outside.
 #[derive(Debug)]
 pub(super) enum Control {
-    Replace(Arc<Destinations>),
+    Replace(Replacement),
     Breakers(oneshot::Sender<Breakers>),
     Drain { within: Duration, done: oneshot::Sender<()> },
 }
@@ -124,7 +124,7 @@ impl Worker {
             self.launch_ready().await;
             tokio::select! {
                 control = self.control.recv() => match control {
-                    Some(Control::Replace(destinations)) => self.replace(destinations).await,
+                    Some(Control::Replace(replacement)) => self.replace(replacement).await,
                     // Whoever no longer waits for it needs no answer.
                     Some(Control::Breakers(answer)) => drop(answer.send(self.breakers())),
                     Some(Control::Drain { within, done }) => {

@@ -87,6 +87,11 @@ impl DeliveryObserver for Metrics {
     fn left_alone(&self, site: &str, network: &str, is_left_alone: bool) {
         self.breaker_open.with_label_values(&[site, network]).set(i64::from(is_left_alone));
     }
+
+    fn gone(&self, site: &str, network: &str) {
+        // Absent when it was never told of.
+        self.breaker_open.remove_label_values(&[site, network]).ok();
+    }
 }
 
 impl Metrics {

@@ -35,8 +35,6 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether TLS is spoken on it.
     pub over_tls: bool,
-    /// Whether what it says about others (`X-Forwarded-For`) is believed.
-    pub is_trusted: bool,
     /// The listener it came through.
     pub listener: Arc<super::listener::Facts>,
     /// The visitor's address as a header value, made when it is first needed.
@@ -103,7 +101,6 @@ impl Connection {
     pub fn new(
         (visitor, local): (SocketAddr, SocketAddr),
         (over_tls, is_http2): (bool, bool),
-        is_trusted: bool,
         listener: Arc<super::listener::Facts>,
         clock: Arc<Clock>,
         limits: Limits,
@@ -113,7 +110,6 @@ impl Connection {
             visitor,
             local,
             over_tls,
-            is_trusted,
             listener,
             address: OnceLock::new(),
             forwarded: Mutex::new(None),

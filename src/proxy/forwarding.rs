@@ -36,6 +36,8 @@ pub struct Told {
     pub client: Client,
     /// What it says itself.
     pub claims: Claims,
+    /// Whether that is believed.
+    pub is_trusted: bool,
     /// Whether it is said that a proxy was there at all.
     pub via: bool,
 }
@@ -65,10 +67,10 @@ impl Forwarding {
             let authority = request.uri.authority()?.as_str();
             HeaderValue::try_from(authority).ok()
         });
-        let Told { client, claims, via } = told;
+        let Told { client, claims, is_trusted, via } = told;
         let forwarded = connection.forwarded(host.as_ref(), client.over_tls);
         let proto = HeaderValue::from_static(if client.over_tls { "https" } else { "http" });
-        if connection.is_trusted {
+        if is_trusted {
             add(request, connection, &forwarded, proto, host);
         } else {
             if claims.any {
@@ -126,11 +128,11 @@ fn add(
     }
 }
 
-/// Whose request it is, as far as that can be believed.
+/// Whose request it is, as far as what it says of that is believed.
 #[must_use]
-pub fn client(connection: &Connection, headers: &HeaderMap, table: &SiteTable) -> Client {
+pub fn client(connection: &Connection, is_trusted: bool, headers: &HeaderMap, table: &SiteTable) -> Client {
     let (address, over_tls) = (connection.address(), connection.over_tls);
-    if !connection.is_trusted {
+    if !is_trusted {
         return Client { address, over_tls };
     }
     let last = |name: &HeaderName| headers.get_all(name).iter().next_back()?.to_str().ok();

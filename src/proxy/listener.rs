@@ -11,7 +11,7 @@ use std::{
 };
 
 use pingora::{
-    apps::{HttpServerApp, ServerApp},
+    apps::{HttpServerApp as _, ServerApp as _},
     protocols::{ALPN, Stream, http::ServerSession},
 };
 use pingora_proxy::HttpProxy;
@@ -22,14 +22,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Connection, Over},
+    edition::Current,
+    multiplex::Multiplexed,
     preamble,
     refusal::Refusal,
-    runtime::SiteTable,
     service::Proxy,
     stream::VisitorStream,
     tls::Certificates,
     transport::Transport,
-    watch::{Place, Watch},
+    watch::Place,
 };
 use crate::{
     config::{self, Limits, Purpose},
@@ -44,7 +45,8 @@ pub struct Bound {
     pub address: SocketAddr,
     socket: TcpListener,
     facts: Arc<Facts>,
-    certificates: Option<Arc<Certificates>>,
+    /// What it shows over TLS; without, it is plain.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// What a request has to know about the listener it came through.
@@ -64,12 +66,8 @@ pub struct Facts {
 pub struct Front {
     /// The proxy behind.
     pub proxy: Arc<HttpProxy<Proxy>>,
-    /// Whom to trust.
-    pub table: Arc<SiteTable>,
-    /// Who counts connections and their time.
-    pub watch: Arc<Watch>,
-    /// What one visitor may cost.
-    pub limits: Limits,
+    /// Whom to trust, and what one visitor may cost.
+    pub current: Arc<Current>,
     /// Where refusals are counted.
     pub metrics: Arc<Metrics>,
     /// Held by each HTTP/2 connection, whose last bytes leave after the request that they answer is over.
@@ -115,7 +113,7 @@ impl Bound {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((tcp, peer)) => match front.watch.admit() {
+                Ok((tcp, peer)) => match front.current.watch().admit() {
                     Ok(place) => {
                         let arrival = Arrival { tcp, peer, place, facts: Arc::clone(&self.facts), tls: tls.clone() };
                         tokio::spawn(Arc::clone(&front).welcome(arrival));
@@ -153,24 +151,26 @@ impl Front {
     async fn welcome(self: Arc<Self>, arrival: Arrival) {
         let _counted = Counted::new(self.metrics.connections.with_label_values(&[arrival.facts.name.as_str()]));
         match self.prepare(arrival).await {
-            Ok((stream, connection)) => self.serve(stream, &connection).await,
+            Ok((stream, connection, limits)) => self.serve(stream, &connection, limits).await,
             Err(Some(refusal)) => self.refused(refusal),
             Err(None) => {}
         }
     }
 
-    async fn prepare(&self, arrival: Arrival) -> Result<(Stream, Arc<Connection>), Option<Refusal>> {
+    async fn prepare(&self, arrival: Arrival) -> Result<(Stream, Arc<Connection>, Limits), Option<Refusal>> {
         let Arrival { mut tcp, peer, mut place, facts, tls } = arrival;
+        let edition = self.current.edition();
+        let limits = edition.limits;
         // Small answers must not wait for an acknowledgement of what went before.
         if tcp.set_nodelay(true).is_err() {
             return Err(None);
         }
         let local = tcp.local_addr().map_err(|_| None)?;
         let (visitor, local) = if facts.proxy_protocol {
-            if !self.table.trusts(peer.ip()) {
+            if !edition.table.trusts(peer.ip()) {
                 return Err(Some(Refusal::ProxyProtocol));
             }
-            match tokio::time::timeout(self.limits.header_timeout, preamble::proxy_header(&mut tcp)).await {
+            match tokio::time::timeout(limits.header_timeout, preamble::proxy_header(&mut tcp)).await {
                 Ok(Ok(addresses)) => addresses.unwrap_or((peer, local)),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(None),
                 Ok(Err(_)) | Err(_) => return Err(Some(Refusal::ProxyProtocol)),
@@ -178,14 +178,15 @@ impl Front {
         } else {
             (peer, local)
         };
-        let is_trusted = self.table.trusts(visitor.ip());
-        if !is_trusted {
+        if !edition.table.trusts(visitor.ip()) {
             place.taken_by(visitor.ip())?;
         }
+        // It may be long until something is asked.
+        drop(edition);
         let over_tls = tls.is_some();
         let (transport, is_http2) = match tls {
             Some(acceptor) => {
-                let handshake = tokio::time::timeout(self.limits.header_timeout, acceptor.accept(tcp));
+                let handshake = tokio::time::timeout(limits.header_timeout, acceptor.accept(tcp));
                 let Ok(Ok(stream)) = handshake.await else { return Err(Some(Refusal::TlsHandshake)) };
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Transport::Tls(Box::new(stream)), is_http2)
@@ -193,9 +194,9 @@ impl Front {
             None => {
                 // Until something is asked, a connection costs no more than its socket. A new one is always
                 // said to be readable, so this looks.
-                let first = tokio::time::timeout(self.limits.keep_alive_timeout, tcp.peek(&mut [0])).await;
+                let first = tokio::time::timeout(limits.keep_alive_timeout, tcp.peek(&mut [0])).await;
                 let Ok(Ok(1)) = first else { return Err(None) };
-                let looked = tokio::time::timeout(self.limits.header_timeout, preamble::speaks_http2(&tcp)).await;
+                let looked = tokio::time::timeout(limits.header_timeout, preamble::speaks_http2(&tcp)).await;
                 match looked {
                     Ok(Ok(is_http2)) => (Transport::Plain(tcp), is_http2),
                     Ok(Err(_)) => return Err(None),
@@ -206,18 +207,17 @@ impl Front {
         let connection = Arc::new(Connection::new(
             (visitor, local),
             (over_tls, is_http2),
-            is_trusted,
             facts,
-            Arc::clone(&self.watch.clock),
-            self.limits,
+            Arc::clone(&self.current.watch().clock),
+            limits,
         ));
-        Ok((Box::new(VisitorStream::new(transport, Arc::clone(&connection), is_http2, place)), connection))
+        Ok((Box::new(VisitorStream::new(transport, Arc::clone(&connection), is_http2, place)), connection, limits))
     }
 
-    async fn serve(&self, stream: Stream, connection: &Connection) {
+    async fn serve(&self, stream: Stream, connection: &Connection, limits: Limits) {
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
             let _open = self.multiplexed.clone();
-            self.proxy.process_new(stream, &self.stop).await;
+            Arc::new(Multiplexed::new(Arc::clone(&self.proxy), &limits)).process_new(stream, &self.stop).await;
         } else {
             self.serve_http1(stream, connection).await;
         }

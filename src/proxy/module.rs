@@ -66,18 +66,16 @@ use script::Script;
 pub use breakage::break_off;
 
 /// Installs the module; one per proxy.
-pub fn install(modules: &mut HttpModules, tracker: &Arc<Tracker>) {
-    modules.add_module(Box::new(Builder { tracker: Arc::clone(tracker) }));
+pub fn install(modules: &mut HttpModules) {
+    modules.add_module(Box::new(Builder));
 }
 
-struct Builder {
-    tracker: Arc<Tracker>,
-}
+struct Builder;
 
 impl HttpModuleBuilder for Builder {
     fn init(&self) -> Module {
         Box::new(Tracking {
-            tracker: Arc::clone(&self.tracker),
+            tracker: None,
             stage: Stage::Inert,
             is_http10: false,
             takes_plain: true,
@@ -95,7 +93,8 @@ impl HttpModuleBuilder for Builder {
 
 /// Tracking of one request.
 pub struct Tracking {
-    tracker: Arc<Tracker>,
+    /// Known once it is armed.
+    tracker: Option<Arc<Tracker>>,
     stage: Stage,
     is_http10: bool,
     /// Whether the client takes a page that is not encoded.
@@ -141,8 +140,9 @@ enum Stage {
 }
 
 impl Tracking {
-    /// Makes this request tracked as one of `site`'s.
-    pub fn arm(&mut self, site: &Arc<TrackedSite>, client: Client) {
+    /// Makes this request tracked as one of `site`'s, which is one of `tracker`'s.
+    pub fn arm(&mut self, tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, client: Client) {
+        self.tracker = Some(Arc::clone(tracker));
         self.stage = Stage::Armed(site.in_force(), client);
     }
 
@@ -177,6 +177,7 @@ impl Tracking {
     fn begin(&mut self, request: &mut RequestHeader) {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         let (site, conversions) = self.previewed(site, request);
+        let Some(tracker) = &self.tracker else { return };
         let visit = guarded(|| Visit::begin(&site.rules, &facts(request, client))).flatten();
         if let Some(mut visit) = visit {
             if conversions == Conversions::Held {
@@ -189,8 +190,8 @@ impl Tracking {
                 head::spare_click_parameters(request, &site.rules);
             }
             self.upload = visit.reads_request().then(|| BodyTee::for_request(&request.headers)).flatten().map(Box::new);
-            self.recall = Recall::start(&self.tracker, &visit);
-            self.late = Lookup::start(&self.tracker, &site, &visit, &request.headers);
+            self.recall = Recall::start(tracker, &visit);
+            self.late = Lookup::start(tracker, &site, &visit, &request.headers);
             self.stage = Stage::Visiting(site, Box::new(visit));
         }
     }
@@ -219,6 +220,7 @@ impl Tracking {
     async fn answered(&mut self, response: &mut ResponseHeader, ends: bool) {
         let status = response.status.as_u16();
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
+        let Some(tracker) = self.tracker.clone() else { return };
         let hits: Vec<usize> = visit.conversions().collect();
         let now = clock::now();
         if let Some(upload) = self.upload.take() {
@@ -235,7 +237,7 @@ impl Tracking {
             head::keep_from_all_caches(response);
         }
         let start = clock::instant();
-        let journey = Recall::finish(self.recall.take(), &self.tracker, &visit, &response.headers).await;
+        let journey = Recall::finish(self.recall.take(), &tracker, &visit, &response.headers).await;
         let reads = has_body && visit.may_read_answer();
         let body = reads.then(|| guarded(|| Body::following(&response.headers, &site)).flatten()).flatten();
         let plan = {
@@ -254,7 +256,7 @@ impl Tracking {
         };
         hits.iter().for_each(|conversion| site.metrics.hit(*conversion));
         head::set_cookies(response, &plan.set_cookies);
-        consequences::at_once(&self.tracker, &site, &mut plan);
+        consequences::at_once(&tracker, &site, &mut plan);
         let Answered { rows, claims, owing, matches, unreached, set_cookies, .. } = plan;
         let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
         unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
@@ -265,11 +267,11 @@ impl Tracking {
         let lookup = self.late.take();
         let is_late = lookup.is_some();
         // What the journey has taken of the page's time is gone.
-        let left = self.tracker.max_page_delay.saturating_sub(start.elapsed());
+        let left = tracker.max_page_delay.saturating_sub(start.elapsed());
         let (shown, Written { committed, refused }, mut late) = tokio::join!(
-            commit::claim(&self.tracker, &site, claims, now, left),
-            commit::commit(&self.tracker, &site, rows, left),
-            Found::of(lookup, &self.tracker, &site, &visit, page.is_ok().then_some(&response.headers), left)
+            commit::claim(&tracker, &site, claims, now, left),
+            commit::commit(&tracker, &site, rows, left),
+            Found::of(lookup, &tracker, &site, &visit, page.is_ok().then_some(&response.headers), left)
         );
         pixels.extend(shown);
         pixels.append(&mut late.pixels);
@@ -297,7 +299,7 @@ impl Tracking {
             let claims = insertion.as_ref().map(|(_, insertion)| insertion.awaited()).unwrap_or_default();
             let awaited = reading::Awaited { journey, committed, claims };
             let is_read = body.is_some();
-            let reading = Reading::new(&self.tracker, &site, visit, awaited, body);
+            let reading = Reading::new(&tracker, &site, visit, awaited, body);
             if is_read {
                 self.reading = Some(Box::new(reading));
             } else {

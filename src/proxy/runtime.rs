@@ -183,20 +183,34 @@ impl SiteTable {
     /// # Errors
     ///
     /// When a file that an upstream needs cannot be used.
-    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, InvalidUpstream> {
-        let upstream = |site: &Site| {
-            let host = site.hosts.iter().find_map(|host| match host {
-                HostPattern::Exact(host) => Some(host.as_str()),
-                HostPattern::Below(_) => None,
-            });
-            Upstream::new(&site.upstream, &site.rules.name, host, metrics).map(Arc::new)
-        };
-        let upstreams = config.sites.iter().map(upstream).collect::<Result<Vec<_>, _>>()?;
+    pub fn new(config: &Config) -> Result<Self, InvalidUpstream> {
+        let upstreams = upstreams(config)?;
+        let settings = upstream::settings(&upstreams)?;
+        Ok(Self::with(config, upstreams, Arc::new(settings)))
+    }
+
+    /// Lays out the hosts of another configuration; servers that stay are the same servers.
+    ///
+    /// # Errors
+    ///
+    /// When a file that an upstream needs cannot be used.
+    pub fn succeeding(&self, config: &Config) -> Result<Self, InvalidUpstream> {
+        let mut upstreams = upstreams(config)?;
+        upstream::check_settings(&self.settings, &upstreams)?;
+        for upstream in &mut upstreams {
+            if let Some(known) = self.upstreams.iter().find(|known| known.is_like(upstream)) {
+                *upstream = Arc::clone(known);
+            }
+        }
+        Ok(Self::with(config, upstreams, Arc::clone(&self.settings)))
+    }
+
+    fn with(config: &Config, upstreams: Vec<Arc<Upstream>>, settings: Arc<ServerConf>) -> Self {
         let mut table = Self {
             exact: HashMap::new(),
             below: Vec::new(),
             otherwise: None,
-            settings: Arc::new(upstream::settings(&upstreams)?),
+            settings,
             upstreams,
             error_pages: config.sites.iter().map(|site| site.error_pages.clone()).collect(),
             trusted: config.server.trusted_proxies.clone(),
@@ -215,7 +229,7 @@ impl SiteTable {
             }
         }
         table.below.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        Ok(table)
+        table
     }
 
     /// Which site answers a request.
@@ -270,6 +284,18 @@ impl SiteTable {
     }
 }
 
+/// The servers behind each site.
+fn upstreams(config: &Config) -> Result<Vec<Arc<Upstream>>, InvalidUpstream> {
+    let upstream = |site: &Site| {
+        let host = site.hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(host) => Some(host.as_str()),
+            HostPattern::Below(_) => None,
+        });
+        Upstream::new(&site.upstream, &site.rules.name, host).map(Arc::new)
+    };
+    config.sites.iter().map(upstream).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -286,7 +312,7 @@ sites:
   - { name: c, upstream: 'http://127.0.0.1:3' }
 ";
         let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
-        let table = SiteTable::new(&config, &Metrics::new()).expect("upstreams");
+        let table = SiteTable::new(&config).expect("upstreams");
         for (host, site) in [
             ("shop.example", Some(0)),
             ("Shop.Example.:8080", Some(0)),

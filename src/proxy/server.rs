@@ -2,22 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use pingora::{
-    apps::{HttpServerApp, HttpServerOptions},
-    protocols::http::v2::server::default_h2_options,
-};
+use pingora::apps::HttpServerApp;
 use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use super::{
+    edition::Current,
     listener::{Bound, Front},
-    runtime::{SiteTable, Tracker},
     service::{Busy, Proxy},
     tls::Certificates,
-    upstream,
-    watch::Watch,
 };
-use crate::config::{self, Limits};
+use crate::config;
 
 /// Sockets that accept connections already.
 #[derive(Debug)]
@@ -44,6 +39,12 @@ impl Listeners {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().map(|bound| bound.address)
     }
+
+    /// What each of them shows over TLS, in the order of the configuration.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Option<Arc<Certificates>>> {
+        self.0.iter().map(|bound| bound.certificates.clone()).collect()
+    }
 }
 
 /// Why a listener cannot be used.
@@ -58,37 +59,21 @@ pub enum Unusable {
 }
 
 /// Serves until `stop` says true, then finishes what is under way, at most for the grace period.
-pub async fn serve(
-    listeners: Listeners,
-    tracker: Arc<Tracker>,
-    table: Arc<SiteTable>,
-    limits: Limits,
-    stop: watch::Receiver<bool>,
-) {
-    let conf = Arc::clone(table.settings());
-    upstream::attend(table.upstreams(), &conf).await;
+pub async fn serve(listeners: Listeners, current: Arc<Current>, stop: watch::Receiver<bool>) {
+    current.attend().await;
     let busy = Busy::default();
-    let metrics = Arc::clone(&tracker.metrics);
-    let mut proxy = http_proxy(&conf, Proxy::new(tracker, Arc::clone(&table), &limits, busy.clone()));
-    let mut http2 = default_h2_options();
-    http2.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
-    proxy.h2_options = Some(http2);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(limits.keep_alive_timeout);
-    proxy.server_options = Some(options);
-    let proxy = Arc::new(proxy);
-    let watch = Watch::new(limits);
-    tokio::spawn(Arc::clone(&watch).keep_looking());
+    let first = current.edition();
+    let proxy = Arc::new(http_proxy(first.table.settings(), Proxy::new(Arc::clone(&current), busy.clone())));
+    tokio::spawn(Arc::clone(current.watch()).keep_looking());
     let multiplexed = Arc::new(());
     let front = Arc::new(Front {
         proxy: Arc::clone(&proxy),
-        table,
-        watch,
-        limits,
-        metrics,
+        current: Arc::clone(&current),
+        metrics: Arc::clone(&first.tracker.metrics),
         multiplexed: Arc::clone(&multiplexed),
         stop: stop.clone(),
     });
+    drop(first);
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners.0 {
         let (front, address) = (Arc::clone(&front), listener.address);
@@ -100,13 +85,14 @@ pub async fn serve(
     }
     while accepting.join_next().await.is_some() {}
     proxy.http_cleanup().await;
+    let grace = current.edition().limits.shutdown_grace;
     let idle = async {
         while !busy.is_idle() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(limits.shutdown_grace, idle).await.is_err() {
-        let grace_s = limits.shutdown_grace.as_secs();
+    if tokio::time::timeout(grace, idle).await.is_err() {
+        let grace_s = grace.as_secs();
         tracing::warn!(grace_s, "requests were still under way when the grace period ended");
         return;
     }
@@ -116,7 +102,7 @@ pub async fn serve(
         }
     };
     // Visitors who do not answer any more keep theirs open; nobody waits for them.
-    if tokio::time::timeout(limits.shutdown_grace.min(LAST_BYTES), flushed).await.is_err() {
+    if tokio::time::timeout(grace.min(LAST_BYTES), flushed).await.is_err() {
         tracing::debug!("HTTP/2 connections were still open at the end");
     }
 }

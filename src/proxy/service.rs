@@ -23,16 +23,16 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     connection::WRITE_STALL_MS,
+    edition::{Current, Edition},
     endpoint,
     forwarding::{Forwarding, Told},
     framing,
     module::{self, Tracking},
     refusal::Refusal,
-    runtime::{SiteTable, Tracker},
     tunnel,
     upstream::{self, Upstream},
 };
-use crate::{config::Limits, metrics::seconds, store::clock};
+use crate::{metrics::seconds, store::clock};
 
 mod context;
 mod reception;
@@ -41,10 +41,8 @@ pub use context::{Busy, Context};
 
 /// Proxies all sites.
 pub struct Proxy {
-    tracker: Arc<Tracker>,
-    table: Arc<SiteTable>,
+    current: Arc<Current>,
     forwarding: Forwarding,
-    max_header_bytes: usize,
     warned_of_claims: AtomicBool,
     busy: Busy,
 }
@@ -52,19 +50,14 @@ pub struct Proxy {
 impl Proxy {
     /// Prepares the proxy; `busy` tells its owner when it may be stopped.
     #[must_use]
-    pub fn new(tracker: Arc<Tracker>, table: Arc<SiteTable>, limits: &Limits, busy: Busy) -> Self {
-        Self {
-            tracker,
-            table,
-            forwarding: Forwarding::new(Uuid::new_v4()),
-            max_header_bytes: limits.max_header_bytes,
-            warned_of_claims: AtomicBool::new(false),
-            busy,
-        }
+    pub fn new(current: Arc<Current>, busy: Busy) -> Self {
+        Self { current, forwarding: Forwarding::new(Uuid::new_v4()), warned_of_claims: AtomicBool::new(false), busy }
     }
+}
 
-    fn upstream<'a>(&'a self, ctx: &Context) -> Option<&'a Arc<Upstream>> {
-        ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index))
+impl Context {
+    fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.site.as_ref().and_then(|(index, _)| self.edition.table.upstream(*index))
     }
 }
 
@@ -73,12 +66,12 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(&self.busy, clock::instant())
+        Context::new(self.current.edition(), &self.busy, clock::instant())
     }
 
     // Overrides the default, which boxes a compressor for every request.
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
-        module::install(modules, &self.tracker);
+        module::install(modules);
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -106,30 +99,31 @@ impl ProxyHttp for Proxy {
             }
         };
         ctx.client = Some(client);
-        let Some(index) = self.table.find(session.req_header()) else {
+        let Edition { tracker, table, .. } = &*ctx.edition;
+        let Some(index) = table.find(session.req_header()) else {
             ctx.refused = Some(Refusal::UnknownHost);
             return Ok(());
         };
-        let Some(site) = self.tracker.sites.get(index) else { return Ok(()) };
+        let Some(site) = tracker.sites.get(index) else { return Ok(()) };
         if let (false, Some(tracking)) = (ctx.is_redirected(), session.downstream_modules_ctx.get_mut::<Tracking>()) {
-            tracking.arm(site, client);
+            tracking.arm(tracker, site, client);
             tracking.allow_frames();
         }
         ctx.site = Some((index, Arc::clone(site)));
         if !ends_with_head && session.is_upgrade_req() {
             // Pingora gives up on visitors who are silent for a minute; in a tunnel they may be.
-            session.set_read_timeout(self.upstream(ctx).map(|upstream| upstream.read_timeout()));
+            session.set_read_timeout(ctx.upstream().map(|upstream| upstream.read_timeout()));
         }
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let answer = match self.own_answer(session, ctx) {
+        let answer = match Self::own_answer(session, ctx) {
             Some(answer) => answer,
             None => match (&ctx.site, ctx.client) {
                 (Some((_, site)), Some(client)) if endpoint::is_ours(site, session.req_header()) => {
                     // Boxed, so that other requests don't carry the room for its waiting.
-                    Box::pin(endpoint::answer(&self.tracker, site, session, client)).await
+                    Box::pin(endpoint::answer(&ctx.edition.tracker, site, session, client)).await
                 }
                 _ => return Ok(false),
             },
@@ -164,11 +158,11 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         if let (Some(connection), Some(client)) = (&ctx.connection, ctx.client) {
-            let via = self.upstream(ctx).is_some_and(|upstream| upstream.says_via());
-            let told = Told { client, claims: ctx.claims, via };
+            let via = ctx.upstream().is_some_and(|upstream| upstream.says_via());
+            let told = Told { client, claims: ctx.claims, is_trusted: ctx.is_trusted, via };
             self.forwarding.tell(request, session.req_header().version, connection, told);
         }
-        match self.upstream(ctx) {
+        match ctx.upstream() {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
             None => Ok(()),
         }
@@ -185,7 +179,7 @@ impl ProxyHttp for Proxy {
             // A visitor who leaves early has still bought.
             session.set_abort_on_close(false);
         }
-        let Context { connection, client, attempts, .. } = ctx;
+        let Context { edition, site, connection, client, attempts, .. } = ctx;
         let ends = || {
             let (visitor, local) = connection.as_ref().map(|connection| (connection.visitor, connection.local))?;
             let address = client.map_or(visitor.ip(), |client| client.address);
@@ -193,7 +187,7 @@ impl ProxyHttp for Proxy {
             let is_visitors = address == visitor.ip().to_canonical();
             Some((if is_visitors { visitor } else { SocketAddr::new(address, 0) }, local))
         };
-        let upstream = ctx.site.as_ref().and_then(|(index, _)| self.table.upstream(*index));
+        let upstream = site.as_ref().and_then(|(index, _)| edition.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
         let mut peer = upstream.peer(session, ends, attempts, now)?;
         if tunnel::is_wanted(session.req_header()) {
@@ -211,7 +205,7 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        if let Some(upstream) = self.upstream(ctx) {
+        if let Some(upstream) = ctx.upstream() {
             upstream.connected(&ctx.attempts, reused);
         }
         Ok(())
@@ -224,7 +218,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         error: Box<Error>,
     ) -> Box<Error> {
-        match self.upstream(ctx) {
+        match ctx.upstream().cloned() {
             Some(upstream) => upstream.failed_to_connect(&mut ctx.attempts, error, clock::instant()),
             None => error,
         }
@@ -238,7 +232,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        if let Some(upstream) = self.upstream(ctx) {
+        if let Some(upstream) = ctx.upstream().cloned() {
             return upstream.failed_to_answer(session, &mut ctx.attempts, error, reused, clock::instant());
         }
         error.set_retry(false);
@@ -263,12 +257,12 @@ impl ProxyHttp for Proxy {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
         if matches!((error.etype(), error.esource()), (ErrorType::WriteTimedout, ErrorSource::Downstream)) {
-            self.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
+            ctx.edition.tracker.metrics.refused_total.with_label_values(&[Refusal::WriteStall.as_str()]).inc();
         }
         let error_code = upstream::status_for(error);
         if error_code != 0 {
             session.set_keepalive(None);
-            let own = ctx.site.as_ref().and_then(|(index, _)| self.table.error_page(*index, error_code));
+            let own = ctx.site.as_ref().and_then(|(index, _)| ctx.edition.table.error_page(*index, error_code));
             if let Err(error) = Answer::error(error_code, own).send(session).await {
                 tracing::debug!(%error, "a visitor did not take the answer");
             }
@@ -277,8 +271,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        let Some((index, site)) = &ctx.site else { return };
-        if let (Some(error), Some(upstream)) = (error, self.table.upstream(*index))
+        let Some((_, site)) = &ctx.site else { return };
+        if let (Some(error), Some(upstream)) = (error, ctx.upstream())
             && *error.esource() == ErrorSource::Upstream
         {
             upstream.warn(error, ctx.started);

@@ -4,7 +4,7 @@
 //! is told to the operator once, unless the next look finds it whole.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -30,11 +30,15 @@ use crate::{
 
 /// The certificates of one listener.
 #[derive(Debug)]
-pub struct Certificates {
-    files: Vec<CertificateFiles>,
+pub struct Certificates(ArcSwap<Pairs>);
+
+/// Pairs of files, and what was read from them.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    files: Arc<[CertificateFiles]>,
     /// What the files were when they were first read.
-    first: Vec<Trace>,
-    table: ArcSwap<Table>,
+    first: Arc<[Trace]>,
+    table: Arc<Table>,
 }
 
 /// What is in use: by name, in the order of the configuration.
@@ -64,16 +68,43 @@ struct Seen {
     is_suspect: bool,
 }
 
+impl Pairs {
+    /// Reads all files of a listener.
+    ///
+    /// # Errors
+    /// The first pair that cannot be used.
+    pub fn read(files: &[CertificateFiles]) -> Result<Self, UnusableCertificate> {
+        // First, so that what changes while they are read is seen as a change.
+        let first = files.iter().map(trace).collect();
+        let loaded = files.iter().map(|files| certified_key(files).map(Loaded::new)).collect::<Result<_, _>>()?;
+        Ok(Self { files: files.into(), first, table: Arc::new(Table::new(loaded)) })
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.first.iter().map(|trace| Seen { trace: *trace, is_suspect: false }).collect()
+    }
+
+    fn with(&self, index: usize, renewed: &Loaded) -> Self {
+        let mut loaded = self.table.loaded.clone();
+        if let Some(place) = loaded.get_mut(index) {
+            place.clone_from(renewed);
+        }
+        Self { table: Arc::new(Table::new(loaded)), ..self.clone() }
+    }
+}
+
 impl Certificates {
     /// Reads all files of a listener.
     ///
     /// # Errors
     /// The first pair that cannot be used.
     pub fn read(files: &[CertificateFiles]) -> Result<Arc<Self>, UnusableCertificate> {
-        // First, so that what changes while they are read is seen as a change.
-        let first = files.iter().map(trace).collect();
-        let loaded = files.iter().map(|files| certified_key(files).map(Loaded::new)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { files: files.to_vec(), first, table: ArcSwap::from_pointee(Table::new(loaded)) }))
+        Pairs::read(files).map(|pairs| Arc::new(Self(ArcSwap::from_pointee(pairs))))
+    }
+
+    /// Shows other certificates from now on.
+    pub fn replace(&self, pairs: Pairs) {
+        self.0.store(Arc::new(pairs));
     }
 
     /// How TLS is spoken on the listener.
@@ -93,11 +124,17 @@ impl Certificates {
 
     /// Takes up renewed files; ends with the process.
     pub async fn keep_fresh(self: Arc<Self>, metrics: Arc<Metrics>) {
-        let mut seen: Vec<Seen> = self.first.iter().map(|trace| Seen { trace: *trace, is_suspect: false }).collect();
+        let mut known = self.0.load_full();
+        let (mut seen, mut reported) = (known.seen(), BTreeSet::new());
         loop {
-            self.report(&metrics);
+            self.report(&metrics, &mut reported);
             tokio::time::sleep(PERIOD).await;
-            for (index, (files, seen)) in self.files.iter().zip(&mut seen).enumerate() {
+            let now = self.0.load_full();
+            if !Arc::ptr_eq(&now.files, &known.files) {
+                seen = now.seen();
+            }
+            known = now;
+            for (index, (files, seen)) in known.files.iter().zip(&mut seen).enumerate() {
                 let (pair, before) = (files.clone(), *seen);
                 let Ok(Some((now, read))) = tokio::task::spawn_blocking(move || look(&pair, before)).await else {
                     continue;
@@ -107,7 +144,7 @@ impl Certificates {
                 let name = files.cert.display().to_string();
                 let result = match read {
                     Ok(key) => {
-                        self.renew(index, key);
+                        self.renew(&known.files, index, &Loaded::new(key));
                         tracing::info!(certificate = %name, "a renewed certificate is in use");
                         "success"
                     }
@@ -123,26 +160,36 @@ impl Certificates {
         }
     }
 
-    fn renew(&self, index: usize, key: CertifiedKey) {
-        let mut loaded = self.table.load().loaded.clone();
-        if let Some(place) = loaded.get_mut(index) {
-            *place = Loaded::new(key);
-        }
-        self.table.store(Arc::new(Table::new(loaded)));
+    /// Takes up one renewed pair, unless these files are no longer the listener's.
+    fn renew(&self, files: &Arc<[CertificateFiles]>, index: usize, renewed: &Loaded) {
+        self.0.rcu(|pairs| {
+            let is_known = Arc::ptr_eq(&pairs.files, files);
+            if is_known { Arc::new(pairs.with(index, renewed)) } else { Arc::clone(pairs) }
+        });
     }
 
-    fn report(&self, metrics: &Metrics) {
+    /// Shows operators when the certificates expire, and nothing more of those that were shown before.
+    fn report(&self, metrics: &Metrics, reported: &mut BTreeSet<String>) {
         let now = clock::now().as_millis() / 1000;
-        for (files, loaded) in self.files.iter().zip(&self.table.load().loaded) {
+        let pairs = self.0.load();
+        let mut gone = std::mem::take(reported);
+        for (files, loaded) in pairs.files.iter().zip(&pairs.table.loaded) {
             let name = files.cert.display().to_string();
             metrics.certificate_expires_seconds.with_label_values(&[name.as_str()]).set(loaded.expires - now);
+            gone.remove(&name);
+            reported.insert(name);
+        }
+        for name in gone {
+            // Another listener that shows it, too, says so again within a second.
+            metrics.certificate_expires_seconds.remove_label_values(&[name.as_str()]).ok();
         }
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let table = self.table.load();
+        let pairs = self.0.load();
+        let table = &pairs.table;
         let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         hello
             .server_name()

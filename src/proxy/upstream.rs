@@ -21,6 +21,7 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 use pingora_proxy::Session;
+use tokio::task::AbortHandle;
 
 use crate::{
     config::{HostHeader, Scheme, UpstreamRules},
@@ -51,6 +52,7 @@ use turns::Turns;
 /// The servers behind a site.
 #[derive(Debug)]
 pub struct Upstream {
+    site: String,
     rules: UpstreamRules,
     dialing: Dialing,
     servers: Vec<Server>,
@@ -61,6 +63,18 @@ pub struct Upstream {
     public_host: HeaderValue,
     questions: Option<Questions>,
     warned: Mutex<Option<Instant>>,
+    care: Mutex<Care>,
+}
+
+/// Whether somebody looks after the servers.
+#[derive(Debug)]
+enum Care {
+    /// Nobody yet.
+    None,
+    /// These tasks do.
+    By(Vec<AbortHandle>),
+    /// Nobody any more: no new request goes to them.
+    Retired,
 }
 
 impl Upstream {
@@ -69,17 +83,11 @@ impl Upstream {
     /// # Errors
     ///
     /// When a file that the rules name cannot be used.
-    pub fn new(
-        rules: &UpstreamRules,
-        site: &str,
-        public_host: Option<&str>,
-        metrics: &Metrics,
-    ) -> Result<Self, InvalidUpstream> {
+    pub fn new(rules: &UpstreamRules, site: &str, public_host: Option<&str>) -> Result<Self, InvalidUpstream> {
         let dialing = Dialing::new(rules)?;
         let mut servers = Vec::with_capacity(rules.servers.len());
-        for (index, server) in rules.servers.iter().enumerate() {
-            let gauge = metrics.upstream_up.with_label_values(&[site, &server.url]);
-            servers.extend(Server::new(index, rules, &dialing, gauge)?);
+        for index in 0..rules.servers.len() {
+            servers.extend(Server::new(index, rules, &dialing)?);
         }
         let own_host = servers.first().map(|server| server.host.clone());
         let public_host = public_host.and_then(|host| HeaderValue::try_from(host).ok()).or(own_host);
@@ -88,15 +96,40 @@ impl Upstream {
             HostHeader::Preserve | HostHeader::Upstream => None,
         };
         Ok(Self {
+            site: site.to_owned(),
             turns: Mutex::new(Turns::new(rules.servers.iter().map(|server| server.weight))),
             fixed_host,
             public_host: public_host.unwrap_or(HeaderValue::from_static("localhost")),
             questions: rules.health.as_ref().map(Questions::new),
             warned: Mutex::default(),
+            care: Mutex::new(Care::None),
             rules: rules.clone(),
             dialing,
             servers,
         })
+    }
+
+    /// Whether nothing tells these servers from those of another configuration.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.site == other.site
+            && self.rules == other.rules
+            && self.public_host == other.public_host
+            && self.dialing.has_the_files_of(&other.dialing)
+    }
+
+    /// Site and server, as metrics call each of them.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.servers.iter().map(|server| (self.site.as_str(), server.rules.url.as_str()))
+    }
+
+    /// Stops to look after the servers, because no new request goes to them.
+    pub fn retire(&self) {
+        let care = std::mem::replace(&mut *self.care.lock(), Care::Retired);
+        if let Care::By(tasks) = care {
+            tasks.iter().for_each(AbortHandle::abort);
+        }
+        self.servers.iter().for_each(Server::hide);
     }
 
     /// How long a server may be silent.
@@ -205,43 +238,76 @@ impl Upstream {
 ///
 /// When the system's certificate authorities are needed and cannot be read.
 pub fn settings(upstreams: &[Arc<Upstream>]) -> Result<ServerConf, InvalidUpstream> {
-    let by_system = upstreams.iter().any(|upstream| upstream.verifies_by_system());
-    if by_system {
-        tls::check_system_authorities()?;
+    // A later configuration may need them, too.
+    let authorities = tls::system_authorities();
+    if upstreams.iter().any(|upstream| upstream.verifies_by_system()) && authorities.as_ref().is_ok_and(|it| *it == 0) {
+        tracing::warn!(
+            "this system knows no certificate authorities, so no https upstream can be verified; install ca-certificates or name a file: `tls: {{ ca: ca.pem }}`"
+        );
     }
-    Ok(ServerConf {
+    let settings = ServerConf {
         max_retries: MAX_TRIES,
         // Pingora reads the system's authorities at start, and panics when it cannot.
-        ca_file: (!by_system).then(|| "/dev/null".to_owned()),
+        ca_file: authorities.as_ref().err().map(|_| NO_AUTHORITIES.to_owned()),
         ..ServerConf::default()
-    })
+    };
+    match authorities {
+        Err(error) if upstreams.iter().any(|upstream| upstream.verifies_by_system()) => Err(error),
+        Ok(_) | Err(_) => Ok(settings),
+    }
 }
 
-/// Resolves names and asks for health, beside the requests and until the process ends.
+/// Whether the settings with which Pingora was started do for these servers, too.
+///
+/// # Errors
+///
+/// When the system's certificate authorities are needed now and could not be read then.
+pub fn check_settings(settings: &ServerConf, upstreams: &[Arc<Upstream>]) -> Result<(), InvalidUpstream> {
+    match settings.ca_file {
+        Some(_) if upstreams.iter().any(|upstream| upstream.verifies_by_system()) => Err(InvalidUpstream::Authorities(
+            "they could not be read when this process was started; start it again".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Resolves names and asks for health, beside the requests and until they are retired; those that are
+/// looked after already are left alone.
 ///
 /// Comes back when all names were looked up once, or after a moment without those that take longer.
-pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf) {
-    for upstream in upstreams {
-        for index in 0..upstream.servers.len() {
+pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf, metrics: &Metrics) {
+    let is_new = |upstream: &&Arc<Upstream>| matches!(*upstream.care.lock(), Care::None);
+    let new: Vec<&Arc<Upstream>> = upstreams.iter().filter(is_new).collect();
+    for upstream in &new {
+        let names = (0..upstream.servers.len()).map(|index| {
             let upstream = Arc::clone(upstream);
-            tokio::spawn(async move {
+            let keep_resolved = async move {
                 if let Some(server) = upstream.servers.get(index) {
                     server.keep_resolved(&upstream.rules, &upstream.dialing).await;
                 }
-            });
+            };
+            tokio::spawn(keep_resolved).abort_handle()
+        });
+        *upstream.care.lock() = Care::By(names.collect());
+        for (server, labels) in upstream.servers.iter().zip(upstream.labels()) {
+            server.show(metrics.upstream_up.with_label_values(&[labels.0, labels.1]));
         }
     }
     let resolved = async {
-        for server in upstreams.iter().flat_map(|upstream| &upstream.servers) {
+        for server in new.iter().flat_map(|upstream| &upstream.servers) {
             server.await_looked_up().await;
         }
     };
     // The other sites need not wait for a name that takes long.
     let _late = tokio::time::timeout(PATIENCE, resolved).await;
-    if upstreams.iter().any(|upstream| upstream.questions.is_some()) {
+    if new.iter().any(|upstream| upstream.questions.is_some()) {
         let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(settings))));
-        for upstream in upstreams.iter().filter(|upstream| upstream.questions.is_some()) {
-            tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector)));
+        for upstream in new.into_iter().filter(|upstream| upstream.questions.is_some()) {
+            let asking = tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector))).abort_handle();
+            match &mut *upstream.care.lock() {
+                Care::By(tasks) => tasks.push(asking),
+                Care::None | Care::Retired => asking.abort(),
+            }
         }
     }
 }
@@ -264,6 +330,8 @@ fn joined_cookies(headers: &HeaderMap) -> Option<Vec<u8>> {
     Some(lines.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]))
 }
 
+/// A file of authorities without any.
+const NO_AUTHORITIES: &str = "/dev/null";
 /// Between two warnings about one site.
 const QUIET: Duration = Duration::from_secs(10);
 /// How long the start waits for names.

@@ -20,7 +20,6 @@ use crate::{config::Limits, store::clock};
 pub struct Watch {
     /// The time that connections are measured by.
     pub clock: Arc<Clock>,
-    limits: Limits,
     watched: Mutex<Watched>,
 }
 
@@ -28,8 +27,9 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Clock(AtomicU64);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watched {
+    limits: Limits,
     next: u64,
     connections: HashMap<u64, Option<Weak<Connection>>>,
     per_address: HashMap<IpAddr, usize>,
@@ -47,7 +47,13 @@ impl Watch {
     /// Begins to watch.
     #[must_use]
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { clock: Arc::default(), limits, watched: Mutex::default() })
+        let watched = Watched { limits, next: 0, connections: HashMap::new(), per_address: HashMap::new() };
+        Arc::new(Self { clock: Arc::default(), watched: Mutex::new(watched) })
+    }
+
+    /// Allows as many connections from now on; those that are open stay.
+    pub fn allow(&self, limits: Limits) {
+        self.watched.lock().limits = limits;
     }
 
     /// A place for one more connection, if there is one.
@@ -56,7 +62,7 @@ impl Watch {
     /// [`Refusal::Connections`] when all places are taken.
     pub fn admit(self: &Arc<Self>) -> Result<Place, Refusal> {
         let mut watched = self.watched.lock();
-        if watched.connections.len() >= self.limits.max_connections {
+        if watched.connections.len() >= watched.limits.max_connections {
             return Err(Refusal::Connections);
         }
         let number = watched.next;
@@ -97,8 +103,9 @@ impl Place {
     pub fn taken_by(&mut self, address: IpAddr) -> Result<(), Refusal> {
         let address = counted_as(address);
         let mut watched = self.watch.watched.lock();
+        let most = watched.limits.max_connections_per_address;
         let count = watched.per_address.entry(address).or_default();
-        if *count >= self.watch.limits.max_connections_per_address {
+        if *count >= most {
             return Err(Refusal::ConnectionsPerAddress);
         }
         *count += 1;

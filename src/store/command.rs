@@ -70,6 +70,14 @@ pub(super) enum Command {
         /// Not due before this time; `None` leaves the row as it is.
         at: Option<Timestamp>,
     },
+    /// Makes rows due that wait for a later time.
+    Wake {
+        site: Arc<str>,
+        network: Arc<str>,
+        now: Timestamp,
+        /// How many; 0 when all are due.
+        answer: oneshot::Sender<usize>,
+    },
     /// The fleet has these.
     Depart {
         departed: Departed,
@@ -97,6 +105,7 @@ impl Command {
             // Their end is the answer.
             Self::Close(done) | Self::Withdraw { done, .. } | Self::Depart { done, .. } => drop(done),
             Self::Forget { done, .. } => drop(done),
+            Self::Wake { answer, .. } => drop(answer),
             Self::Settle(_) | Self::Release { .. } | Self::Remember { .. } | Self::GiveBack(_) => {}
             #[cfg(test)]
             Self::Test(_) => {}

@@ -193,7 +193,7 @@ impl Loop {
             self.next_news = now + NEWS;
         }
         if now >= self.next_tidying {
-            let tidied = self.fleet.tidy(self.store.shared.retention, clock::now()).await?;
+            let tidied = self.fleet.tidy(self.store.shared.retention(), clock::now()).await?;
             tidied.ended.iter().for_each(|ended| self.observer.withdrawn(&ended.site, &ended.network));
             self.next_tidying = now + if tidied.has_more { NEWS } else { TIDYING };
         }

@@ -75,6 +75,11 @@ impl Housekeeping {
         }
     }
 
+    /// Keeps what is over for so long from now on.
+    pub(super) const fn keep_for(&mut self, retention: Retention) {
+        self.retention = retention;
+    }
+
     /// Compares the clocks, and lets rows follow one that was set back.
     pub(super) fn follow_clock(
         &mut self,

@@ -78,6 +78,18 @@ pub(super) fn lease(
     Ok(rows)
 }
 
+/// Makes some of the rows of one destination due that wait for a later time.
+pub(super) fn wake(connection: &Connection, destination: (&str, &str), now: Timestamp) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET next_ms = ?3 WHERE id IN (
+                 SELECT id FROM outbox WHERE site = ?1 AND network = ?2 AND lease IS NULL AND verdict IS NULL
+                     AND next_ms > ?3 LIMIT 500
+             )",
+        )?
+        .execute(params![destination.0, destination.1, now.as_millis()])
+}
+
 /// When the first unleased row of a destination is due.
 pub(super) fn next_due(connection: &Connection, site: &str, network: &str) -> rusqlite::Result<Option<i64>> {
     connection

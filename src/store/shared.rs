@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) withdrawn: Withdrawn,
     /// One search through the open rows at a time.
     pub(super) search: Semaphore,
-    pub(super) retention: Retention,
+    retention: Mutex<Retention>,
     /// What this store is a node of.
     pub(super) fleet: Option<Fleet>,
     /// Something waits for the fleet.
@@ -55,7 +55,7 @@ impl Shared {
             lost: AtomicU64::new(0),
             withdrawn: Withdrawn::default(),
             search: Semaphore::new(1),
-            retention,
+            retention: Mutex::new(retention),
             fleet,
             arrived: Notify::new(),
             forwarded: Notify::new(),
@@ -64,6 +64,16 @@ impl Shared {
 
     pub(super) const fn role(&self) -> Role {
         if self.fleet.is_some() { Role::Node } else { Role::Alone }
+    }
+
+    /// How long what is over is kept.
+    pub(super) fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps it for so long from now on.
+    pub(super) fn retain(&self, retention: Retention) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
     /// Records the degraded mode; its beginning is kept while it lasts.

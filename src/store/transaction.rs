@@ -25,6 +25,8 @@ use crate::tracking::{event::EventId, journey::JourneyKey};
 pub(super) enum Applied {
     Rows(Vec<Placed>),
     Leased(Vec<LeasedRow>),
+    /// How many rows.
+    Woken(usize),
     /// The second: conversions that no fleet has seen.
     Withdrawn(Vec<Ended>, Vec<Counted>),
     Departed(Vec<Counted>),
@@ -173,6 +175,7 @@ fn apply(connection: &Connection, command: &mut Command, scribe: Scribe<'_>) -> 
         Command::Lease { site, network, room, now, .. } => {
             outbox::lease(connection, (site, network), *room, *now, owner).map(Applied::Leased)
         }
+        Command::Wake { site, network, now, .. } => outbox::wake(connection, (site, network), *now).map(Applied::Woken),
         Command::Settle(settlement) => outbox::settle(connection, settlement, owner).map(|()| Applied::Nothing),
         Command::Release { row, at } => outbox::release(connection, row, *at, owner).map(|()| Applied::Nothing),
         Command::Close(_) => Ok(Applied::Nothing),

@@ -43,6 +43,7 @@ impl Writer {
         self.observer.sized(database.size());
         self.observer.dropped(self.shared.hits.dropped());
         let connection = &database.connection;
+        self.housekeeping.keep_for(self.shared.retention());
         let kept = self
             .instance
             .take_over(connection)

@@ -28,7 +28,7 @@ impl Store {
         if keys.is_empty() {
             return;
         }
-        let kept = self.shared.retention.journeys;
+        let kept = self.shared.retention().journeys;
         let expires = expires.min(clock::now().plus(kept));
         self.shared.journeys.remember(keys, &journey, expires);
         self.shared.journeys.writing(keys);
@@ -48,7 +48,7 @@ impl Store {
         let (remembered, keys) = self.shared.journeys.recall(keys, now);
         let (stored, elsewhere) = join!(self.recall_here(keys.clone(), now), self.recall_elsewhere(&keys, now));
         let mut journey = journeys::merged(elsewhere.into_iter().chain(stored).chain(remembered))?;
-        journey.expire(now, self.shared.retention.journeys);
+        journey.expire(now, self.shared.retention().journeys);
         Some(journey)
     }
 

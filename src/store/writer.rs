@@ -146,6 +146,7 @@ impl Writer {
                 let rows = applied.iter().map(|applied| match applied {
                     Applied::Rows(placed) => placed.iter().filter(is_row).count(),
                     Applied::Leased(_)
+                    | Applied::Woken(_)
                     | Applied::Withdrawn(..)
                     | Applied::Departed(_)
                     | Applied::Forgotten(_)
@@ -192,6 +193,12 @@ impl Writer {
                 if let Err(unwanted) = answer.send(rows) {
                     self.deferred.extend(unwanted.into_iter().map(|row| Command::Release { row, at: None }));
                 }
+            }
+            (Command::Wake { site, network, now, answer }, Applied::Woken(rows)) => {
+                if rows > 0 {
+                    self.shared.due.at(&site, &network, now.as_millis());
+                }
+                answer.send(rows).ok();
             }
             (Command::Settle(settlement), _) => {
                 if let Settled::Retry { at, .. } = settlement.outcome {

@@ -36,6 +36,12 @@ impl Mask {
         Self(Arc::new(Inner { texts, finder }))
     }
 
+    /// Whether the other one masks the same texts.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.0.texts == other.0.texts
+    }
+
     /// The same, and what stands in headers that hold credentials.
     #[must_use]
     pub fn and_credentials(&self, headers: &HeaderMap) -> Self {

@@ -25,7 +25,7 @@ pub use names::{BUILT_INS, ConfiguredNames, EventNames, ITEM_BUILT_INS, Identity
 pub use signature::{SIGNED, SignPlace, SignRule};
 
 /// How one conversion is reported to one network: its rules with this site's settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostbackRule {
     /// The network's part.
     pub request: RequestRule,
@@ -36,7 +36,7 @@ pub struct PostbackRule {
 }
 
 /// What a network's file says of its request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRule {
     /// GET or POST.
     pub method: Method,
@@ -57,7 +57,7 @@ pub struct RequestRule {
 }
 
 /// What stands in the header `Authorization`, where no header of that name is written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorization {
     /// Nothing.
     #[default]
@@ -74,7 +74,7 @@ pub enum Authorization {
 }
 
 /// `scheme://authority/path`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UrlRule {
     /// `http` or `https`, the configured host and port; slots name host settings only.
     pub origin: Template,
@@ -85,7 +85,7 @@ pub struct UrlRule {
 }
 
 /// The body of a postback.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BodyRule {
     /// None.
     #[default]
@@ -99,7 +99,7 @@ pub enum BodyRule {
 }
 
 /// JSON with templates for texts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonRule {
     /// A text.
     Text(Template),
@@ -112,7 +112,7 @@ pub enum JsonRule {
 }
 
 /// Where further parameters go.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ExtraPlace {
     /// Behind the query.
     #[default]

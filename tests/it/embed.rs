@@ -48,7 +48,7 @@ impl ProxyHttp for Foreign {
     fn new_ctx(&self) {}
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
-        module::install(modules, &self.tracker);
+        module::install(modules);
     }
 
     async fn early_request_filter(&self, session: &mut Session, (): &mut ()) -> Result<()> {
@@ -57,7 +57,7 @@ impl ProxyHttp for Foreign {
         let client = Client { address: peer.ip(), over_tls: false };
         let tracking = session.downstream_modules_ctx.get_mut::<Tracking>();
         if let (Some(tracking), Some(site)) = (tracking, self.tracker.site("default")) {
-            tracking.arm(site, client);
+            tracking.arm(&self.tracker, site, client);
         }
         Ok(())
     }

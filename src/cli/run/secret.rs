@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -31,10 +31,15 @@ pub(in crate::cli) fn known(server: &Server) -> io::Result<Vec<String>> {
 }
 
 fn kept_secret(folder: &Path) -> String {
+    // A secret that could not be kept is that of the process, also when the configuration is read again.
+    static UNKEPT: OnceLock<String> = OnceLock::new();
+    if let Some(secret) = UNKEPT.get() {
+        return secret.clone();
+    }
     let kept = create(folder).or_else(|_| read(folder));
     kept.unwrap_or_else(|error| {
         tracing::warn!(%error, "no secret can be kept in the state folder; after a restart, visitors are strangers");
-        fresh()
+        UNKEPT.get_or_init(fresh).clone()
     })
 }
 

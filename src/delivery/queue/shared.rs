@@ -123,6 +123,21 @@ impl SharedQueue {
         self.write(End::Released(Box::new(row), at));
     }
 
+    /// What cannot be woken now is tried at the time that was set for it.
+    pub(super) async fn wake(&self, site: &str, network: &str) {
+        loop {
+            match self.fleet.wake(site, network).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%site, %network, %error, "what waits for this network could not be made due at once");
+                    break;
+                }
+            }
+        }
+        self.look().await;
+    }
+
     pub(super) async fn finish(&self, within: Duration) {
         let all_written = async {
             loop {

@@ -9,14 +9,8 @@ fn over(limits: Limits, is_http2: bool) -> (Arc<Clock>, Connection) {
     let clock = Arc::new(Clock::default());
     let address = SocketAddr::from(([192, 0, 2, 1], 1));
     let limits = Limits { min_body_rate: 500, ..limits };
-    let connection = Connection::new(
-        (address, address),
-        (false, is_http2),
-        false,
-        Arc::new(Facts::default()),
-        Arc::clone(&clock),
-        limits,
-    );
+    let connection =
+        Connection::new((address, address), (false, is_http2), Arc::new(Facts::default()), Arc::clone(&clock), limits);
     (clock, connection)
 }
 

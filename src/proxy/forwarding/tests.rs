@@ -3,7 +3,6 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use super::*;
 use crate::{
     config::{Config, Environment, Limits},
-    metrics::Metrics,
     proxy::listener::Facts,
 };
 
@@ -13,7 +12,7 @@ trusted_proxies: [10.0.0.0/8, 'fd00::/8']
 sites: [{ upstream: 'http://127.0.0.1:1' }]
 ";
     let config = Config::parse(Path::new("test.yaml"), text, Environment::Process).expect("a configuration");
-    SiteTable::new(&config, &Metrics::new()).expect("upstreams")
+    SiteTable::new(&config).expect("upstreams")
 }
 
 fn connection(from: &str, over_tls: bool) -> Connection {
@@ -21,7 +20,7 @@ fn connection(from: &str, over_tls: bool) -> Connection {
     let socket = SocketAddr::new(from, 40_000);
     let ends = (socket, SocketAddr::from(([127, 0, 0, 1], 80)));
     let facts = Arc::new(Facts::default());
-    Connection::new(ends, (over_tls, false), table().trusts(from), facts, Arc::default(), Limits::default())
+    Connection::new(ends, (over_tls, false), facts, Arc::default(), Limits::default())
 }
 
 fn request(lines: &[(&'static str, &str)]) -> RequestHeader {
@@ -35,14 +34,17 @@ fn request(lines: &[(&'static str, &str)]) -> RequestHeader {
 fn told(from: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
     let connection = connection(from, true);
     let mut request = request(lines);
-    let client = client(&connection, &request.headers, &table());
-    let told = Told { client, claims: claims(&request.headers), via: true };
+    let is_trusted = table().trusts(connection.visitor.ip());
+    let client = client(&connection, is_trusted, &request.headers, &table());
+    let told = Told { client, claims: claims(&request.headers), is_trusted, via: true };
     Forwarding::new(Uuid::nil()).tell(&mut request, Version::HTTP_11, &connection, told);
     request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect()
 }
 
 fn said(from: &str, lines: &[(&'static str, &str)]) -> (String, bool) {
-    let client = client(&connection(from, false), &request(lines).headers, &table());
+    let connection = connection(from, false);
+    let is_trusted = table().trusts(connection.visitor.ip());
+    let client = client(&connection, is_trusted, &request(lines).headers, &table());
     (client.address.to_string(), client.over_tls)
 }
 

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::super::{
-    connection::Connection, forwarding::Claims, refusal::Refusal, runtime::TrackedSite, upstream::Attempts,
+    connection::Connection, edition::Edition, forwarding::Claims, refusal::Refusal, runtime::TrackedSite,
+    upstream::Attempts,
 };
 use crate::{config::Purpose, tracking::visit::Client};
 
@@ -19,10 +20,14 @@ pub struct Busy(Arc<AtomicUsize>);
 
 /// One request.
 pub struct Context {
+    /// What is in force for it from its beginning to its end.
+    pub(super) edition: Arc<Edition>,
     /// What it came on.
     pub(super) connection: Option<Arc<Connection>>,
     /// Whose it is.
     pub(super) client: Option<Client>,
+    /// Whether what it says about others is believed.
+    pub(super) is_trusted: bool,
     /// What it says about others.
     pub(super) claims: Claims,
     /// Why no site hears of it.
@@ -71,11 +76,13 @@ impl Drop for BusyGuard {
 
 impl Context {
     /// A request whose head has just arrived.
-    pub(super) fn new(busy: &Busy, started: Instant) -> Self {
+    pub(super) fn new(edition: Arc<Edition>, busy: &Busy, started: Instant) -> Self {
         busy.0.fetch_add(1, Ordering::AcqRel);
         Self {
+            edition,
             connection: None,
             client: None,
+            is_trusted: false,
             claims: Claims::default(),
             refused: None,
             upload: None,

@@ -13,13 +13,17 @@ use super::{
     super::{
         answer::Answer,
         connection::Connection,
+        edition::Edition,
         forwarding,
         refusal::{self, Refusal},
     },
     Proxy,
     context::{Context, Upload},
 };
-use crate::tracking::{site::normal_host, visit::Client};
+use crate::{
+    metrics::Metrics,
+    tracking::{site::normal_host, visit::Client},
+};
 
 impl Proxy {
     /// Judges a request that has just arrived, and says whose it is.
@@ -42,24 +46,26 @@ impl Proxy {
         let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
         connection.serving(timed);
         ctx.upload = timed.then(|| Upload(Arc::clone(&connection)));
-        let client = forwarding::client(&connection, &head.headers, &self.table);
+        let Edition { table, limits, .. } = &*ctx.edition;
+        ctx.is_trusted = table.trusts(connection.visitor.ip());
+        let client = forwarding::client(&connection, ctx.is_trusted, &head.headers, table);
         ctx.connection = Some(Arc::clone(&connection));
         if let Some(http1) = session.as_downstream().as_http1() {
-            refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, self.max_header_bytes)?;
+            refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, limits.max_header_bytes)?;
         }
         if self.forwarding.has_seen(&head.headers) {
             return Err(Refusal::Loop);
         }
         ctx.claims = forwarding::claims(&head.headers);
-        if ctx.claims.address && !connection.is_trusted {
-            self.note_claims(&connection);
+        if ctx.claims.address && !ctx.is_trusted {
+            self.note_claims(&ctx.edition.tracker.metrics, &connection);
         }
         Ok(client)
     }
 
     /// A proxy before us that is not in `trusted_proxies` makes every visitor look like itself.
-    fn note_claims(&self, connection: &Connection) {
-        self.tracker.metrics.untrusted_forwarded_total.inc();
+    fn note_claims(&self, metrics: &Metrics, connection: &Connection) {
+        metrics.untrusted_forwarded_total.inc();
         if !self.warned_of_claims.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 peer = %connection.address(),
@@ -70,7 +76,7 @@ impl Proxy {
     }
 
     /// What is answered without asking any site.
-    pub(super) fn own_answer(&self, session: &Session, ctx: &mut Context) -> Option<Answer> {
+    pub(super) fn own_answer(session: &Session, ctx: &mut Context) -> Option<Answer> {
         let head = session.req_header();
         let listener = ctx.connection.as_ref().map(|connection| &connection.listener)?;
         let is_probe = listener.probe.as_deref() == Some(head.uri.path());
@@ -86,7 +92,7 @@ impl Proxy {
             }
         }
         let refusal = ctx.refused?;
-        self.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
+        ctx.edition.tracker.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
         Some(Answer::error(refusal.status(), None))
     }
 }

@@ -61,6 +61,11 @@ impl Dialing {
         })
     }
 
+    /// Whether the certificates and keys of the other one are the same, whatever their files are called.
+    pub(super) fn has_the_files_of(&self, other: &Self) -> bool {
+        self.group(Scheme::Https) == other.group(Scheme::Https)
+    }
+
     /// Everything about connections to one address of a server.
     pub(super) fn line(&self, rules: &UpstreamRules, server: &ServerRules, address: SocketAddr) -> Line {
         let mut peer = HttpPeer::new(address, server.scheme == Scheme::Https, String::new());

@@ -34,9 +34,16 @@ pub(super) struct Server {
     next: AtomicUsize,
     /// Whether its name was looked up at least once, or needs no looking up.
     is_known: AtomicBool,
-    gauge: IntGauge,
-    /// Whether it is up, as operators were last told.
-    told: Mutex<Option<bool>>,
+    shown: Mutex<Shown>,
+}
+
+/// What operators see of a server.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Absent as long as nobody looks after the server, and afterwards.
+    gauge: Option<IntGauge>,
+    /// Whether it is up, as they were last told.
+    told: Option<bool>,
 }
 
 impl Server {
@@ -45,7 +52,6 @@ impl Server {
         index: usize,
         upstream: &UpstreamRules,
         dialing: &Dialing,
-        gauge: IntGauge,
     ) -> Result<Option<Self>, InvalidUpstream> {
         let Some(rules) = upstream.servers.get(index).cloned() else { return Ok(None) };
         let known: Vec<Line> = match &rules.address {
@@ -57,18 +63,27 @@ impl Server {
         let is_known = !known.is_empty();
         let endpoints = known.into_iter().map(|line| Arc::new(Endpoint::new(index, line))).collect();
         let host = HeaderValue::try_from(host_of(&rules)).unwrap_or(HeaderValue::from_static("localhost"));
-        let server = Self {
+        Ok(Some(Self {
             index,
             rules,
             host,
             endpoints: ArcSwap::from_pointee(endpoints),
             next: AtomicUsize::new(0),
             is_known: AtomicBool::new(is_known),
-            gauge,
-            told: Mutex::default(),
-        };
-        server.gauge.set(server.is_up().into());
-        Ok(Some(server))
+            shown: Mutex::default(),
+        }))
+    }
+
+    /// Shows operators whether it is up, from now on.
+    pub(super) fn show(&self, gauge: IntGauge) {
+        let mut shown = self.shown.lock();
+        gauge.set(self.is_up().into());
+        shown.gauge = Some(gauge);
+    }
+
+    /// Shows nothing any more.
+    pub(super) fn hide(&self) {
+        self.shown.lock().gauge = None;
     }
 
     /// All its addresses.
@@ -97,9 +112,10 @@ impl Server {
 
     /// Tells operators whether it is up, when that has changed.
     pub(super) fn tell(&self, why: &dyn fmt::Display) {
-        let mut told = self.told.lock();
+        let mut shown = self.shown.lock();
+        let Shown { gauge: Some(gauge), told } = &mut *shown else { return };
         let up = self.is_up();
-        self.gauge.set(up.into());
+        gauge.set(up.into());
         match told.replace(up) {
             Some(false) if up => tracing::info!(server = %self.rules.url, "the server is back"),
             Some(true) | None if !up => tracing::warn!(server = %self.rules.url, %why, "the server is down"),
@@ -189,7 +205,9 @@ mod tests {
     fn server(rules: &UpstreamRules) -> (Server, Dialing, IntGauge) {
         let dialing = Dialing::new(rules).unwrap();
         let gauge = Metrics::new().upstream_up.with_label_values(&["shop", "http://x"]);
-        (Server::new(0, rules, &dialing, gauge.clone()).unwrap().unwrap(), dialing, gauge)
+        let server = Server::new(0, rules, &dialing).unwrap().unwrap();
+        server.show(gauge.clone());
+        (server, dialing, gauge)
     }
 
     #[test]

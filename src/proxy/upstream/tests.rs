@@ -21,7 +21,7 @@ fn upstream(servers: &[(&str, u32)]) -> Upstream {
         }),
         ..UpstreamRules::new(servers.iter().map(|(ip, weight)| server(ip, *weight)).collect())
     };
-    Upstream::new(&rules, "shop", None, &Metrics::new()).unwrap()
+    Upstream::new(&rules, "shop", None).unwrap()
 }
 
 /// Takes so many turns and counts who had them.

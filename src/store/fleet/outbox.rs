@@ -71,6 +71,16 @@ impl Fleet {
         .await
     }
 
+    /// Makes rows of one destination due that wait for a later time; says how many, and 0 when all are due.
+    pub async fn wake(&self, site: &str, network: &str) -> Result<u64, FleetError> {
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = wake(&session, (site, network)).await;
+            session.end(result)
+        })
+        .await
+    }
+
     /// Begins leases anew, and answers with the events that are still ours and may be sent.
     pub async fn extend(&self, rows: &[&LeasedRow]) -> Result<Vec<EventId>, FleetError> {
         self.attempt(|| async {
@@ -214,6 +224,21 @@ async fn release(client: &ClientWrapper, row: &LeasedRow, at: Option<Timestamp>)
     Ok(())
 }
 
+/// Makes some of the rows due that wait for a later time.
+async fn wake(client: &ClientWrapper, destination: (&str, &str)) -> Result<u64, FleetError> {
+    let statement = client
+        .prepare_cached(&format!(
+            "UPDATE throughline_outbox SET next_ms = {NOW_MS} WHERE event_id IN (
+                 SELECT event_id FROM throughline_outbox
+                 WHERE site = $1 AND network = $2 AND verdict IS NULL AND missing IS NULL AND withdrawn_ms IS NULL
+                     AND next_ms > {NOW_MS} AND (lease_until_ms IS NULL OR lease_until_ms < {NOW_MS})
+                 LIMIT {MOST_WOKEN}
+             ) AND (lease_until_ms IS NULL OR lease_until_ms < {NOW_MS})"
+        ))
+        .await?;
+    Ok(client.execute(&statement, &[&destination.0, &destination.1]).await?)
+}
+
 /// Begins leases anew and says which are still ours.
 async fn extend(client: &ClientWrapper, rows: &[&LeasedRow]) -> Result<Vec<EventId>, FleetError> {
     let (mut ids, mut attempts) = (Vec::new(), Vec::new());
@@ -310,6 +335,8 @@ pub(super) fn event(row: &Row) -> Result<Option<Event>, FleetError> {
 const LEASE_MS: i64 = 60_000;
 /// Rows of one lease: more would not be sent within it.
 const MOST_LEASED: usize = 100;
+/// Rows of one transaction that are made due.
+const MOST_WOKEN: usize = 500;
 /// Answers of one row that are kept beside the last.
 const ATTEMPTS_KEPT: i32 = 20;
 /// Names of sites and networks that are no longer configured count, too.

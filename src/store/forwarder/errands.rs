@@ -51,7 +51,7 @@ impl Loop {
                 None => Ok(()),
             },
             Errand::Remember { site, keys, journey, expires } => {
-                let kept = self.store.shared.retention.journeys;
+                let kept = self.store.shared.retention().journeys;
                 self.fleet.remember(&site, &keys, &journey, expires, kept).await
             }
             Errand::Forget(keys) => {
@@ -100,7 +100,7 @@ impl Loop {
             match &slice {
                 Slice::Keys(keys) => self.fleet.adopt_keys(keys).await?,
                 Slice::Journeys(journeys) => {
-                    let kept = self.store.shared.retention.journeys;
+                    let kept = self.store.shared.retention().journeys;
                     for old in journeys {
                         let Ok(journey) = serde_json::from_str(&old.data) else { continue };
                         let key = JourneyKey::from_bytes(old.key);

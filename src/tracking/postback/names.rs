@@ -14,7 +14,7 @@ use crate::tracking::{
 };
 
 /// What the configuration has to say about names in templates.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ConfiguredNames {
     /// Parameters under `send:` that need nothing of the visitor's request; `extra.NAME` too.
     pub parameters: BTreeMap<String, Template>,

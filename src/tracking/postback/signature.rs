@@ -15,7 +15,7 @@ use crate::tracking::{
 };
 
 /// How a request is signed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignRule {
     /// What is signed; the names of [`SIGNED`] stand for parts of the request.
     pub over: Template,
