@@ -16,7 +16,6 @@ use super::{Exit, check, complain, run, say};
 use crate::{
     config::{Config, Environment, Server, secrets},
     explain::{self, Asked, LARGEST_BODY, Mask},
-    metrics::Metrics,
     proxy::runtime::{Names, SiteTable},
     tracking::{journey::JourneyKeys, visitor::Seal},
 };

@@ -72,7 +72,7 @@ impl TrackedSite {
         if let (Some(notes), Some(request)) = (self.metrics.notes(), &request) {
             notes.would_send(request);
         }
-        self.decide(store, it.conversion, it.send, it.outcome);
+        self.decide(store, it);
     }
 
     /// Counts the outcome of a hit for one network, and has it written down.

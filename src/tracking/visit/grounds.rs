@@ -222,6 +222,8 @@ impl Witness<'_> {
             | Outcome::NotDocument
             | Outcome::Bot
             | Outcome::NoConsent
+            | Outcome::Shadow
+            | Outcome::Held
             | Outcome::Duplicate
             | Outcome::Unstored
             | Outcome::Queued => None,

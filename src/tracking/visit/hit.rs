@@ -180,8 +180,9 @@ impl Hit {
                     if is_page_awaited { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
                 }
                 Step::Unsent(outcome) => {
-                    let event = event(site, rule, network, event_id, facts.now, payload);
-                    plan.unsent.push((decided(outcome), event));
+                    let grounds = grounds(&payload, outcome, &[]);
+                    let decided = Decided { conversion: self.conversion, send: index, outcome, grounds };
+                    plan.unsent.push((decided, event(site, rule, network, event_id, facts.now, payload)));
                     Waiting::Decided
                 }
                 Step::Row(hold) => {
