@@ -1,45 +1,96 @@
-//! The admin port: metrics and health, on a thread of its own.
+//! The admin port: metrics, health and the console, on a thread of its own.
 
-use std::{io, net::SocketAddr, net::TcpListener, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
+    middleware,
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
 };
 use serde_json::json;
-use tokio::{runtime, sync::watch, time::timeout};
+use tokio::{
+    runtime,
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+    time::{interval, timeout},
+};
 
 use crate::{
-    config::problem::Severity,
+    config::{Config, problem::Severity},
+    metrics::reading::Reading,
+    operator::{Refusal, refusal},
+    proxy::runtime::Tracker,
     reload::{Reloader, Running, Source, Standing},
-    store::{Health, bypass::Bypass, clock, fleet::FleetHealth},
+    store::{Health, Store, bypass::Bypass, clock, fleet::FleetHealth, inspector::QueueCounts, office::Office},
     tracking::timestamp::Timestamp,
 };
+
+mod answer;
+mod audit;
+mod bypass;
+mod chart;
+mod configuration;
+mod door;
+mod form;
+mod frame;
+mod in_force;
+mod ledger;
+mod letter;
+mod login;
+mod outbox;
+mod overview;
+mod patience;
+mod phrase;
+mod question;
+mod samples;
+mod search;
+mod session;
+
+use door::{Door, Guest, Refused};
+use in_force::InForce;
+use samples::Samples;
 
 /// What operators can ask for.
 #[derive(Clone)]
 pub struct Admin {
     /// The running proxy, and its configuration.
     pub reloader: Arc<Reloader>,
-    /// What must be shown, as `Authorization: Bearer TOKEN`; never for the two probes.
+    /// What must be shown, as `Authorization: Bearer TOKEN` or at the login; never for the two probes.
     pub token: Option<String>,
+    /// Names that the console may be asked for by, besides its address.
+    pub hosts: Vec<String>,
     /// Says true when the process is about to end, and no other serves in its place.
     pub stopping: watch::Receiver<bool>,
 }
+
+/// What the pages of the console share.
+struct Console {
+    admin: Admin,
+    door: Door,
+    samples: Mutex<Samples>,
+    /// Places for work beside the pages.
+    places: Arc<Semaphore>,
+    started: Timestamp,
+}
+
+type Shared = Arc<Console>;
 
 impl Admin {
     /// Serves on a bound socket until `handed_over` says true; yields its address.
     pub fn start(self, listener: TcpListener, mut handed_over: watch::Receiver<bool>) -> io::Result<SocketAddr> {
         let address = listener.local_addr()?;
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let routes = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(readiness))
-            .with_state(self);
+        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
+        let console = Arc::new(Console::new(self, address));
+        let routes = routes(&console).into_make_service_with_connect_info::<SocketAddr>();
         thread::Builder::new().name("admin".into()).spawn(move || {
             let closed = async move {
                 // Who was not told is not closed.
@@ -48,6 +99,7 @@ impl Admin {
                 }
             };
             let served = runtime.block_on(async move {
+                tokio::spawn(keep_samples(console));
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 axum::serve(listener, routes).with_graceful_shutdown(closed).await
             });
@@ -57,31 +109,129 @@ impl Admin {
         })?;
         Ok(address)
     }
+}
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        self.token.as_ref().is_none_or(|token| equal(token.as_bytes(), shown.as_bytes()))
+fn routes(console: &Shared) -> Router {
+    let guarded = Router::new()
+        .route(frame::HOME, get(overview::show))
+        .route(login::PATH, get(login::form).post(login::submit))
+        .route("/console/logout", post(login::leave))
+        .route("/console/search", get(search::show))
+        .route("/console/outbox", get(outbox::list).post(outbox::act))
+        .route("/console/outbox/{id}", get(letter::show))
+        .route("/console/outbox/{id}/complete", post(letter::correct))
+        .route("/console/bypass", get(bypass::show).post(bypass::switch))
+        .route("/console/explain", get(question::form).post(question::submit))
+        .route("/console/configuration", get(configuration::show).post(configuration::reload))
+        .route("/console/audit", get(audit::show))
+        .route(frame::STYLE, get(frame::style))
+        .route(frame::SCRIPT, get(frame::script))
+        .layer(middleware::from_fn_with_state(Arc::clone(console), door::guard))
+        .layer(DefaultBodyLimit::max(LARGEST_FORM));
+    Router::new()
+        .route("/", get(async || Redirect::to(frame::HOME)))
+        .route("/console", get(async || Redirect::to(frame::HOME)))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readiness))
+        .merge(guarded)
+        .with_state(Arc::clone(console))
+}
+
+impl Console {
+    fn new(admin: Admin, address: SocketAddr) -> Self {
+        let refused = admin.reloader.running().metrics.admin_refused_total.clone();
+        Self {
+            door: Door::new(admin.token.clone(), admin.hosts.clone(), address.ip(), refused),
+            admin,
+            samples: Mutex::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
+            started: clock::now(),
+        }
+    }
+
+    fn running(&self) -> &Running {
+        self.admin.reloader.running()
+    }
+
+    /// The sites in force.
+    fn tracker(&self) -> Arc<Tracker> {
+        Arc::clone(&self.running().current.edition().tracker)
+    }
+
+    fn in_force(&self) -> InForce {
+        InForce::now(&self.admin.reloader)
+    }
+
+    /// Reads the counters and adds them to the samples.
+    fn sample(&self) -> Reading {
+        let reading = self.running().metrics.reading();
+        self.samples().take(&reading, clock::now().as_millis() / 60_000);
+        reading
+    }
+
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something where operators work, in the name of this one.
+    async fn at_work<T: Send + 'static>(
+        &self,
+        guest: &Guest,
+        act: impl FnOnce(&Config, &Office) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (in_force, actor) = (self.in_force(), guest.actor());
+        self.aside(move || {
+            let (config, server) = (&in_force.config, &in_force.config.server);
+            let office = Office::open(&server.state, server.fleet.as_ref(), actor).map_err(refusal)?;
+            act(config, &office)
+        })
+        .await
+    }
+
+    /// Does something that blocks, beside the pages: few at a time, and nobody waits for one for long.
+    async fn aside<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let done = timeout(PATIENCE_OF_PEOPLE, async {
+            let place = Arc::clone(&self.places).acquire_owned().await.map_err(refusal)?;
+            let work = spawn_blocking(move || {
+                let done = act();
+                // What takes longer than somebody waits for it still takes its place.
+                drop(place);
+                done
+            });
+            work.await.map_err(refusal)?
+        });
+        done.await.unwrap_or_else(|_| Err("It takes longer than expected and goes on; look again later.".to_owned()))
     }
 }
 
-async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    if !admin.admits(&headers) {
+/// Looks at the counters now and then.
+async fn keep_samples(console: Shared) {
+    let mut ticks = interval(BETWEEN_SAMPLES);
+    loop {
+        ticks.tick().await;
+        console.sample();
+    }
+}
+
+async fn metrics(State(console): State<Shared>, headers: HeaderMap) -> Response {
+    let (admin, door) = (&console.admin, &console.door);
+    if door.is_locked() && !door.is_shown_token(&headers) {
+        door.count(Refused::Token);
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, challenge, "the admin token is missing or wrong\n").into_response();
     }
-    let Running { metrics, store, .. } = admin.reloader.running();
-    let now = clock::now();
+    if !door.is_locked() && !door.is_ours(&headers) {
+        door.count(Refused::Host);
+        let text = "the admin port is not known under this name: see admin.hosts\n";
+        return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
+    }
+    let (Running { metrics, store, .. }, now) = (console.running(), clock::now());
     metrics.store_up.set(i64::from(store.health() == Health::Ready));
-    let counts = match store.fleet() {
-        // Every node says the same of the queue that they share.
-        Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
-            Ok(counts) => counts.map_err(|error| error.to_string()),
-            Err(late) => Err(late.to_string()),
-        },
-        None => store.inspect().counts(now).map_err(|error| error.to_string()),
-    };
-    match counts {
+    match queue(store).await {
         Ok(counts) => {
             let in_force = admin.reloader.in_force();
             metrics.show_queue(&counts, now, &|site, network| Some(in_force.destinations.find(site, network)?.max_age));
@@ -96,10 +246,26 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }
 
+/// How much waits, by site and network.
+async fn queue(store: &Store) -> Result<Vec<QueueCounts>, String> {
+    match store.fleet() {
+        // Every node says the same of the queue that they share.
+        Some(fleet) => match timeout(PATIENCE, fleet.gauges()).await {
+            Ok(counts) => counts.map_err(|error| error.to_string()),
+            Err(late) => Err(late.to_string()),
+        },
+        None => {
+            let inspector = store.inspect();
+            let counts = spawn_blocking(move || inspector.counts(clock::now()).map_err(|error| error.to_string()));
+            counts.await.unwrap_or_else(|error| Err(error.to_string()))
+        }
+    }
+}
+
 /// Ready as long as pages are served: a store that cannot write must not take the site off the air.
-async fn readiness(State(admin): State<Admin>) -> Response {
+async fn readiness(State(console): State<Shared>) -> Response {
+    let (admin, running) = (&console.admin, console.running());
     let stopping = *admin.stopping.borrow();
-    let running = admin.reloader.running();
     let store = match running.store.health() {
         Health::Ready => json!({ "state": "ready" }),
         Health::Degraded { reason, since } => {
@@ -107,7 +273,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
         }
     };
     let Standing { since, source } = admin.reloader.standing();
-    let mut answer = json!({ "ready": !stopping, "store": store, "configuration": configuration(since, &source) });
+    let mut answer = json!({ "ready": !stopping, "store": store, "configuration": configured(since, &source) });
     if let (Some(fleet), Some(members)) = (running.store.fleet(), answer.as_object_mut()) {
         let fleet = match fleet.health() {
             FleetHealth::Ready => json!({ "state": "ready" }),
@@ -127,7 +293,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 /// Which configuration is in force; what is wrong with the other one stands in the log.
-fn configuration(since: Timestamp, source: &Source) -> serde_json::Value {
+fn configured(since: Timestamp, source: &Source) -> serde_json::Value {
     match source {
         Source::File => json!({ "state": source.as_str() }),
         Source::Before(problems) | Source::LastGood(problems) => {
@@ -143,11 +309,14 @@ fn shown(bypass: &Bypass) -> serde_json::Value {
     json!({ "site": target.site, "network": target.network, "tracking": tracking.as_str(), "until": until.map(Timestamp::rfc3339) })
 }
 
-/// Compares without telling by its time where two texts begin to differ.
-fn equal(one: &[u8], other: &[u8]) -> bool {
-    let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
-    one.len() == other.len() && differences == 0
-}
-
 /// How long a scrape waits for a fleet's database; what it showed last stays.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an operator waits for a page.
+const PATIENCE_OF_PEOPLE: Duration = Duration::from_secs(20);
+/// Searches and changes at the same time: they share the disk with conversions.
+const PLACES: usize = 2;
+/// For these, the counting of the queue, and what goes on though nobody waits for it any more.
+const THREADS: usize = 8;
+/// A page with everything that is to be explained about it.
+const LARGEST_FORM: usize = 1 << 20;
+const BETWEEN_SAMPLES: Duration = Duration::from_secs(15);

@@ -46,12 +46,16 @@ pub mod delivery;
 #[cfg(feature = "server")]
 pub mod events;
 #[cfg(feature = "server")]
+mod explain;
+#[cfg(feature = "server")]
 pub mod guide;
 #[cfg(feature = "server")]
 pub mod handover;
 pub mod html;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+mod operator;
 #[cfg(feature = "server")]
 pub mod proxy;
 #[cfg(feature = "server")]

@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 mod observers;
+pub mod reading;
 pub mod site;
 
 macro_rules! metrics {
@@ -120,6 +121,8 @@ metrics! {
     upstream_up: IntGaugeVec ["site", "server"],
     /// Connections and requests that were refused, by reason.
     refused_total: IntCounterVec ["reason"],
+    /// Requests to the admin port that were refused, by reason.
+    admin_refused_total: IntCounterVec ["reason"],
     /// Requests that said whom they are forwarded for without being trusted.
     untrusted_forwarded_total: IntCounter [],
     /// Connections of visitors.

@@ -16,9 +16,8 @@ use crate::{
         Config, Environment, Server,
         difference::differences,
         problem::{Place, Problem, Severity},
-        texts::Texts,
     },
-    delivery::{Delivery, Destinations, Replacement, mask::Mask},
+    delivery::{Delivery, Destinations, Replacement},
     metrics::Metrics,
     proxy::{
         edition::{Current, Edition},
@@ -73,13 +72,10 @@ pub type Follower = Box<dyn Fn(&Config) + Send + Sync>;
 /// What is kept of the configuration in force.
 #[derive(Debug)]
 pub struct InForce {
-    /// What concerns the process.
-    pub server: Server,
+    /// What was read.
+    pub config: Arc<Config>,
     /// Where postbacks go.
     pub destinations: Arc<Destinations>,
-    /// What was read.
-    pub texts: Texts,
-    mask: Mask,
 }
 
 impl Reloader {
@@ -158,7 +154,7 @@ impl Reloader {
     fn plan(&self) -> Result<Plan, Refused> {
         let config = Config::load(&self.running.file, Environment::Process)?;
         let in_force = self.in_force();
-        let fixed = fixed::changes(&in_force.server, &config);
+        let fixed = fixed::changes(&in_force.config.server, &config);
         if !fixed.is_empty() {
             return Err(Refused { problems: [config.warnings, fixed].concat() });
         }
@@ -173,8 +169,8 @@ impl Reloader {
         let replacement = self.running.delivery.prepare(Arc::clone(&destinations));
         let replacement = replacement.map_err(|error| self.refusal(&format!("no HTTP client can be made: {error}")))?;
         let report = Report {
-            differences: differences(&in_force.texts, &config.texts),
-            has_other_secrets: !in_force.mask.is_like(&config.mask),
+            differences: differences(&in_force.config.texts, &config.texts),
+            has_other_secrets: !in_force.config.mask.is_like(&config.mask),
             warnings: config.warnings.clone(),
         };
         let names = (self.running.names)(&config.server);
@@ -246,8 +242,7 @@ struct Plan {
 
 impl InForce {
     fn of(config: Config, destinations: Arc<Destinations>) -> Self {
-        let Config { server, mask, texts, .. } = config;
-        Self { server, destinations, texts, mask }
+        Self { config: Arc::new(config), destinations }
     }
 }
 

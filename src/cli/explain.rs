@@ -1,50 +1,36 @@
 //! `throughline explain`: what would be done about one request, and why.
-//!
-//! The request goes through the same decisions as in the proxy; only nothing is carried out. The store
-//! is neither read nor written, so whether an order is known already is left open, and so is what a
-//! journey remembers, unless the options say.
 
-use std::{io, net::IpAddr, path::Path, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use http::{HeaderName, HeaderValue, Method};
 use url::Url;
-use uuid::Uuid;
 
 use super::{Exit, check, complain, run, say};
 use crate::{
-    config::{Config, Environment, secrets},
-    events::Bus,
-    metrics::Metrics,
-    proxy::runtime::{Names, SiteTable, TrackedSite},
-    store::{Switched, bypass::Bypass},
+    config::{Config, Environment, Server, secrets},
+    explain::{self, Asked, LARGEST_BODY, Mask},
+    proxy::runtime::{Names, SiteTable},
     tracking::{journey::JourneyKeys, visitor::Seal},
 };
-
-mod account;
-mod live;
-mod mask;
-mod question;
-mod weigh;
-mod why;
-mod words;
-
-use account::Account;
-pub(super) use mask::Mask;
-use question::Question;
-pub(super) use weigh::rendered;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct Options {
     /// The address, as a visitor's browser asks for it: `https://shop.example/thank-you?order=1001`
-    #[arg(value_parser = question::address)]
+    #[arg(value_parser = explain::address)]
     url: Url,
     /// The method [default: GET, with `--data` POST]
     #[arg(long)]
     method: Option<Method>,
     /// A header of the request; without a `User-Agent`, that of a browser
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = question::header)]
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = explain::header)]
     headers: Vec<(HeaderName, HeaderValue)>,
     /// A cookie of the request
     #[arg(long = "cookie", value_name = "NAME=VALUE")]
@@ -68,7 +54,7 @@ pub struct Options {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(101..600))]
     status: u16,
     /// A header of the site's answer; without a `Content-Type`, it is a page
-    #[arg(long = "response-header", value_name = "NAME: VALUE", value_parser = question::header)]
+    #[arg(long = "response-header", value_name = "NAME: VALUE", value_parser = explain::header)]
     response_headers: Vec<(HeaderName, HeaderValue)>,
     /// A file with the body of the site's answer
     #[arg(long, value_name = "FILE")]
@@ -103,9 +89,11 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
         }
     };
     let mask = Mask::new(secrets::secrets(file, environment));
-    match explained(&config, &table, &mask, options) {
+    let names = names(&config.server);
+    let account = options.asked().and_then(|asked| explain::explained(&config, &table, names.as_ref(), &mask, &asked));
+    match account {
         Ok(account) if options.json => say(&serde_json::json!(account).to_string()),
-        Ok(account) => say(words::plain(&account).trim_end()),
+        Ok(account) => say(explain::plain(&account).trim_end()),
         Err(error) => {
             complain(&error.to_string());
             return Exit::Failure;
@@ -114,40 +102,40 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
     Exit::Success
 }
 
-fn explained(config: &Config, table: &SiteTable, mask: &Mask, options: &Options) -> io::Result<Account> {
-    let mut question = Question::new(options)?;
-    let index = table.find_host(question.host.as_bytes());
-    let Some(site) = index.and_then(|index| config.sites.get(index)) else {
-        return Ok(Account::of_no_site(&question));
-    };
-    if options.live {
-        question.reply = live::ask(&site.upstream, &question)?;
+impl Options {
+    fn asked(&self) -> io::Result<Asked> {
+        let body = match self.data.as_deref().map(|data| data.strip_prefix('@').ok_or(data)) {
+            None => None,
+            Some(Ok(path)) => Some(read(Path::new(path))?),
+            Some(Err(text)) => Some(text.as_bytes().to_vec()),
+        };
+        Ok(Asked {
+            url: self.url.clone(),
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            cookies: self.cookies.clone(),
+            body,
+            content_type: self.content_type.clone(),
+            address: self.address,
+            passed: self.passed.clone(),
+            remembered: self.remembered.clone(),
+            status: self.status,
+            response_headers: self.response_headers.clone(),
+            page: self.page.as_deref().map(read).transpose()?,
+            is_live: self.live,
+        })
     }
-    let names = names(config)?;
-    let site = Arc::new(TrackedSite::new(site, Some(&names), &Arc::new(Metrics::new()), &Bus::default()));
-    let switched = Bypass::list(&config.server.state);
-    site.heed(switched.as_deref().unwrap_or_default());
-    let mut account = weigh::account(&site.in_force(), &question, mask);
-    account.notes.extend(match switched {
-        Ok(all) => all.iter().filter(|it| it.target.site == *site.rules.name).map(bypassed).collect(),
-        Err(error) => vec![format!("whether an operator bypasses the site is not known: {error}")],
-    });
-    Ok(account)
 }
 
-fn bypassed(bypass: &Bypass) -> String {
-    let Bypass { target, tracking, until, .. } = bypass;
-    let until = until.map_or_else(String::new, |until| format!(" until {}", until.rfc3339()));
-    format!("an operator has switched tracking of {target} to `{}`{until}: see `throughline bypass`", tracking.as_str())
-}
-
-/// What the secret makes; a command makes none in the state folder, so one that is made up stands in.
-fn names(config: &Config) -> io::Result<Names> {
-    let known = run::secret::known(&config.server).unwrap_or_default();
-    let made_up = [format!("{}{}", Uuid::new_v4(), Uuid::new_v4())];
-    let secrets = if known.iter().any(|secret| secret.len() < 32) || known.is_empty() { &made_up[..] } else { &known };
+/// What the secret makes, if it is known; a command makes none in the state folder.
+fn names(server: &Server) -> Option<Names> {
+    let secrets = run::secret::known(server).ok()?;
     let texts = || secrets.iter().map(String::as_str);
-    let seal = Seal::new(texts()).map_err(io::Error::other)?;
-    let journeys = JourneyKeys::new(texts()).map_err(io::Error::other)?;
-    Ok(Names { seal: Arc::new(seal), journeys: Arc::new(journeys) })
+    Some(Names { seal: Arc::new(Seal::new(texts()).ok()?), journeys: Arc::new(JourneyKeys::new(texts()).ok()?) })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let opened = File::open(path).and_then(|file| file.take(LARGEST_BODY as u64).read_to_end(&mut content));
+    opened.map(|_| content).map_err(|error| io::Error::other(format!("{} cannot be read: {error}", path.display())))
 }

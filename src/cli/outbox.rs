@@ -5,14 +5,16 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use super::{Exit, with_office};
-use crate::config::Environment;
+use crate::{
+    config::Environment,
+    operator::{Refusal, counted, refusal},
+};
 
 mod audit;
 mod list;
 mod purge;
 mod reassign;
 mod replay;
-mod selection;
 mod set;
 mod show;
 
@@ -41,9 +43,6 @@ enum Command {
     Audit(audit::Audit),
 }
 
-/// Why a command is not carried out, for people.
-type Refusal = String;
-
 pub(super) fn execute(file: &Path, options: Options) -> Exit {
     // Only names, ages and the folder are wanted: who looks after the outbox need not have the secrets.
     with_office(file, Environment::Ignored, |config, office| match options.command {
@@ -55,15 +54,4 @@ pub(super) fn execute(file: &Path, options: Options) -> Exit {
         Command::Reassign(reassign) => reassign::execute(config, office, &reassign),
         Command::Audit(audit) => audit::execute(office, &audit),
     })
-}
-
-/// An error of the store as a refusal.
-#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
-fn refusal(error: impl ToString) -> Refusal {
-    error.to_string()
-}
-
-/// A number with its noun.
-fn counted(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }

@@ -253,7 +253,7 @@ impl Prepared {
         let (store, metrics, events) = (tracker.store.clone(), Arc::clone(&tracker.metrics), tracker.events.clone());
         drop(tracker);
         let (stopping, stopped) = watch::channel(false);
-        let token = config.server.admin_token.clone();
+        let (token, hosts) = (config.server.admin_token.clone(), config.server.admin_hosts.clone());
         let (followed, reopened, book) = (events.clone(), events.clone(), Arc::clone(&logbook));
         let running = Running {
             file,
@@ -273,7 +273,7 @@ impl Prepared {
         let reloader = Reloader::new(running, config, destinations, source, runtime.handle().clone());
         let (closing, closed) = watch::channel(false);
         let (handing, handed_over) = watch::channel(false);
-        let admin = Admin { reloader: Arc::clone(&reloader), token, stopping: stopped.clone() }
+        let admin = Admin { reloader: Arc::clone(&reloader), token, hosts, stopping: stopped.clone() }
             .start(admin, handed_over.clone());
         let ending = runtime.block_on(async {
             for address in listeners.addresses() {

@@ -19,7 +19,9 @@ pub fn secrets(path: &Path, environment: Environment) -> Vec<String> {
     std::fs::read_to_string(path).map(|text| secrets_in(path, &text, environment)).unwrap_or_default()
 }
 
-fn secrets_in(path: &Path, text: &str, environment: Environment) -> Vec<String> {
+/// All such texts of a configuration that was read from this file.
+#[must_use]
+pub fn secrets_in(path: &Path, text: &str, environment: Environment) -> Vec<String> {
     // Mistakes are told by whoever loads the configuration.
     let problems = Problems::default();
     let document = Document::read(path, text, Some(&|name| environment.lookup(name)), &problems);

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
@@ -39,6 +40,8 @@ pub struct Server {
     pub admin: SocketAddr,
     /// What operators must show there.
     pub admin_token: Option<String>,
+    /// Under which names they may ask for it, besides its address.
+    pub admin_hosts: Vec<String>,
     /// The folder of the store.
     pub state: PathBuf,
     /// The database that several instances share.
@@ -74,7 +77,8 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     let listen = section.get("listen");
     let trusted_proxies = section.get("trusted_proxies");
     let listen = listen.map(|field| listeners(&field, files, trusted_proxies.as_ref())).unwrap_or_default();
-    let (admin, admin_token) = section.get("admin").map(|field| admin(&field)).unwrap_or_default();
+    let Admin { address: admin, token: admin_token, hosts: admin_hosts } =
+        section.get("admin").and_then(|field| admin(&field)).unwrap_or_default();
     let threads = section.get("threads").and_then(|field| threads(&field));
     let state_field = section.get("state");
     let State { folder: state, fleet } =
@@ -95,6 +99,7 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
         listen: if listen.is_empty() { vec![Listener::plain(DEFAULT_LISTEN)] } else { listen },
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         admin_token,
+        admin_hosts,
         state,
         fleet,
         retention: section.get("retention").map(|field| retention(&field)).unwrap_or_default(),
@@ -117,8 +122,16 @@ pub fn server(section: &mut Section<'_>, files: Files<'_>) -> Server {
     }
 }
 
-fn admin(field: &Field<'_>) -> (Option<SocketAddr>, Option<String>) {
-    let Some(mut section) = field.section() else { return (None, None) };
+/// What `admin` says.
+#[derive(Default)]
+struct Admin {
+    address: Option<SocketAddr>,
+    token: Option<String>,
+    hosts: Vec<String>,
+}
+
+fn admin(field: &Field<'_>) -> Option<Admin> {
+    let mut section = field.section()?;
     let listen = section.get("listen");
     let address = listen.as_ref().and_then(address);
     let token = section.get("token").and_then(|field| secret_text(&field, "token", "THROUGHLINE_ADMIN_TOKEN"));
@@ -131,8 +144,22 @@ fn admin(field: &Field<'_>) -> (Option<SocketAddr>, Option<String>) {
             Some("write `token: ${THROUGHLINE_ADMIN_TOKEN}`, or listen on 127.0.0.1".to_owned()),
         );
     }
+    let hosts = section.get("hosts").map(|field| field.one_or_many()).unwrap_or_default();
+    let name = |field: &Field<'_>| field.parse("the name of a host, without scheme and port");
+    let hosts = hosts.iter().filter_map(name).map(|HostName(name)| name).collect();
     section.finish();
-    (address, token)
+    Some(Admin { address, token, hosts })
+}
+
+/// A name without port, as browsers ask for it.
+struct HostName(String);
+
+impl FromStr for HostName {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, url::ParseError> {
+        url::Host::parse(text).map(|host| Self(host.to_string()))
+    }
 }
 
 /// A text that must not stand in the file itself.

@@ -197,7 +197,7 @@ const DOCUMENTATION: [&str; 6] = ["name", "description", "source", "verified", "
 
 pub(super) const DEFAULTS: &str = "
 listen: 127.0.0.1:8000
-admin: { listen: 127.0.0.1:9180 }
+admin: { listen: 127.0.0.1:9180, hosts: [] }
 state: { path: ./throughline-data }
 tracking: on
 trusted_proxies: []

@@ -238,6 +238,15 @@ impl Office {
         })
     }
 
+    /// Enters in the audit what changes no row.
+    pub fn enter(&self, action: &Action) -> Result<(), OfficeError> {
+        match &self.place {
+            Place::Folder(folder) => Desk::open(folder, self.actor.clone())?.enter(action)?,
+            Place::Fleet(fleet, runtime) => runtime.block_on(fleet.enter(&self.deed(action)))?,
+        }
+        Ok(())
+    }
+
     /// Looks for a person in everything that is stored.
     pub fn find(&self, person: &Person) -> Result<Known, OfficeError> {
         Ok(match &self.place {

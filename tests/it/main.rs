@@ -25,6 +25,7 @@ mod certificates;
 mod clock;
 mod commands;
 mod consent;
+mod console;
 mod conversions;
 mod csp;
 mod damage;

@@ -7,14 +7,11 @@ use serde_json::{Value, json};
 
 use super::{Refusal, plain, tell};
 use crate::{
-    cli::{
-        Exit, complain,
-        explain::{Mask, rendered},
-        say,
-    },
+    cli::{Exit, complain, say},
     config::{Config, Environment, secrets},
-    store::{mask::HIDDEN, office::Office, story::Story},
-    tracking::{template::sha256, timestamp::Timestamp},
+    explain::{self, Mask},
+    store::{office::Office, story::Story},
+    tracking::timestamp::Timestamp,
 };
 
 /// Options of `conversions show`.
@@ -42,7 +39,7 @@ pub(super) fn execute(file: &Path, config: &Config, office: &Office, show: &Show
     }
     let mask = Mask::new(secrets::secrets(file, Environment::Ignored));
     for (index, story) in stories.iter().enumerate() {
-        let request = request(config, story, &mask);
+        let request = story.event.as_ref().and_then(|event| explain::request(config, event, &mask));
         if show.json {
             say(&object(story, request.as_deref()).to_string());
         } else {
@@ -51,23 +48,6 @@ pub(super) fn execute(file: &Path, config: &Config, office: &Office, show: &Show
         }
     }
     Ok(Exit::Success)
-}
-
-/// The request as the configuration in force makes it; personal values and secrets are stars.
-fn request(config: &Config, story: &Story, mask: &Mask) -> Option<String> {
-    let event = story.event.as_ref()?;
-    let rules = &config.sites.iter().find(|site| *site.rules.name == *event.site)?.rules;
-    let network = rules.networks.iter().position(|network| network.key == event.network)?;
-    let rule = rules.conversions.iter().find(|rule| rule.name == event.conversion)?;
-    let send = rule.send.iter().find(|send| send.network == network)?;
-    Some(match rendered(send, event, mask) {
-        Ok(postback) => {
-            let body = postback.body.map(|body| format!(" {body}")).unwrap_or_default();
-            // A hash of stars would look like one of an address.
-            format!("{} {}{body}", postback.method, postback.url).replace(&sha256(HIDDEN), HIDDEN)
-        }
-        Err(error) => format!("none: {error}"),
-    })
 }
 
 fn object(story: &Story, request: Option<&str>) -> Value {

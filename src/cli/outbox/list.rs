@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Refusal, refusal, selection::Selection};
+use super::{Refusal, refusal};
 use crate::{
     cli::{Exit, say},
+    operator::Selection,
     store::{
         clock,
         inspector::{Filter, RowSummary},

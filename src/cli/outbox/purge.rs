@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::{Refusal, counted, refusal, selection::Selection};
+use super::{Refusal, counted, refusal};
 use crate::{
     cli::{Exit, complain, say},
+    operator::Selection,
     store::{audit::Action, clock, desk::Purged, inspector::RowState, office::Office},
 };
 

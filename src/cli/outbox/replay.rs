@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::{Refusal, counted, refusal, selection::Selection};
+use super::{Refusal, counted, refusal};
 use crate::{
     cli::{Exit, complain, say},
     config::Config,
+    operator::{Selection, max_age},
     store::{
         audit::Action,
         clock,
@@ -45,11 +46,7 @@ pub(super) fn execute(config: &Config, office: &Office, replay: &Replay) -> Resu
         action.arguments.push_str(" --even-if-old");
     }
     let limit = if replay.even_if_old { AgeLimit::Waived } else { AgeLimit::Respected };
-    let destinations = config.destinations();
-    let max_age = |site: &str, conversion: &str, network: &str| {
-        let destination = destinations.find(site, network)?;
-        destination.routes.contains_key(conversion).then_some(destination.max_age)
-    };
+    let max_age = max_age(config.destinations());
     Ok(report(office.replay(&action, &rows, limit, &max_age).map_err(refusal)?))
 }
 

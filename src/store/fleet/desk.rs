@@ -86,6 +86,21 @@ impl Fleet {
         .await
     }
 
+    /// Enters in the audit what changes no row.
+    pub async fn enter(&self, deed: &Deed<'_>) -> Result<(), FleetError> {
+        self.at_leisure(async {
+            let mut session = self.session().await?;
+            let result = async {
+                let transaction = session.transaction().await?;
+                enter(&transaction, deed, 1).await?;
+                Ok(transaction.commit().await?)
+            }
+            .await;
+            session.end(result)
+        })
+        .await
+    }
+
     /// Takes out what operators did since anybody last asked: whoever gets it counts it, once on the fleet.
     pub async fn notices(&self) -> Result<Vec<Notice>, FleetError> {
         self.attempt(|| async {

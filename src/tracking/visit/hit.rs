@@ -183,8 +183,7 @@ impl Hit {
                 Step::Unsent(outcome) => {
                     let grounds = grounds(&payload, outcome, &[]);
                     let decided = Decided { conversion: self.conversion, send: index, outcome, grounds };
-                    let event = event(site, rule, network, event_id, facts.now, payload);
-                    plan.unsent.push((decided, event));
+                    plan.unsent.push((decided, event(site, rule, network, event_id, facts.now, payload)));
                     Waiting::Decided
                 }
                 Step::Row(hold) => {

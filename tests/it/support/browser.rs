@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,6 +30,30 @@ pub(crate) struct Window(String);
 #[derive(Debug)]
 pub(crate) struct Tab {
     session: String,
+}
+
+/// A screen that a page is looked at on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    width: u32,
+    height: u32,
+    scheme: &'static str,
+}
+
+impl Screen {
+    /// A desk and a phone, by day and by night.
+    pub(crate) const ALL: [Self; 4] = [
+        Self { width: 1280, height: 900, scheme: "light" },
+        Self { width: 1280, height: 900, scheme: "dark" },
+        Self { width: 360, height: 740, scheme: "light" },
+        Self { width: 360, height: 740, scheme: "dark" },
+    ];
+
+    /// A word for it.
+    pub(crate) fn name(self) -> String {
+        let kind = if self.width < 600 { "phone" } else { "desktop" };
+        format!("{kind}-{}", self.scheme)
+    }
 }
 
 impl Browser {
@@ -107,6 +132,30 @@ impl Browser {
         self.call(Some(tab), "Page.reload", &json!({}));
         let script = "document.readyState === 'complete' && !window.isOld";
         await_fact(|| self.evaluate(tab, script).as_bool().filter(|new| *new), || "the reloaded page".into());
+    }
+
+    /// Shows the page on another screen.
+    pub(crate) fn shows(&mut self, tab: &Tab, screen: Screen) {
+        let Screen { width, height, scheme } = screen;
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.call(Some(tab), "Emulation.setDeviceMetricsOverride", &metrics);
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call(Some(tab), "Emulation.setEmulatedMedia", &features);
+    }
+
+    /// Takes a picture of the whole page, for people: `target/screenshots/NAME.png`.
+    pub(crate) fn screenshot(&mut self, tab: &Tab, name: &str) {
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = self.call(Some(tab), "Page.captureScreenshot", &whole);
+        let picture = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+
+    /// Waits until the page shows this.
+    pub(crate) fn await_text(&mut self, tab: &Tab, text: &str) {
+        await_fact(|| self.text(tab).contains(text).then_some(()), || format!("{text:?} in the browser"));
     }
 
     /// The text that a person sees.

@@ -32,7 +32,7 @@ use crate::{
 
 mod conversion;
 
-pub(in crate::cli) use conversion::rendered;
+pub(super) use conversion::rendered;
 
 /// Everything that the decisions left behind.
 struct Weighed<'a> {

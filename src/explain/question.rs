@@ -1,15 +1,11 @@
 //! The request that is asked about, and the answer that the site is said to give.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::io;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use url::Url;
 
-use super::Options;
+use super::Asked;
 use crate::{
     store::clock,
     tracking::{
@@ -46,34 +42,29 @@ pub(super) struct SaidReply {
 
 impl Question {
     /// # Errors
-    /// When a file cannot be read, or a text is not what it must be.
-    pub(super) fn new(options: &Options) -> io::Result<Self> {
-        let url = &options.url;
+    /// When a text is not what it must be.
+    pub(super) fn new(asked: &Asked) -> io::Result<Self> {
+        let url = &asked.url;
         let host = url.host_str().unwrap_or_default().to_owned();
         let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        let default = if options.data.is_some() { Method::POST } else { Method::GET };
-        let method = options.method.clone().unwrap_or(default);
-        let body = match options.data.as_deref().map(|data| data.strip_prefix('@').ok_or(data)) {
-            None => Vec::new(),
-            Some(Ok(path)) => read(Path::new(path))?,
-            Some(Err(text)) => text.as_bytes().to_vec(),
-        };
+        let default = if asked.body.is_some() { Method::POST } else { Method::GET };
+        let method = asked.method.clone().unwrap_or(default);
         let mut headers = HeaderMap::from_iter([
             (header::HOST, HeaderValue::try_from(&authority).map_err(io::Error::other)?),
             (header::USER_AGENT, HeaderValue::from_static(BROWSER)),
             (header::ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8")),
         ]);
-        if options.data.is_some() {
+        if asked.body.is_some() {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(header::CONTENT_TYPE, options.content_type.clone().unwrap_or(form));
+            headers.insert(header::CONTENT_TYPE, asked.content_type.clone().unwrap_or(form));
         }
-        lay(&mut headers, &options.headers);
-        if !options.cookies.is_empty() {
-            let line = HeaderValue::try_from(options.cookies.join("; ")).map_err(io::Error::other)?;
+        lay(&mut headers, &asked.headers);
+        if !asked.cookies.is_empty() {
+            let line = HeaderValue::try_from(asked.cookies.join("; ")).map_err(io::Error::other)?;
             headers.append(header::COOKIE, line);
         }
         let mut answer = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/html"))]);
-        lay(&mut answer, &options.response_headers);
+        lay(&mut answer, &asked.response_headers);
         Ok(Self {
             line: format!("{method} {url}"),
             host: headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(&authority).to_owned(),
@@ -81,14 +72,10 @@ impl Question {
             path: url.path().to_owned(),
             query: url.query().unwrap_or_default().to_owned(),
             headers,
-            client: Client { address: options.address, over_tls: url.scheme() == "https" },
-            body,
-            journey: journey(options)?,
-            reply: SaidReply {
-                status: options.status,
-                headers: answer,
-                body: options.page.as_deref().map(read).transpose()?,
-            },
+            client: Client { address: asked.address, over_tls: url.scheme() == "https" },
+            body: asked.body.clone().unwrap_or_default(),
+            journey: journey(asked)?,
+            reply: SaidReply { status: asked.status, headers: answer, body: asked.page.clone() },
         })
     }
 
@@ -119,16 +106,16 @@ fn lay(headers: &mut HeaderMap, given: &[(HeaderName, HeaderValue)]) {
     headers.extend(given.iter().cloned());
 }
 
-fn journey(options: &Options) -> io::Result<Option<Journey>> {
-    if options.passed.is_empty() && options.remembered.is_empty() {
+fn journey(asked: &Asked) -> io::Result<Option<Journey>> {
+    if asked.passed.is_empty() && asked.remembered.is_empty() {
         return Ok(None);
     }
     let now = clock::now();
     let mut journey = Journey::default();
-    for capture in &options.passed {
+    for capture in &asked.passed {
         journey.pass(capture, now);
     }
-    for text in &options.remembered {
+    for text in &asked.remembered {
         let (name, value) =
             text.split_once('=').ok_or_else(|| io::Error::other(format!("`{text}` is not NAME=VALUE")))?;
         journey.fields.insert(name.to_owned(), Remembered::new(value, now));
@@ -136,21 +123,21 @@ fn journey(options: &Options) -> io::Result<Option<Journey>> {
     Ok(Some(journey))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let opened = File::open(path).and_then(|file| file.take(LARGEST_BODY as u64).read_to_end(&mut content));
-    opened.map(|_| content).map_err(|error| io::Error::other(format!("{} cannot be read: {error}", path.display())))
-}
-
 /// Reads an address of a page.
-pub(super) fn address(text: &str) -> Result<Url, String> {
+///
+/// # Errors
+/// When it is none.
+pub fn address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{error}; write it whole: https://shop.example/thank-you"))?;
     let is_page = matches!(url.scheme(), "http" | "https") && url.has_host();
     is_page.then_some(url).ok_or_else(|| "it must begin with http:// or https://".to_owned())
 }
 
 /// Reads `NAME: VALUE`.
-pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+///
+/// # Errors
+/// When it is something else.
+pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write it as `NAME: VALUE`")?;
     let name = HeaderName::try_from(name.trim()).map_err(|error| error.to_string())?;
     Ok((name, HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?))
@@ -158,4 +145,4 @@ pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 /// More than is read of any page.
-pub(super) const LARGEST_BODY: usize = 16 << 20;
+pub const LARGEST_BODY: usize = 16 << 20;

@@ -3,7 +3,7 @@
 //! A secret is always a whole text of the configuration, so it is replaced before anything is rendered
 //! and need not be searched for in what comes out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::tracking::{
     event::{Datum, Event},
@@ -12,10 +12,13 @@ use crate::tracking::{
 };
 
 /// The texts that are not shown.
-pub(in crate::cli) struct Mask(Vec<String>);
+#[derive(Clone)]
+pub struct Mask(Vec<String>);
 
 impl Mask {
-    pub(in crate::cli) fn new(secrets: Vec<String>) -> Self {
+    /// Hides these texts.
+    #[must_use]
+    pub fn new(secrets: Vec<String>) -> Self {
         Self(secrets)
     }
 
@@ -102,6 +105,12 @@ impl Mask {
 
     fn hides(&self, text: &str) -> bool {
         self.0.iter().any(|secret| secret == text.trim())
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mask({} texts)", self.0.len())
     }
 }
 

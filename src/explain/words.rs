@@ -6,7 +6,8 @@ use super::account::{
 };
 
 /// One line for each decision, in the order in which they are made.
-pub(super) fn plain(account: &Account) -> String {
+#[must_use]
+pub fn plain(account: &Account) -> String {
     let mut page = Page::default();
     page.line(0, "request", &account.request);
     if let Some(site) = &account.site {

@@ -14,38 +14,40 @@ use crate::{
     tracking::{event::EventId, timestamp::Timestamp, verdict::Verdict},
 };
 
-#[derive(Debug, Default, Args)]
-pub(super) struct Selection {
+/// Which rows are meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Selection {
     /// Event ids, beginnings of event ids, or order ids
-    ids: Vec<String>,
+    pub ids: Vec<String>,
     /// Only those of this site
     #[arg(long)]
-    site: Option<String>,
+    pub site: Option<String>,
     /// Only those to this network
     #[arg(long)]
-    network: Option<String>,
+    pub network: Option<String>,
     /// Only those of this conversion
     #[arg(long)]
-    conversion: Option<String>,
+    pub conversion: Option<String>,
     /// Only those with this verdict
     #[arg(long, value_parser = PossibleValuesParser::new(Verdict::LABELS))]
-    verdict: Option<String>,
+    pub verdict: Option<String>,
     /// Only those in this state
     #[arg(long)]
-    state: Option<State>,
+    pub state: Option<State>,
     /// Only those whose page is longer ago, as in `2d` or `6h`
     #[arg(long, value_name = "AGE", value_parser = age)]
-    older_than: Option<Duration>,
+    pub older_than: Option<Duration>,
     /// Only those whose page is not as long ago
     #[arg(long, value_name = "AGE", value_parser = age)]
-    newer_than: Option<Duration>,
+    pub newer_than: Option<Duration>,
     /// At most so many, the newest
     #[arg(long)]
-    limit: Option<usize>,
+    pub limit: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum State {
+/// A state that rows can be asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum State {
     Pending,
     Dead,
     Settled,
@@ -55,7 +57,10 @@ enum State {
 
 impl Selection {
     /// The rows that are meant, of those in one of these states.
-    pub(super) fn filter(&self, store: &Office, states: &[RowState], now: Timestamp) -> Result<Filter, Refusal> {
+    ///
+    /// # Errors
+    /// When nothing can be done to what is meant, or a name means several.
+    pub fn filter(&self, store: &Office, states: &[RowState], now: Timestamp) -> Result<Filter, Refusal> {
         let states = match self.state.map(State::of_row) {
             Some(state) if states.contains(&state) || states.is_empty() => vec![state],
             Some(state) => return Err(format!("nothing can be done here to what is {}", state.as_str())),
@@ -79,12 +84,12 @@ impl Selection {
     }
 
     /// Whether rows are named one by one.
-    pub(super) const fn names_rows(&self) -> bool {
+    pub const fn names_rows(&self) -> bool {
         !self.ids.is_empty()
     }
 
     /// Whether it means every row there is.
-    pub(super) const fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         let Self { ids, site, network, conversion, verdict, state, older_than, newer_than, limit: _ } = self;
         ids.is_empty()
             && site.is_none()
@@ -97,7 +102,7 @@ impl Selection {
     }
 
     /// What was asked for, for the audit: event ids instead of what led to them.
-    pub(super) fn described(&self, filter: &Filter) -> String {
+    pub fn described(&self, filter: &Filter) -> String {
         let mut words = String::new();
         let names = [("site", &self.site), ("network", &self.network), ("conversion", &self.conversion)];
         for (name, value) in names.into_iter().chain([("verdict", &self.verdict)]) {
@@ -127,7 +132,9 @@ impl Selection {
 }
 
 impl State {
-    const fn of_row(self) -> RowState {
+    /// As rows have it.
+    #[must_use]
+    pub const fn of_row(self) -> RowState {
         match self {
             Self::Pending => RowState::Pending,
             Self::Dead => RowState::Dead,
@@ -158,17 +165,24 @@ fn meant(store: &Office, text: &str, states: &[RowState]) -> Result<Vec<EventId>
     Ok(meant.into_iter().filter_map(|row| row.summary.event_id).collect())
 }
 
-fn said(words: &mut String, word: &str) {
+/// Adds a word to what is entered in the audit.
+pub fn said(words: &mut String, word: &str) {
     let space = if words.is_empty() { "" } else { " " };
     // Writing into a string can't fail.
     let _written = write!(words, "{space}{word}");
 }
 
-fn age(text: &str) -> Result<Duration, &'static str> {
+/// Reads an age like `2d`.
+///
+/// # Errors
+/// When it is none.
+pub fn age(text: &str) -> Result<Duration, &'static str> {
     units::duration(text).map_err(|_| "write an age like `30m`, `6h` or `2d`")
 }
 
-fn ago(now: Timestamp, age: Duration) -> Timestamp {
+/// The time so long before.
+#[must_use]
+pub fn ago(now: Timestamp, age: Duration) -> Timestamp {
     Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
 }
 
