@@ -17,7 +17,7 @@ use super::{
 use crate::{
     html::csp::CspMode,
     store::Retention,
-    tracking::{consent::Requirement, postback::UrlRule},
+    tracking::{consent::Requirement, cookie::registrable_domain, postback::UrlRule},
 };
 
 mod path;
@@ -205,7 +205,8 @@ fn cookie_elsewhere(field: &Field<'_>, hosts: &[HostPattern]) {
     let of_networks = networks.iter().filter_map(|(_, block)| at(block, &["click", "domain"]));
     for domain in at(field, &["cookie", "domain"]).into_iter().chain(of_networks) {
         let Some(name) = text(&domain).map(|text| text.trim_start_matches('.').to_ascii_lowercase()) else { continue };
-        if matches!(name.as_str(), "auto" | "host") {
+        // What is no domain, or one of everybody, is told of where it is read.
+        if registrable_domain(&name).is_none() {
             continue;
         }
         let outside = |host: &&HostPattern| {
@@ -229,4 +230,5 @@ fn cookie_elsewhere(field: &Field<'_>, hosts: &[HostPattern]) {
 }
 
 /// The keys that say which requests a conversion is about.
-const PAGES: [&str; 8] = ["path", "triggers", "method", "status", "when", "success_mark", "failure_mark", "after"];
+const PAGES: [&str; 10] =
+    ["path", "triggers", "method", "status", "when", "success_mark", "failure_mark", "after", "caller", "from_addresses"];

@@ -157,7 +157,7 @@ fn paths_begin_in_the_folder_of_the_file_that_names_them() {
     assert_eq!(site.networks[0].settings["secret_key"], "a secret of the site");
     assert_eq!(*config.mask.masked(b"with a secret of the site"), *b"with ***");
     let shown = crate::config::show::show(&folder.path().join("main.yaml")).unwrap();
-    for expected in ["502: sites/page.html", "504: page.html", "file: sites/key", "url: unix:sites/app.sock"] {
+    for expected in ["502: sites/page.html", "504: page.html", "file: sites/key", "url: \"unix:sites/app.sock\""] {
         assert!(shown.contains(expected), "no {expected} in\n{shown}");
     }
     assert!(!shown.contains("include") && !shown.contains("defaults"), "{shown}");

@@ -47,7 +47,9 @@ pub(super) fn preset_of(
         Some(Kind::Map(accounts)) => accounts.as_slice(),
         Some(Kind::Scalar(_) | Kind::List(_)) | None => &[],
     };
-    let known = || accounts.iter().map(|account| account.key.as_str()).chain(names());
+    // An account that is no map has been noted.
+    let accounts = || accounts.iter().filter(|account| matches!(account.value.kind, Kind::Map(_)));
+    let known = || accounts().map(|account| account.key.as_str()).chain(names());
     let hint = nearest(key, known()).map_or_else(
         || format!("known networks: {}.", known().collect::<Vec<_>>().join(", ")),
         |near| format!("did you mean `{near}`?"),
