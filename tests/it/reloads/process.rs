@@ -17,7 +17,7 @@ fn many(letter: &str, origin: &Origin, network: &AdNetwork) -> String {
     let mut config = String::from("sites:\n");
     for number in 0..30 {
         config += &format!(
-            r#"  - name: {letter}{number}
+            r##"  - name: {letter}{number}
     hosts: [{letter}{number}.example]
     upstream: {{ url: "http://localhost:{port}", read_timeout: {}s, health: {{ path: /up-{letter}, interval: 1s }} }}
     networks:
@@ -29,7 +29,7 @@ fn many(letter: &str, origin: &Origin, network: &AdNetwork) -> String {
         path: "/thank-you/{{order_id}}"
         value: 'html("#total-{letter}")'
         send: {{ own: {{ }} }}
-"#,
+"##,
             number + 10,
             network.address()
         );
