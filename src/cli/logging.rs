@@ -18,12 +18,12 @@ pub(super) fn start(log: &Log) {
         LogFormat::Text => {
             let lines = lines.with_filter_reloading();
             let level = lines.reload_handle();
-            lines.try_init().map(|()| keep(log, move |filter| drop(level.reload(filter))))
+            lines.try_init().map(|()| keep(log, move |filter| level.reload(filter).unwrap_or_default()))
         }
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();
             let level = lines.reload_handle();
-            lines.try_init().map(|()| keep(log, move |filter| drop(level.reload(filter))))
+            lines.try_init().map(|()| keep(log, move |filter| level.reload(filter).unwrap_or_default()))
         }
     };
 }

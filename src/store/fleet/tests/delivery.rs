@@ -58,6 +58,22 @@ async fn a_row_comes_back_as_it_was_and_what_is_due_longest_comes_first() {
 }
 
 #[tokio::test]
+async fn rows_that_wait_for_a_better_time_can_be_woken_and_those_in_hand_stay_there() {
+    let database = Postgres::shared().database();
+    let fleet = node(&database, "one");
+    let in_hand = leased(&fleet).await;
+    let waiting = leased(&fleet).await;
+    fleet.release(&waiting, Some(crate::store::clock::now().plus(DAY))).await.unwrap();
+    assert!(lease(&fleet).await.is_empty());
+    for (network, woken) in [("rokt", 0), ("exoclick", 1), ("exoclick", 0)] {
+        assert_eq!(fleet.wake("shop", network).await.unwrap(), woken);
+    }
+    let found: Vec<_> = lease(&fleet).await.into_iter().map(|row| row.event.id).collect();
+    assert_eq!(found, [waiting.event.id]);
+    assert_eq!(fleet.extend(&[&in_hand]).await.unwrap(), [in_hand.event.id]);
+}
+
+#[tokio::test]
 async fn a_lease_that_ran_out_is_taken_over_and_its_sleeper_changes_nothing() {
     let database = Postgres::shared().database();
     let (one, other) = (node(&database, "one"), node(&database, "other"));
