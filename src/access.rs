@@ -81,9 +81,16 @@ enum Message {
 /// What the writer is to do next.
 #[derive(Debug, Default)]
 struct Orders {
-    rules: Option<Option<AccessRules>>,
+    change: Option<Change>,
     reopens: bool,
     closes: Option<mpsc::Sender<()>>,
+}
+
+/// What holds from now on.
+#[derive(Debug)]
+enum Change {
+    On(AccessRules),
+    Off,
 }
 
 impl AccessLog {
@@ -112,7 +119,7 @@ impl AccessLog {
             let _first = queue.set(started);
         }
         let is_written = queue.get().is_some();
-        orders.lock().rules = Some(rules.cloned());
+        orders.lock().change = Some(rules.cloned().map_or(Change::Off, Change::On));
         keeps_query.store(rules.is_some_and(|rules| rules.query == QueryRule::Keep), Ordering::Relaxed);
         is_on.store(rules.is_some() && is_written, Ordering::Release);
         self.order();

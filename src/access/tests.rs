@@ -141,8 +141,8 @@ fn what_waits_takes_no_more_memory_than_is_allowed() {
     let (log, dropped) = log();
     let (queue, _messages) = mpsc::sync_channel(100_000);
     log.0.queue.set(queue).unwrap();
-    let long = "x".repeat(8000);
-    (0..2000).for_each(|_| log.note(record(&long)));
+    let target = "x".repeat(8000);
+    (0..2000).for_each(|_| log.note(record(&target)));
     assert!(log.0.weight.load(Ordering::Relaxed) <= MAX_WEIGHT);
     assert!((900..1100).contains(&dropped.get()), "{}", dropped.get());
 }

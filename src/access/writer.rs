@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AccessRules, Message, Orders, QUIET, Shared, line};
+use super::{AccessRules, Change, Message, Orders, QUIET, Shared, line};
 use crate::{store::clock, throttle::Throttle};
 
 /// Writes the lines of one process.
@@ -65,8 +65,12 @@ impl Writer {
     }
 
     fn obey(&mut self, orders: Orders) -> Option<mpsc::Sender<()>> {
-        let Orders { rules, reopens, closes } = orders;
-        if let Some(rules) = rules {
+        let Orders { change, reopens, closes } = orders;
+        if let Some(change) = change {
+            let rules = match change {
+                Change::On(rules) => Some(rules),
+                Change::Off => None,
+            };
             let is_same_file = rules.as_ref().map(|it| &it.file) == self.rules.as_ref().map(|it| &it.file);
             if !is_same_file {
                 self.file = None;
@@ -97,8 +101,8 @@ impl Writer {
         self.shared.weight.fetch_sub(record.weight(), Ordering::Relaxed);
         if self.rules.is_none() {
             // The first requests may have overtaken the first rules.
-            let rules = self.shared.orders.lock().rules.take();
-            let _no_end = self.obey(Orders { rules, ..Orders::default() });
+            let change = self.shared.orders.lock().change.take();
+            let _no_end = self.obey(Orders { change, ..Orders::default() });
         }
         match &self.rules {
             Some(rules) => line::append(&record, rules, &mut self.lines),

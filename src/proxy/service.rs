@@ -25,9 +25,9 @@ use super::{
     connection::WRITE_STALL_MS,
     edition::{Current, Edition},
     endpoint,
-    forwarding::{self, Forwarding, Told},
+    forwarding::{Forwarding, Told},
     framing,
-    logbook::{self, Logbook},
+    logbook::Logbook,
     module::{self, Tracking},
     refusal::Refusal,
     tunnel,
@@ -56,14 +56,6 @@ impl Proxy {
     pub fn new(current: Arc<Current>, logbook: Arc<Logbook>, busy: Busy) -> Self {
         let forwarding = Forwarding::new(Uuid::new_v4());
         Self { current, forwarding, logbook, warned_of_claims: AtomicBool::new(false), busy }
-    }
-
-    /// An answer of ours, with its id where the visitor is told.
-    fn identified(&self, answer: Answer, ctx: &Context) -> Answer {
-        match self.logbook.for_visitor(ctx.id.as_ref()) {
-            Some(id) => answer.with(logbook::HEADER, id),
-            None => answer,
-        }
     }
 }
 
@@ -174,10 +166,7 @@ impl ProxyHttp for Proxy {
             let told = Told { client, claims: ctx.claims, is_trusted: ctx.is_trusted, via };
             self.forwarding.tell(request, session.req_header().version, connection, told);
         }
-        self.logbook.tell_site(ctx.id.as_ref(), request);
-        if let Some(headers) = ctx.attempt.headers() {
-            forwarding::tell_trace(request, headers);
-        }
+        self.tell_site(request, ctx);
         match ctx.upstream() {
             Some(upstream) => upstream.rewrite(session, &ctx.attempts, request),
             None => Ok(()),
@@ -209,7 +198,7 @@ impl ProxyHttp for Proxy {
         let upstream = site.as_ref().and_then(|(index, _)| edition.table.upstream(*index));
         let upstream = upstream.ok_or_else(|| Error::explain(ErrorType::InternalError, "no site"))?;
         let mut peer = upstream.peer(session, ends, attempts, now)?;
-        ctx.attempt = ctx.span.attempt(&session.req_header().method, attempts.server().as_deref(), attempts.earlier());
+        ctx.attempt = ctx.span.attempt(&session.req_header().method, || attempts.server(), attempts.earlier());
         if tunnel::is_wanted(session.req_header()) {
             tunnel::prepare(&mut peer);
         }
@@ -268,8 +257,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.answered = Some(clock::instant());
-        ctx.attempt.answered(response.status.as_u16());
-        self.logbook.tell_visitor(ctx.id.as_ref(), response);
+        self.tell_visitor(response, ctx);
         if let Some(length) = framing::repeated_length(&response.headers) {
             response.insert_header(header::CONTENT_LENGTH, length)?;
         }
@@ -295,7 +283,6 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        drop(std::mem::take(&mut ctx.attempt));
         self.note(session, error, ctx);
         let Some((_, site)) = &ctx.site else { return };
         if let (Some(error), Some(upstream)) = (error, ctx.upstream())

@@ -19,7 +19,10 @@ use super::{
     fleet::{FleetError, FleetHealth, ForwardRow, Forwarded, desk::Notice},
     reader::Question,
 };
-use crate::tracking::{journey::JourneyKey, timestamp::Timestamp};
+use crate::{
+    throttle::{Pass, Throttle},
+    tracking::{journey::JourneyKey, timestamp::Timestamp},
+};
 
 mod errands;
 
@@ -259,7 +262,9 @@ impl Loop {
                     departed.rows.extend(answers.into_iter().map(|answer| (row.event.id, decision(answer))));
                 }
                 Err(error) if error.is_about_a_value() => {
-                    tracing::error!(%error, event = %row.event.id, "the fleet can't hold a conversion; it is a dead letter here");
+                    if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                        tracing::error!(%error, event = %row.event.id, held_back, "the fleet can't hold a conversion; it is a dead letter here");
+                    }
                     departed.refused.push(row.event.id);
                 }
                 Err(error) => return Err(error),
@@ -318,6 +323,8 @@ fn back_off(failures: u32) -> Duration {
 /// Rows and errands that go at once.
 const ROWS: usize = 200;
 const ERRANDS: usize = 50;
+/// What is wrong with many values is told of a few.
+static COMPLAINTS: Throttle = Throttle::new(10, Duration::from_mins(1));
 /// Between two looks for what other processes left here.
 const IDLE: Duration = Duration::from_secs(1);
 /// Between two looks for what other nodes forgot.

@@ -1,5 +1,7 @@
 //! Traces of a build without the feature `otel`: nothing, at no cost.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 
 use super::{RequestFacts, TraceHeaders};
@@ -37,7 +39,12 @@ impl RequestSpan {
 
     /// Begins an attempt of this request.
     #[must_use]
-    pub const fn attempt(&self, _method: &Method, _server: Option<&str>, _earlier: usize) -> AttemptSpan {
+    pub fn attempt(
+        &self,
+        _method: &Method,
+        _server: impl FnOnce() -> Option<Arc<str>>,
+        _earlier: usize,
+    ) -> AttemptSpan {
         AttemptSpan
     }
 

@@ -4,7 +4,11 @@
 //! costs spans and no page anything. Names of attributes are those of OpenTelemetry's semantic conventions for
 //! HTTP, version 1.38.
 
-use std::{net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Version};
 use opentelemetry::{
@@ -87,14 +91,16 @@ impl RequestSpan {
 
     /// Begins an attempt of this request, of which there were `earlier` ones.
     #[must_use]
-    pub fn attempt(&self, method: &Method, server: Option<&str>, earlier: usize) -> AttemptSpan {
+    pub fn attempt(&self, method: &Method, server: impl FnOnce() -> Option<Arc<str>>, earlier: usize) -> AttemptSpan {
         let (Some(tracing), Some(span)) = (TRACING.get(), &self.0) else { return AttemptSpan(None) };
         let builder = SpanBuilder::from_name(known(method)).with_kind(SpanKind::Client);
         let parent = Context::new().with_remote_span_context(span.span_context().clone());
         let mut attempt = tracing.tracer.build_with_context(builder, &parent);
         if attempt.is_recording() {
             attempt.set_attribute(KeyValue::new("http.request.method", known(method)));
-            server.map(address).into_iter().flatten().for_each(|attribute| attempt.set_attribute(attribute));
+            if let Some(server) = server() {
+                attempt.set_attributes(address(&server));
+            }
             if earlier > 0 {
                 attempt.set_attribute(KeyValue::new("http.request.resend_count", number(earlier)));
             }

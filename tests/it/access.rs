@@ -64,9 +64,11 @@ fn each_request_is_a_line_that_programs_for_apache_and_nginx_read() {
     let proxy = logging("", &origin, &AdNetwork::answering(["OK"])).start();
     let mut visitor = proxy.visitor().sending("User-Agent", "Browser/1.0");
     visitor.lands("/?exotracker=abc");
-    visitor.get("/old");
-    visitor.get("/missing?email=a@b.example");
-    visitor.get(THANKS);
+    for (number, target) in ["/old", "/missing?email=a@b.example", THANKS].into_iter().enumerate() {
+        lines(&proxy, number + 1);
+        visitor.get(target);
+    }
+    lines(&proxy, 4);
     visitor.head("/");
     let page = PAGE.len();
     let expected = [
@@ -154,7 +156,9 @@ sites:
     let [plain, redirecting, tls] = proxy.addresses()[..] else { panic!("three listeners") };
 
     Multiplexed::plain(plain).get("/two");
+    lines(&proxy, 1);
     Multiplexed::secure(tls).get("/secure");
+    lines(&proxy, 2);
     let mut tunnel = Connection::to(plain);
     let handshake = "GET /socket HTTP/1.1\r\nHost: socket.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -164,8 +168,10 @@ sites:
     drop(tunnel);
     lines(&proxy, 3);
     proxy.visitor().host("nobody.example").get("/lost");
+    lines(&proxy, 4);
     let mut wire = Wire::to(redirecting);
     assert_eq!(wire.get("/page").status, 301);
+    lines(&proxy, 5);
     assert_eq!(wire.get("/healthz").status, 200);
     lines(&proxy, 6);
     let mut wire = Wire::to(plain);

@@ -1,10 +1,15 @@
-//! The end of a request, as it is noted in the access log and in its trace.
+//! What is told and noted of a request: its id, its part in a trace, its line in the access log.
 
-use pingora::{Error, ErrorSource, http::RequestHeader};
+use std::mem;
+
+use pingora::{
+    Error, ErrorSource,
+    http::{RequestHeader, ResponseHeader},
+};
 use pingora_proxy::Session;
 
 use super::{
-    super::{connection::Over, refusal::Refusal, upstream},
+    super::{answer::Answer, connection::Over, forwarding, logbook, refusal::Refusal, upstream},
     Proxy,
     context::Context,
 };
@@ -15,8 +20,31 @@ use crate::{
 };
 
 impl Proxy {
+    /// Tells the site which request this is, and of which trace.
+    pub(super) fn tell_site(&self, request: &mut RequestHeader, ctx: &Context) {
+        self.logbook.tell_site(ctx.id.as_ref(), request);
+        if let Some(headers) = ctx.attempt.headers() {
+            forwarding::tell_trace(request, headers);
+        }
+    }
+
+    /// Tells the visitor which request this was, with the site's answer.
+    pub(super) fn tell_visitor(&self, response: &mut ResponseHeader, ctx: &mut Context) {
+        ctx.attempt.answered(response.status.as_u16());
+        self.logbook.tell_visitor(ctx.id.as_ref(), response);
+    }
+
+    /// The same with an answer of ours.
+    pub(super) fn identified(&self, answer: Answer, ctx: &Context) -> Answer {
+        match self.logbook.for_visitor(ctx.id.as_ref()) {
+            Some(id) => answer.with(logbook::HEADER, id),
+            None => answer,
+        }
+    }
+
     /// Notes a request that is over, where that is wanted.
     pub(super) fn note(&self, session: &Session, error: Option<&Error>, ctx: &mut Context) {
+        drop(mem::take(&mut ctx.attempt));
         let access = &self.logbook.access;
         let is_logged = access.is_on();
         if !is_logged && !ctx.span.is_recording() {

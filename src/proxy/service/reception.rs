@@ -85,7 +85,7 @@ impl Proxy {
         let is_probe = listener.probe.as_deref() == Some(head.uri.path());
         if is_probe && matches!(ctx.refused, None | Some(Refusal::UnknownHost)) {
             // Whatever host it names, it is no request of that site's visitors.
-            ctx.site = None;
+            (ctx.site, ctx.refused) = (None, None);
             return Some(Answer::well());
         }
         if ctx.refused.is_none() && ctx.is_redirected() {

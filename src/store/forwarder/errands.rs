@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Hindrance, Loop, Round};
+use super::{COMPLAINTS, Hindrance, Loop, Round};
 use crate::{
     store::{
+        clock,
         departure::Departed,
         errand::Errand,
         fleet::FleetError,
@@ -14,6 +15,7 @@ use crate::{
         reader::Question,
         withdrawal::Subject,
     },
+    throttle::Pass,
     tracking::{event::EventId, journey::JourneyKey},
 };
 
@@ -29,11 +31,20 @@ impl Loop {
                 Some(errand) => match self.run_errand(errand).await {
                     Ok(()) => {}
                     Err(error) if error.is_about_a_value() => {
-                        tracing::error!(%error, "the fleet can't hold what a visit brought; it is known to this node alone");
+                        if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                            tracing::error!(%error, held_back, "the fleet can't hold what a visit brought; it is known to this node alone");
+                        }
                     }
                     Err(error) => return Err(error),
                 },
-                None => tracing::error!("what a visit brought can't be read; it is known to this node alone"),
+                None => {
+                    if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
+                        tracing::error!(
+                            held_back,
+                            "what a visit brought can't be read; it is known to this node alone"
+                        );
+                    }
+                }
             }
             departed.errand = Some(number);
         }
