@@ -230,5 +230,15 @@ fn cookie_elsewhere(field: &Field<'_>, hosts: &[HostPattern]) {
 }
 
 /// The keys that say which requests a conversion is about.
-const PAGES: [&str; 10] =
-    ["path", "triggers", "method", "status", "when", "success_mark", "failure_mark", "after", "caller", "from_addresses"];
+const PAGES: [&str; 10] = [
+    "path",
+    "triggers",
+    "method",
+    "status",
+    "when",
+    "success_mark",
+    "failure_mark",
+    "after",
+    "caller",
+    "from_addresses",
+];

@@ -43,6 +43,7 @@ impl<'a> Files<'a> {
 
     /// The path that stands in a field, relative to the file that the field stands in.
     #[must_use]
+    #[expect(clippy::unused_self, reason = "whoever may read files asks them, wherever their folder is written")]
     pub fn path(self, field: &Field<'_>) -> Option<PathBuf> {
         field.text().map(|text| beside(field, text))
     }

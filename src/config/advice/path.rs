@@ -61,8 +61,8 @@ impl Pattern<'_> {
 fn never_asked_for(trigger: &Field<'_>, hosts: &[HostPattern]) {
     let conditions = trigger.find("when").and_then(|when| when.entries()).unwrap_or_default();
     for (_, test) in conditions.iter().filter(|(source, _)| source.eq_ignore_ascii_case("header.host")) {
-        let tests = test.one_or_many();
-        let texts: Option<Vec<&str>> = tests.iter().map(text).collect();
+        let asked = test.one_or_many();
+        let texts: Option<Vec<&str>> = asked.iter().map(text).collect();
         let serves = |asked: &&str| {
             let asked = asked.rsplit_once(':').map_or(*asked, |(host, _)| host).to_ascii_lowercase();
             hosts.iter().any(|host| match host {
