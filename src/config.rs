@@ -175,9 +175,7 @@ impl Config {
     ///
     /// Without what they name themselves: secrets, certificates, pages.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let main = self.texts.file.as_path();
-        let included = self.texts.files.keys().map(PathBuf::as_path).filter(move |file| *file != main);
-        std::iter::once(main).chain(included)
+        std::iter::once(&self.texts.file).chain(&self.texts.included).map(PathBuf::as_path)
     }
 
     /// Where postbacks of these sites go.

@@ -197,9 +197,9 @@ fn bearer(field: &Field<'_>) -> Option<HeaderValue> {
 }
 
 const SINKS: [(&str, Read); 3] = [("file", file), ("bigquery", bigquery), ("webhook", webhook)];
-const LEVELS: [(&str, Option<Level>); 3] =
+pub(super) const LEVELS: [(&str, Option<Level>); 3] =
     [("never", None), ("debug", Some(Level::Debug)), ("always", Some(Level::Always))];
-const PERSONAL: [(&str, Personal); 2] = [("mask", Personal::Mask), ("keep", Personal::Keep)];
+pub(super) const PERSONAL: [(&str, Personal); 2] = [("mask", Personal::Mask), ("keep", Personal::Keep)];
 const SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=100 << 30;
 const DEFAULT_SIZE: u64 = 100 << 20;
 const DEFAULT_KEEP: u32 = 5;

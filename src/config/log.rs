@@ -62,6 +62,6 @@ pub(super) const LEVELS: [(&str, &str); 5] =
 pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const ACCESS_FORMATS: [(&str, AccessFormat); 2] =
     [("combined", AccessFormat::Combined), ("json", AccessFormat::Json)];
-const QUERIES: [(&str, QueryRule); 2] = [("drop", QueryRule::Drop), ("keep", QueryRule::Keep)];
-const TOLD_TO: [(&str, ToldTo); 3] =
+pub(super) const QUERIES: [(&str, QueryRule); 2] = [("drop", QueryRule::Drop), ("keep", QueryRule::Keep)];
+pub(super) const TOLD_TO: [(&str, ToldTo); 3] =
     [("off", ToldTo::Nobody), ("upstream", ToldTo::Site), ("both", ToldTo::SiteAndVisitor)];

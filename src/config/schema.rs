@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 mod consent;
 mod conversion;
+mod events;
 mod network;
 mod process;
 mod shape;

@@ -15,13 +15,22 @@ pub struct Texts {
     pub file: PathBuf,
     /// All files that were read, by their paths.
     pub files: BTreeMap<PathBuf, String>,
+    /// Those that were included, in the order in which they were read.
+    pub included: Vec<PathBuf>,
 }
 
 impl Texts {
     /// The text of a file that stands for itself.
     #[must_use]
     pub fn of(file: &Path, text: &str) -> Self {
-        Self { file: file.to_owned(), files: BTreeMap::from([(file.to_owned(), text.to_owned())]) }
+        let files = BTreeMap::from([(file.to_owned(), text.to_owned())]);
+        Self { file: file.to_owned(), files, included: Vec::new() }
+    }
+
+    /// Adds an included file.
+    pub fn include(&mut self, file: &Path, text: String) {
+        self.files.insert(file.to_owned(), text);
+        self.included.push(file.to_owned());
     }
 
     /// The text of the file that was named.

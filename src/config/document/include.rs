@@ -110,7 +110,7 @@ impl<'a> Inclusion<'a> {
             }
         };
         let root = tree(&found.to_string_lossy(), &text, self.lookup, self.problems);
-        self.texts.files.insert(found.to_owned(), text);
+        self.texts.include(found, text);
         let Some(root) = root else { return };
         self.take(&root);
         self.chain.push(itself);
@@ -196,8 +196,7 @@ fn matches(pattern: &Field<'_>, folder: &Path, kept: Option<&Texts>) -> Vec<Path
 fn listed(text: &str, kept: Option<&Texts>, pattern: &Field<'_>) -> Result<Vec<PathBuf>, PatternError> {
     if let Some(texts) = kept {
         let pattern = Pattern::new(text)?;
-        let included = texts.files.keys().filter(|file| **file != texts.file);
-        return Ok(included.filter(|file| pattern.matches_path_with(file, OPTIONS)).cloned().collect());
+        return Ok(texts.included.iter().filter(|file| pattern.matches_path_with(file, OPTIONS)).cloned().collect());
     }
     let mut found = Vec::new();
     for path in glob_with(text, OPTIONS)?.take(MOST_FILES + 1) {

@@ -123,6 +123,7 @@ fn conversion() -> Vec<Key> {
             "last_paid_click: only if no later visit came by one of `channels` or by another network.",
             Shape::choice(&CREDITS).or("always"),
         ),
+        key("shadow", "true: decided, counted and shown, and nothing of it happens.", Shape::of("switch").or("false")),
         needed("send", "The networks that hear of it, with their parameters.", Shape::of("send")),
     ];
     own.into_iter().chain(one).collect()

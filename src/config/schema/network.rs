@@ -85,21 +85,24 @@ fn text(node: Option<&Node>) -> &str {
 }
 
 fn delivery() -> Vec<Key> {
-    vec![
+    let own = [
         key("max_age", "From the conversion until it is given up as `expired`.", Shape::of("duration").or("7d")),
         key("max_attempts", "Attempts until it is given up.", Shape::number(1..=100).or("20")),
         key("concurrency", "Requests to one network at a time.", Shape::number(1..=64).or("8")),
         key("rate", "Requests to one network in a time. Default: as many as it takes.", Shape::pattern("[0-9]+/[smh]")),
+    ];
+    own.into_iter().chain(reach()).collect()
+}
+
+/// How requests of ours get there.
+pub(super) fn reach() -> [Key; 2] {
+    [
         key(
             "allow_private",
-            "Whether names of networks may stand for addresses that are not of the public internet.",
+            "Whether names may stand for addresses that are not of the public internet.",
             Shape::of("switch").or("false"),
         ),
-        key(
-            "proxy",
-            "A proxy to reach networks through: http://HOST:PORT, https://HOST:PORT, or none.",
-            Shape::of("text_or_file"),
-        ),
+        key("proxy", "A proxy to go through: http://HOST:PORT, https://HOST:PORT, or none.", Shape::of("text_or_file")),
     ]
 }
 

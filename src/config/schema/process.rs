@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use super::shape::{Key, Shape, key, needed};
+use super::{
+    events::events,
+    shape::{Key, Shape, key, needed},
+};
 use crate::config::{
-    log::{FORMATS, LEVELS},
+    log::{ACCESS_FORMATS, FORMATS, LEVELS, QUERIES, TOLD_TO},
     network::MODES,
     server::ADDRESSES,
 };
@@ -26,7 +29,7 @@ fn process() -> Vec<Key> {
             "Where visitors connect: ADDRESS:PORT for plain http, or a list of such addresses and of maps.",
             Shape::one_or_many(Shape::any([Shape::of("address"), listener()])).or("127.0.0.1:8000"),
         ),
-        key("admin", "/metrics, /healthz and /readyz.", admin()),
+        key("admin", "/metrics, /healthz, /readyz and the console.", admin()),
         key("state", "Where conversions are kept.", state()),
         key(
             "secret",
@@ -61,6 +64,7 @@ fn process() -> Vec<Key> {
         key("limits", "What visitors may cost.", limits()),
         key("delivery", "How postbacks are delivered; also per network.", Shape::of("delivery")),
         key("log", "To standard error.", log()),
+        key("events", "Records of what happens, for people and for warehouses.", events()),
         key("retention", "How long the state folder keeps what is over.", retention()),
     ]
 }
@@ -116,6 +120,11 @@ fn admin() -> Shape {
     Shape::map([
         key("listen", "ADDRESS:PORT.", Shape::of("address").or("127.0.0.1:9180")),
         key("token", "Shown as `Authorization: Bearer TOKEN`. Required off loopback.", Shape::of("secret")),
+        key(
+            "hosts",
+            "Names by which browsers may ask for the console, besides its address and localhost.",
+            Shape::one_or_many(Shape::of("text")).or("[]"),
+        ),
     ])
 }
 
@@ -171,6 +180,16 @@ fn log() -> Shape {
     Shape::map([
         key("level", "", Shape::choice(&LEVELS).or("info")),
         key("format", "", Shape::choice(&FORMATS).or("text")),
+        key("request_id", "Who is told the id of a request in X-Request-Id.", Shape::choice(&TOLD_TO).or("off")),
+        key("access", "A file with a line for each request.", access()),
+    ])
+}
+
+fn access() -> Shape {
+    Shape::map([
+        needed("file", "Opened anew on SIGHUP.", Shape::of("file").example("access.log".into())),
+        key("format", "", Shape::choice(&ACCESS_FORMATS).or("combined")),
+        key("query", "What stands behind the `?` of addresses.", Shape::choice(&QUERIES).or("drop")),
     ])
 }
 

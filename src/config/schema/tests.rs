@@ -112,6 +112,7 @@ fn its_defaults_are_those_that_show_prints() {
     for (path, defaults) in [
         ("", show::DEFAULTS),
         ("sites[]", show::SITE_DEFAULTS),
+        ("log.access", show::ACCESS_DEFAULTS),
         ("listen[]", show::LISTENER_DEFAULTS),
         ("sites[].upstream", show::UPSTREAM_DEFAULTS),
         ("sites[].upstream.servers[]", show::SERVER_DEFAULTS),
