@@ -139,10 +139,10 @@ fn every_outcome_can_be_explained_afterwards() {
     let all: BTreeSet<&str> = Outcome::ALL.map(Outcome::as_str).into();
     let hits = story.await_hits(all.len());
     let seen: BTreeSet<&str> = hits.iter().filter_map(|hit| hit["outcome"].as_str()).collect();
-    assert_eq!(all, seen.union(&told_elsewhere.into()).copied().collect());
+    assert_eq!(all, seen.union(&BTreeSet::from(told_elsewhere)).copied().collect::<BTreeSet<_>>());
 
     let answers: BTreeMap<&str, (&str, &[&str])> = [
-        ("off", ("", &["off", "set `tracking: on`"][..])),
+        ("off", ("", &["off", "set `tracking: on`"] as &[&str])),
         ("no_consent", ("", &["the visitor refused, or has not chosen", "consent.md"])),
         ("prefetch", ("A-prefetch", &["the browser fetched ahead of time"])),
         ("not_document", ("A-not_document", &["HEAD, an image", "another `path`"])),
@@ -179,7 +179,7 @@ fn of_visitors_who_have_not_agreed_nothing_is_written_down() {
     refuser.request("GET", "/thank-you/SECRET-2", &[("X-Consent", "0")], "");
     story.proxy.visitor().host("quiet.example").get("/thank-you/SECRET-3?cid=refused-1");
     for hit in story.await_hits(3) {
-        let known: BTreeSet<_> = hit
+        let known: BTreeSet<&str> = hit
             .as_object()
             .unwrap()
             .iter()
@@ -188,7 +188,7 @@ fn of_visitors_who_have_not_agreed_nothing_is_written_down() {
             .collect();
         let told = ["attempts", "conversion", "event_time", "network", "outcome", "site"];
         let with_reason = hit["outcome"] == "off" && hit["reason"] == "off";
-        let told = told.into_iter().chain(with_reason.then_some("reason")).collect();
+        let told: BTreeSet<&str> = told.into_iter().chain(with_reason.then_some("reason")).collect();
         assert_eq!(known, told, "{hit}");
     }
     let (succeeds, _, complaint) = story.conversions(&["show", "SECRET-1"]);
@@ -265,10 +265,10 @@ fn an_export_is_a_spreadsheet_that_runs_nothing() {
         rows.iter().map(|row| row[place].to_owned()).collect()
     };
     let expected = ["'=1+1", "'@sum", "plain,\"quoted\"", "-5", "two\r\nlines"];
-    assert_eq!(column("order_id"), expected.map(String::from).into());
-    assert_eq!(column("value"), ["10".to_owned()].into());
-    assert_eq!(column("verdict"), ["delivered".to_owned()].into());
-    assert_eq!(column("click_id"), ["click-1".to_owned()].into());
+    assert_eq!(column("order_id"), BTreeSet::from(expected.map(String::from)));
+    assert_eq!(column("value"), BTreeSet::from(["10".to_owned()]));
+    assert_eq!(column("verdict"), BTreeSet::from(["delivered".to_owned()]));
+    assert_eq!(column("click_id"), BTreeSet::from(["click-1".to_owned()]));
     let listed = story.says(&["list"]);
     assert!(listed.contains("two  lines") && !listed.contains("\r"), "a stranger's text stays in its line: {listed}");
     for nothing in [["--since", "2999-01-01"], ["--until", "2026-01-01"], ["--site", "strict"], ["--outcome", "bot"]] {

@@ -37,7 +37,10 @@ pub(super) fn execute(file: &Path, config: &Config, office: &Office, show: &Show
         ));
         return Ok(Exit::Failure);
     }
-    let mask = Mask::new(secrets::secrets(file, Environment::Ignored));
+    // What variables hold belongs to the request, if it is known here.
+    let whole = Config::load(file, Environment::Process).ok();
+    let environment = if whole.is_some() { Environment::Process } else { Environment::Ignored };
+    let (config, mask) = (whole.as_ref().unwrap_or(config), Mask::new(secrets::secrets(file, environment)));
     for (index, story) in stories.iter().enumerate() {
         let request = story.event.as_ref().and_then(|event| explain::request(config, event, &mask));
         if show.json {
