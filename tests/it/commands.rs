@@ -72,7 +72,8 @@ fn check_looks_at_all_files_that_are_named() {
 fn check_tells_what_is_odd_and_can_be_made_to_refuse_it() {
     let setup =
         Proxy::with("max_page_delay: 2s\nsites: [{ upstream: 'http://127.0.0.1:1', consent: { require: none } }]\n");
-    for (arguments, expected) in [(["check"].as_slice(), Some(0)), (&["check", "--deny-warnings"], Some(78))] {
+    for (arguments, expected) in [(["check"].as_slice(), Some(0)), (["check", "--deny-warnings"].as_slice(), Some(78))]
+    {
         let (code, out, err) = said(setup.command(arguments));
         assert_eq!(code, expected, "{err}");
         assert!(err.contains("throughline.yaml:4:17: warning: max_page_delay: with a slow disk"), "{err}");
