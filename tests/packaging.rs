@@ -175,8 +175,8 @@ fn the_manifests_agree_with_the_configuration_that_they_bring() {
     assert!(config.server.state.starts_with(mounted.trim_end_matches(" }")));
     assert!(config.server.fleet.is_some(), "several instances are a fleet");
     let (secret, mut names) = (file("conf/kubernetes/secret.yaml"), 0);
-    for (_, rest) in text.match_indices("${").map(|(at, _)| text.split_at(at)) {
-        let name = &rest[2..rest.find('}').unwrap()];
+    for rest in text.split("${").skip(1) {
+        let (name, _) = rest.split_once('}').expect("a name");
         assert!(secret.contains(&format!("\n  {name}: ")), "{name}");
         names += 1;
     }

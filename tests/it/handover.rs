@@ -2,11 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{BufRead, BufReader},
     net::TcpStream,
-    os::unix::fs::PermissionsExt,
-    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -22,15 +18,17 @@ use crate::support::{
     chaos::{Chaos, Mix},
     config::shop,
     crowd::shop_of_its_own,
+    h2_client,
     http::latin1,
     network::AdNetwork,
     origin::{Origin, PAGE},
-    process::signal,
     proxy::Proxy,
     raw_origin::{Connection, RawOrigin},
+    response::Response,
     server::{Request, lock},
     site::Site,
     tell,
+    twin::Ask,
     visitor::Visitor,
 };
 
@@ -255,6 +253,26 @@ fn open_tunnel(proxy: &Proxy) -> Connection {
 }
 
 #[test]
+fn a_stream_of_http2_is_finished_and_its_connection_told_to_go() {
+    let origin = Origin::start().route("/slow", Response::html(PAGE).delayed(Duration::from_secs(3)));
+    let mut proxy = Proxy::with(&shop_under("limits: { shutdown_grace: 8s }", &origin)).start();
+    let mut visitor = h2_client::Connection::open(proxy.address(), None).unwrap();
+    let visit = thread::spawn(move || {
+        let seen = visitor.fetch(&Ask::new("GET", "/slow"));
+        (visitor, seen)
+    });
+    origin.await_requests(1);
+    let mut former = proxy.succeed();
+    let (mut visitor, seen) = visit.join().unwrap();
+    let seen = seen.unwrap();
+    assert_eq!((seen.status, latin1(&seen.body).as_str()), (200, PAGE));
+    assert_eq!(former.await_end().code(), Some(0));
+    assert!(visitor.fetch(&Ask::new("GET", "/")).is_err(), "its process has ended");
+    let mut visitor = h2_client::Connection::open(proxy.address(), None).unwrap();
+    assert_eq!(visitor.fetch(&Ask::new("GET", "/")).unwrap().status, 200);
+}
+
+#[test]
 fn listeners_that_stay_are_taken_over_new_ones_open_and_the_others_close() {
     let origin = Origin::start();
     let listen = |addresses: &str| shop_under(&format!("listen: [{addresses}]"), &origin);
@@ -312,12 +330,4 @@ fn without_a_predecessor_an_upgrade_is_a_start() {
     let mut proxy = Proxy::with(&shop_under("", &origin)).argument("--upgrade").start();
     assert_eq!(proxy.visitor().get("/").text(), PAGE);
     assert_eq!(proxy.terminate().code(), Some(0));
-}
-
-/// Writes a program that an operator might take for the new binary.
-fn script(folder: &Path, text: &str) -> String {
-    let path = folder.join("new-binary");
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.display().to_string()
 }

@@ -1,8 +1,25 @@
 //! `throughline handover`: the running process starts its successor itself, and goes on if that fails.
 
-use std::{os::unix::net::UnixDatagram, process::Output};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::Path,
+    process::Output,
+    thread,
+    time::Duration,
+};
 
-use super::*;
+use tempfile::TempDir;
+
+use super::shop_under;
+use crate::support::{
+    await_fact,
+    origin::{Origin, PAGE},
+    process::signal,
+    proxy::Proxy,
+};
 
 /// A process that nobody but this test will end.
 struct Orphan(u32);
@@ -56,7 +73,7 @@ fn one_command_replaces_the_process_again_and_again() {
 #[test]
 fn a_successor_that_fails_leaves_the_old_process_serving_and_the_command_says_why() {
     let origin = Origin::start();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let good = shop_under("", &origin);
     let proxy = Proxy::with(&good).start();
     let address_in_use = format!("listen: [127.0.0.1:0, {}]", taken.local_addr().unwrap());
@@ -124,7 +141,7 @@ fn who_is_told_to_stop_during_a_hand_over_stops_and_leaves_nobody_behind() {
 #[test]
 fn systemd_hears_who_serves() {
     let origin = Origin::start();
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -176,4 +193,12 @@ fn the_first_process_of_a_container_stays_until_its_successors_have_ended() {
     assert!(signal(first, "TERM"));
     assert_eq!(proxy.await_end().code(), Some(0), "{}", proxy.stderr());
     assert!(proxy.visitor().try_request("GET", "/", &[], "").is_err(), "nobody listens any more");
+}
+
+/// Writes a program that an operator might take for the new binary.
+fn script(folder: &Path, text: &str) -> String {
+    let path = folder.join("new-binary");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
 }
