@@ -99,11 +99,10 @@ fn webhook(field: &Field<'_>, section: &mut Section<'_>, around: Surroundings<'_
     let url = section.require("url", "write the whole address: `url: https://…`");
     let token = section.get("token");
     let route = route(field, section, around);
-    let token = match &token {
-        Some(field) => Some(bearer(field)?),
-        None => None,
-    };
-    let url = address(&url?)?;
+    let token = token.map(|field| bearer(&field));
+    let url = url.and_then(|field| address(&field))?;
+    // A token that is wrong was told of.
+    let token = token.map_or(Some(None), |token| token.map(Some))?;
     Some(SinkSettings::Webhook(Box::new(WebhookSettings { url, token, route })))
 }
 

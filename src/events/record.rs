@@ -131,7 +131,8 @@ impl Record {
         let body = Some(postback.body).filter(|body| !body.is_empty());
         Self {
             request_method: Some(postback.method.to_string()),
-            request_url: Some(cut(show(postback.url.as_str().as_bytes()), MAX_URL)),
+            // An apostrophe is all that an address writes otherwise than templates do.
+            request_url: Some(cut(show(postback.url.as_str().replace("%27", "'").as_bytes()), MAX_URL)),
             request_body: body.map(|body| cut(show(&body), MAX_BODY)),
             ..record
         }

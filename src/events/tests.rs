@@ -57,6 +57,16 @@ fn lines(folder: &tempfile::TempDir, name: &str) -> usize {
     std::fs::read_to_string(folder.path().join(name)).map(|text| text.lines().count()).unwrap_or(0)
 }
 
+/// Waits for a fact, and fails when it never comes true.
+async fn until(fact: impl Fn() -> bool) {
+    let come_true = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), come_true).await.expect("a fact that never came true");
+}
+
 #[test]
 fn what_nobody_wants_is_not_built() {
     let (bus, built) = (Bus::default(), AtomicUsize::new(0));
@@ -131,13 +141,9 @@ async fn what_comes_back_in_time_loses_nothing() {
     for _ in 0..10 {
         bus.publish(Whose::Visitor, |_| record());
     }
-    while ledger.sum("failed", Sink::File) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| ledger.sum("failed", Sink::File) > 0).await;
     std::fs::create_dir(folder.path().join("later")).unwrap();
-    while ledger.sum("written", Sink::File) < 10 {
-        tokio::task::yield_now().await;
-    }
+    until(|| ledger.sum("written", Sink::File) == 10).await;
     bus.drain(Duration::from_secs(10)).await;
     assert_eq!(lines(&folder, "later/a"), 10);
     assert_eq!(ledger.sum("dropped", Sink::File), 0);
@@ -152,9 +158,7 @@ async fn other_settings_end_what_is_gone_and_leave_what_stays() {
     bus.publish(Whose::Visitor, |_| record());
     bus.replace(&settings(vec![(Level::Always, file(&folder, "comes")), stays])).unwrap();
     bus.publish(Whose::Visitor, |_| record());
-    while lines(&folder, "goes") == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| lines(&folder, "goes") > 0).await;
     bus.drain(Duration::from_secs(10)).await;
     assert_eq!(["stays", "goes", "comes"].map(|name| lines(&folder, name)), [2, 1, 1]);
 }

@@ -96,8 +96,10 @@ fn forms(value: &str) -> Vec<String> {
     encode_component(value, &mut encoded);
     let json = serde_json::Value::from(value).to_string();
     let json = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned();
-    let form = encoded.replace("%20", "+");
-    let mut forms = vec![value.to_owned(), encoded, form, json];
+    // Whoever parses an address writes apostrophes so (URL Standard, special-query percent-encode set).
+    let address = encoded.replace('\'', "%27");
+    let form = address.replace("%20", "+");
+    let mut forms = vec![value.to_owned(), encoded, address, form, json];
     forms.extend(checksums(value));
     let normal = value.trim().to_lowercase();
     if normal != value {

@@ -18,8 +18,8 @@ use crate::{
 };
 
 const EMAIL: &str = "Jane.Canary+1@mail.example";
-const NAME: &str = "Canary \"Jane\" Doe";
-const SECRET: &str = "CANARY/secret key";
+const NAME: &str = "Canary \"Jane\" O'Doe";
+const SECRET: &str = "CANARY/secret's key";
 
 fn event() -> Event {
     let fields = [("email", EMAIL), ("name", NAME), ("order_id", "A-1001"), ("value", "49.90"), ("age", "7")];
@@ -116,7 +116,7 @@ fn a_request_shows_persons_to_who_asks_for_that_and_secrets_to_nobody() {
     let record = request(Personal::Keep);
     let url = record.request_url.unwrap();
     assert!(url.contains("&e=Jane.Canary%2B1%40mail.example&") && url.contains("&k=***&"), "{url}");
-    assert!(record.request_body.unwrap().contains(r#""who":"Canary \"Jane\" Doe""#));
+    assert!(record.request_body.unwrap().contains(r#""who":"Canary \"Jane\" O'Doe""#));
 }
 
 #[test]
@@ -125,7 +125,12 @@ fn an_answer_that_repeats_what_it_was_sent_is_shown_without_it() {
     for form in forms().into_iter().skip(1) {
         body.extend([form.as_str(), " "]);
     }
-    body.extend(["canary-tag ", "Canary \\\"Jane\\\" Doe ", "Canary+%22Jane%22+Doe "]);
+    body.extend([
+        "canary-tag ",
+        "Canary \\\"Jane\\\" O'Doe ",
+        "Canary+%22Jane%22+O%27Doe ",
+        "Canary%20%22Jane%22%20O%27Doe ",
+    ]);
     let headers = [("location", "/?e=jane.canary%2b1%40mail.example"), ("set-cookie", "a=canary"), ("x-key", SECRET)];
     let record =
         Record::response(Timestamp::from_millis(0), &event(), &reply(302, &headers), body.as_bytes(), Personal::Mask);
