@@ -14,21 +14,21 @@ pub const fn stop() {}
 
 /// The span of a request.
 #[derive(Debug, Default)]
-pub struct RequestSpan;
+pub struct RequestSpan(());
 
 /// The span of an attempt at a server.
 #[derive(Debug, Default)]
-pub struct AttemptSpan;
+pub struct AttemptSpan(());
 
 /// The span of an attempt at a network.
 #[derive(Debug, Default)]
-pub struct PostbackSpan;
+pub struct PostbackSpan(());
 
 impl RequestSpan {
     /// Begins with the head of a request.
     #[must_use]
     pub const fn begin(_method: &Method, _headers: &HeaderMap, _is_trusted: bool) -> Self {
-        Self
+        Self(())
     }
 
     /// Whether anything is kept of it.
@@ -45,7 +45,7 @@ impl RequestSpan {
         _server: impl FnOnce() -> Option<Arc<str>>,
         _earlier: usize,
     ) -> AttemptSpan {
-        AttemptSpan
+        AttemptSpan(())
     }
 
     /// Ends it.
@@ -70,7 +70,7 @@ impl PostbackSpan {
     /// Begins with the request to a network.
     #[must_use]
     pub const fn begin(_site: &str, _network: &str, _method: &Method, _host: Option<&str>) -> Self {
-        Self
+        Self(())
     }
 
     /// Ends it with the status of the answer, or with why there is none.

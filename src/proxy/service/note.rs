@@ -1,7 +1,5 @@
 //! What is told and noted of a request: its id, its part in a trace, its line in the access log.
 
-use std::mem;
-
 use pingora::{
     Error, ErrorSource,
     http::{RequestHeader, ResponseHeader},
@@ -16,7 +14,7 @@ use super::{
 use crate::{
     access::{AccessLog, Asked, Ending, Record},
     store::clock,
-    trace::RequestFacts,
+    trace::{AttemptSpan, RequestFacts},
 };
 
 impl Proxy {
@@ -44,7 +42,7 @@ impl Proxy {
 
     /// Notes a request that is over, where that is wanted.
     pub(super) fn note(&self, session: &Session, error: Option<&Error>, ctx: &mut Context) {
-        drop(mem::take(&mut ctx.attempt));
+        ctx.attempt = AttemptSpan::default();
         let access = &self.logbook.access;
         let is_logged = access.is_on();
         if !is_logged && !ctx.span.is_recording() {
