@@ -11,15 +11,14 @@ use crate::support::{
     tls_client::{Issued, TlsClient},
 };
 
-/// Many sites and networks, with names to be looked up and health to be asked for, which differ by the letter.
-fn many(letter: &str, origin: &Origin, network: &AdNetwork) -> String {
-    let port = origin.address().port();
+/// Many sites and networks, which differ by the letter; `care` is more about each site's server.
+fn many(letter: &str, server: &str, care: &str, network: &AdNetwork) -> String {
     let mut config = String::from("sites:\n");
     for number in 0..30 {
         config += &format!(
             r##"  - name: {letter}{number}
     hosts: [{letter}{number}.example]
-    upstream: {{ url: "http://localhost:{port}", read_timeout: {}s, health: {{ path: /up-{letter}, interval: 1s }} }}
+    upstream: {{ url: "http://{server}", read_timeout: {}s{care} }}
     networks:
       own:
         click: {{ param: cid }}
@@ -62,7 +61,8 @@ fn a_hundred_reloads_leave_nothing_behind() {
 
 fn reload_again_and_again(rounds: usize) {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
-    let configs = [many("a", &origin, &network), many("b", &origin, &network)];
+    let server = origin.address().to_string();
+    let configs = ["a", "b"].map(|letter| many(letter, &server, "", &network));
     let proxy = Proxy::with(&configs[0]).start();
     let reload = |round: usize| {
         proxy.follows(&configs[round % 2]);
@@ -79,12 +79,24 @@ fn reload_again_and_again(rounds: usize) {
         || format!("{before:?} {:?}", used(&proxy)),
     );
     tell(&format!("{rounds} reloads of 30 sites: {before:?} {after:?}"));
-    // One edition of these sites takes more than that many times over.
-    assert!(after.memory < before.memory + (12 << 20), "{before:?} {after:?}");
+    // What the allocator keeps moves up and down by half of that.
+    assert!(after.memory < before.memory + (16 << 20), "{before:?} {after:?}");
     assert!(after.threads <= before.threads + 8, "{before:?} {after:?}");
-    // Nobody asks for the health of servers that are not in force.
-    let letter = ["b", "a"][rounds % 2];
-    let gone = format!("/up-{letter}");
+}
+
+#[test]
+fn nobody_looks_after_servers_that_are_not_in_force() {
+    let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
+    let server = format!("localhost:{}", origin.address().port());
+    let config = |letter: &str| {
+        let care = format!(", health: {{ path: /up-{letter}, interval: 1s }}");
+        many(letter, &server, &care, &network)
+    };
+    let proxy = Proxy::with(&config("a")).start();
+    for letter in ["b", "a", "b"] {
+        proxy.follows(&config(letter));
+    }
+    let gone = "/up-a";
     await_fact(
         || {
             origin.forget();
