@@ -114,7 +114,9 @@ impl<W: Write> Sheet<W> {
             let written = lines.get(..done).unwrap_or_default();
             let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
             self.is_torn = done > whole;
-            return Err(Unwritten { whole, error });
+            // It lacks nothing but its end, which comes before whatever is written next.
+            let lacks_its_end = self.is_torn && lines.get(done) == Some(&b'\n');
+            return Err(Unwritten { whole: if lacks_its_end { done + 1 } else { whole }, error });
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ fn destination() -> Destination {
     let text = r#"{ sites: [{ upstream: "http://127.0.0.1:1", networks: { mine: { click: { param: mid },
         settings: { key: { secret: true } }, key: "${KEY}",
         postback: { method: POST, url: "https://net.example/pb", headers: { x-key: "{key}" },
-            query: { c: "{click_id}", k: "{key}", e: "{email}", s: "{email|sha256}", m: "{email|md5}", t: "{tags|join:','}" },
+            query: { c: "{click_id}", k: "{key}", e: "{email}", s: "{email|sha256}", m: "{email|md5}", t: '{tags|join:","}' },
             json: { order: "{order_id}", who: "{name}", b: "{name|base64}", h: "{email|lower|sha512}", age: "{age}" } } } },
         conversions: [{ name: purchase, path: "/t/{order_id}", order_id: path.order_id, email: query.e,
             fields: { name: query.n, age: query.a, tags: query.t }, send: { mine: {} } }] }] }"#;
