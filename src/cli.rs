@@ -17,6 +17,7 @@ mod actor;
 mod backup;
 mod bypass;
 mod check;
+mod conversions;
 mod cookies;
 pub mod demo;
 mod explain;
@@ -53,6 +54,8 @@ enum Command {
     Networks(networks::Options),
     /// Shows what waits, what was delivered and what was given up; sends it again, ends it, adopts it
     Outbox(outbox::Options),
+    /// Lists and exports what became of every hit, and tells why one was not reported
+    Conversions(conversions::Options),
     /// Copies the store into a new file while it is in use
     Backup(backup::Options),
     /// Shows, hands out or erases what is stored of one person
@@ -103,6 +106,7 @@ impl Arguments {
             Command::Demo(options) => demo::execute(&options),
             Command::Networks(options) => networks::execute(&options),
             Command::Outbox(options) => outbox::execute(&file, options),
+            Command::Conversions(options) => conversions::execute(&file, &options),
             Command::Backup(options) => backup::execute(&file, &options),
             Command::Visitor(options) => visitor::execute(&file, &options),
             Command::Explain(options) => explain::execute(&file, &options),

@@ -35,6 +35,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
+#[cfg(feature = "server")]
+pub mod guide;
 pub mod html;
 #[cfg(feature = "server")]
 pub mod metrics;

@@ -33,6 +33,7 @@ pub mod mask;
 pub mod observer;
 pub mod office;
 pub mod row;
+pub mod story;
 pub mod uptime;
 
 mod attempts;
@@ -75,7 +76,7 @@ pub use attempts::Attempt;
 pub use fate::Fate;
 pub use fleet::Fleet;
 pub use forwarder::{ForwardObserver, Forwarder};
-pub use hits::{Hit, StoredHit};
+pub use hits::Hit;
 pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};

@@ -19,6 +19,7 @@ pub mod cookie;
 pub mod device;
 pub mod digest;
 pub mod event;
+pub mod grounds;
 pub mod human;
 pub mod journey;
 pub mod late;

@@ -29,8 +29,9 @@ mod why;
 mod words;
 
 use account::Account;
-use mask::Mask;
+pub(super) use mask::Mask;
 use question::Question;
+pub(super) use weigh::rendered;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]

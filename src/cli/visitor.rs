@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Environment},
     store::{
         desk::Receipt,
-        inspector::{Known, KnownJourney, Person, RowDetail},
+        inspector::{Known, KnownHit, KnownJourney, Person, RowDetail},
         office::Office,
     },
     tracking::{
@@ -122,7 +122,7 @@ impl Who {
 }
 
 fn show(known: &Known) {
-    if known.rows.is_empty() && known.journeys.is_empty() {
+    if known.rows.is_empty() && known.journeys.is_empty() && known.hits.is_empty() {
         return say("nothing is stored of this person");
     }
     for row in &known.rows {
@@ -141,6 +141,7 @@ fn show(known: &Known) {
             listed(&fields),
         ));
     }
+    known.hits.iter().for_each(|hit| say(&hit_line(hit)));
     for KnownJourney { key, site, expires, journey } in &known.journeys {
         let fields: Vec<_> = journey.fields.keys().map(String::as_str).collect();
         let clicks = journey.clicks.len();
@@ -150,6 +151,19 @@ fn show(known: &Known) {
             listed(&fields)
         ));
     }
+}
+
+/// What was written down of a hit beside its outcome.
+fn hit_line(hit: &KnownHit) -> String {
+    let KnownHit { event_id, time, site, conversion, network, outcome, order_id, clicks, value, currency, .. } = hit;
+    let values = [("order_id", order_id), ("value", value), ("currency", currency)];
+    let names: Vec<_> = values.into_iter().filter_map(|(name, value)| value.as_ref().map(|_| name)).collect();
+    format!(
+        "hit         {event_id}  {}  {site} {conversion} to {network}: {outcome}; clicks: {}; values: {}",
+        time.rfc3339(),
+        clicks.len(),
+        listed(&names)
+    )
 }
 
 fn listed(names: &[&str]) -> String {
@@ -174,17 +188,32 @@ fn exported(known: &Known) -> Value {
         })
     };
     let journey = |KnownJourney { key, site, expires, journey }: &KnownJourney| json!({ "key": key, "site": site, "expires": expires.rfc3339(), "stored": journey });
+    let hit = |hit: &KnownHit| {
+        let KnownHit { event_id, time, site, conversion, network, outcome, order_id, clicks, value, currency, details } =
+            hit;
+        json!({
+            "event": event_id,
+            "time": time.rfc3339(),
+            "site": site,
+            "conversion": conversion,
+            "network": network,
+            "outcome": outcome,
+            "stored": { "order_id": order_id, "clicks": clicks, "value": value, "currency": currency, "details": details },
+        })
+    };
     json!({
         "conversions": known.rows.iter().map(conversion).collect::<Vec<_>>(),
         "journeys": known.journeys.iter().map(journey).collect::<Vec<_>>(),
+        "hits": known.hits.iter().map(hit).collect::<Vec<_>>(),
     })
 }
 
 fn acknowledge(folder: &Path, is_of_fleet: bool, receipt: &Receipt) {
-    let Receipt { unsent, emptied, journeys, sent } = receipt;
+    let Receipt { unsent, emptied, hits, journeys, sent } = receipt;
     say("erased:");
     say(&format!("  {unsent} conversions that were not sent, and will not be"));
     say(&format!("  the values of {emptied} conversions in the history"));
+    say(&format!("  what was written down of {hits} other hits"));
     say(&format!("  {journeys} journeys"));
     say("kept: hashes by which the same orders are not counted again");
     say("not reached:");

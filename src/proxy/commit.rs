@@ -26,7 +26,7 @@ use crate::{
         conversion::Outcome,
         event::EventId,
         timestamp::Timestamp,
-        visit::{Hold, PlannedClaim, PlannedRow},
+        visit::{Decided, Hold, PlannedClaim, PlannedRow},
     },
 };
 
@@ -99,23 +99,26 @@ async fn write(
             // Its outcome is known when its page has ended.
             Some(Hold::Candidate { .. }) => None,
         };
-        places.push((row.conversion, row.send, row.event.id, outcome));
-        stored.push(NewRow { event: row.event, key: row.dedup, hold: row.hold });
+        let PlannedRow { conversion, send, event, dedup, hold, grounds, .. } = row;
+        let planned = outcome.map(|outcome| Decided { conversion, send, outcome, grounds });
+        planned.iter().for_each(|it| site.foresee(&tracker.store, event.id, it));
+        places.push((event.id, planned));
+        stored.push(NewRow { event, key: dedup, hold });
     }
     let accepted = tracker.store.accept(stored).await.await.unwrap_or_default();
-    for (index, (conversion, send, event_id, outcome)) in places.into_iter().enumerate() {
+    for (index, (event_id, planned)) in places.into_iter().enumerate() {
         let accepted = accepted.get(index).copied();
         let is_stored = matches!(accepted, Some(Accepted::Queued | Accepted::Provisional));
         if is_stored && late.load(Ordering::Relaxed) {
             tracker.metrics.late_commits_total.inc();
         }
         refused.extend((!is_stored).then_some(event_id));
-        match outcome {
+        match planned {
             None => {}
-            Some(Outcome::NoClick) => owe(&tracker, &site, conversion, send, accepted),
-            Some(stored) => {
-                if let Some(outcome) = outcome_of(accepted, stored) {
-                    site.decide(&tracker.store, conversion, send, outcome);
+            Some(it) if it.outcome == Outcome::NoClick => owe(&tracker, &site, it, accepted),
+            Some(it) => {
+                if let Some(outcome) = outcome_of(accepted, it.outcome) {
+                    site.decide(&tracker.store, it.turned_out(outcome));
                 }
             }
         }
@@ -125,18 +128,18 @@ async fn write(
 
 /// Counts a conversion whose pixels the browser is to fetch: without its key it gets none, and a later
 /// visit of the page may still be counted.
-fn owe(tracker: &Tracker, site: &TrackedSite, conversion: usize, send: usize, accepted: Option<Accepted>) {
+fn owe(tracker: &Tracker, site: &TrackedSite, it: Decided, accepted: Option<Accepted>) {
     let (outcome, refused) = match accepted {
         // Its key is taken here; the fleet is told of it, as of any other that pixels take.
         Some(Accepted::Queued | Accepted::Provisional) => (Outcome::NoClick, None),
         Some(Accepted::Duplicate) => (Outcome::Duplicate, Some(Injection::Duplicate)),
         Some(Accepted::Unstored) | None => (Outcome::NoClick, Some(Injection::Unanswered)),
     };
-    site.decide(&tracker.store, conversion, send, outcome);
-    let rule = site.rules.conversions.get(conversion).and_then(|rule| rule.send.get(send));
+    let rule = site.rules.conversions.get(it.conversion).and_then(|rule| rule.send.get(it.send));
     if let (Some(rule), Some(reason)) = (rule, refused) {
         site.metrics.injection(rule.network, reason);
     }
+    site.decide(&tracker.store, it.turned_out(outcome));
 }
 
 /// The outcome of a row that the store has answered for; `stored` is what it is if it was stored.
@@ -194,8 +197,10 @@ pub(super) async fn claim(
         };
         match refused {
             Some(reason) => {
-                site.decide(&tracker.store, claim.conversion, claim.send, outcome);
-                site.metrics.injection(claim.network, reason);
+                let PlannedClaim { conversion, send, network, grounds, .. } = claim;
+                let it = Decided { conversion, send, outcome: Outcome::NoClick, grounds };
+                site.decide(&tracker.store, it.turned_out(outcome));
+                site.metrics.injection(network, reason);
             }
             None => shown.push(show(tracker, site, claim)),
         }
@@ -209,11 +214,11 @@ pub(super) async fn claim(
 
 /// Without a page to wait for, the outcome is known.
 fn show(tracker: &Tracker, site: &TrackedSite, claim: PlannedClaim) -> Pixels {
-    if !claim.awaits_page {
-        site.decide(&tracker.store, claim.conversion, claim.send, Outcome::NoClick);
+    let PlannedClaim { conversion, send, network, event_id, pixels, awaits_page, grounds, .. } = claim;
+    if !awaits_page {
+        site.decide(&tracker.store, Decided { conversion, send, outcome: Outcome::NoClick, grounds });
     }
-    let awaits = claim.awaits_page.then_some(claim.event_id);
-    Pixels { network: claim.network, urls: claim.pixels, awaits, result: Injection::Injected }
+    Pixels { network, urls: pixels, awaits: awaits_page.then_some(event_id), result: Injection::Injected }
 }
 
 async fn answered_in_time(tracker: &Tracker, claims: Vec<Claim>, delay: Duration) -> Option<Vec<Accepted>> {

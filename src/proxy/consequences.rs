@@ -23,7 +23,7 @@ pub(super) type Committed = Option<oneshot::Receiver<()>>;
 pub(super) fn at_once(tracker: &Arc<Tracker>, site: &Arc<TrackedSite>, plan: &mut Answered) {
     let metrics = &site.metrics;
     plan.clicks.drain(..).for_each(|(network, result)| metrics.click(network, result));
-    plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it.conversion, it.send, it.outcome));
+    plan.decided.drain(..).for_each(|it| site.decide(&tracker.store, it));
     plan.unsent.drain(..).for_each(|(it, event)| site.decide_unsent(&tracker.store, it, &event));
     plan.undeduplicated.drain(..).for_each(|conversion| metrics.undeduplicated(conversion));
     plan.captures.drain(..).for_each(|(capture, result)| metrics.capture(capture, result));
@@ -55,9 +55,10 @@ pub(super) fn of_the_end(
     committed: Committed,
 ) {
     at_once(tracker, site, &mut plan);
-    for claim in claims {
-        let outcome = if claim.is_proven { Outcome::NoClick } else { Outcome::Unproven };
-        site.decide(&tracker.store, claim.conversion, claim.send, outcome);
+    for ClaimEnd { conversion, send, is_proven, grounds, .. } in claims {
+        let outcome = if *is_proven { Outcome::NoClick } else { Outcome::Unproven };
+        let grounds = grounds.clone();
+        site.decide(&tracker.store, Decided { conversion: *conversion, send: *send, outcome, grounds });
     }
     let given_back = claims.iter().filter(|claim| !claim.is_proven);
     let given_back: Vec<_> = given_back.filter_map(|claim| Some((claim.event_id, claim.dedup?.key))).collect();
@@ -90,14 +91,16 @@ async fn settle(
     let mut ends = Vec::new();
     for row in settled {
         let accepted = if row.hold.is_some() { Outcome::Incomplete } else { Outcome::Queued };
-        decided.push(Decided { conversion: row.conversion, send: row.send, outcome: accepted });
         let event_id = row.event.id;
+        let it = Decided { conversion: row.conversion, send: row.send, outcome: accepted, grounds: row.grounds };
+        site.foresee(&tracker.store, event_id, &it);
+        decided.push(it);
         let row = NewRow { event: row.event, key: row.dedup, hold: row.hold };
         ends.push(CandidateEnd { event_id, end: End::Accept(row) });
     }
     for (it, event_id) in dropped {
-        decided.push(it);
         let end = if it.outcome == Outcome::Unproven { End::Unproven } else { End::Dropped };
+        decided.push(it);
         ends.push(CandidateEnd { event_id, end });
     }
     if ends.is_empty() {
@@ -109,7 +112,7 @@ async fn settle(
         let outcome =
             if is_stored { commit::outcome_of(accepted.get(index).copied(), it.outcome) } else { Some(it.outcome) };
         if let Some(outcome) = outcome {
-            site.decide(&tracker.store, it.conversion, it.send, outcome);
+            site.decide(&tracker.store, it.turned_out(outcome));
         }
     }
 }

@@ -25,8 +25,7 @@ use crate::{
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
-        conversion::Outcome,
-        event::Event,
+        event::{Event, EventId},
         journey::JourneyKeys,
         mask::Mask,
         site::{SiteRules, normal_host},
@@ -67,29 +66,44 @@ pub struct TrackedSite {
 
 impl TrackedSite {
     /// Counts the outcome of a conversion that nobody hears of, and has kept what would have been sent.
-    pub(super) fn decide_unsent(&self, store: &Store, it: Decided, event: &Event) {
+    pub(super) fn decide_unsent(&self, store: &Store, mut it: Decided, event: &Event) {
         let rule = self.rules.conversions.get(it.conversion).and_then(|rule| rule.send.get(it.send));
         let request = rule.map(|send| unsent::request(&send.postback, event, &self.mask));
         if let (Some(notes), Some(request)) = (self.metrics.notes(), &request) {
             notes.would_send(request);
         }
-        self.decide(store, it.conversion, it.send, it.outcome);
+        if let Some(told) = &mut it.grounds.told {
+            told.details.request = request;
+        }
+        self.decide(store, it);
     }
 
     /// Counts the outcome of a hit for one network, and has it written down.
-    pub(super) fn decide(&self, store: &Store, conversion: usize, send: usize, outcome: Outcome) {
-        self.metrics.outcome(conversion, send, outcome);
-        let Some(rule) = self.rules.conversions.get(conversion) else { return };
-        let network = rule.send.get(send).and_then(|send| self.rules.networks.get(send.network));
-        if let Some(network) = network {
-            store.note(Hit {
-                site: Arc::clone(&self.rules.name),
-                conversion: Arc::clone(&rule.name),
-                network: Arc::clone(&network.key),
-                time: clock::now(),
-                outcome,
-            });
+    pub(super) fn decide(&self, store: &Store, it: Decided) {
+        self.metrics.outcome(it.conversion, it.send, it.outcome);
+        if let Some(hit) = self.hit(it) {
+            store.note(hit);
         }
+    }
+
+    /// Has the outcome of a hit written down once the fleet has said it, if there is one.
+    pub(super) fn foresee(&self, store: &Store, event_id: EventId, it: &Decided) {
+        if let Some(hit) = store.fleet().and_then(|_| self.hit(it.clone())) {
+            store.foresee(event_id, hit);
+        }
+    }
+
+    fn hit(&self, Decided { conversion, send, outcome, grounds }: Decided) -> Option<Hit> {
+        let rule = self.rules.conversions.get(conversion)?;
+        let network = self.rules.networks.get(rule.send.get(send)?.network)?;
+        Some(Hit {
+            site: Arc::clone(&self.rules.name),
+            conversion: Arc::clone(&rule.name),
+            network: Arc::clone(&network.key),
+            time: clock::now(),
+            outcome,
+            grounds,
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Who did what to the store, and when: for people, after the fact.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use crate::tracking::timestamp::Timestamp;
+use crate::tracking::{event::EventId, timestamp::Timestamp};
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,16 +80,29 @@ impl<'a> Entry<'a> {
 pub(super) fn list(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
     connection
         .prepare("SELECT at_ms, who, action, arguments, count FROM audit ORDER BY id DESC LIMIT ?1")?
-        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            Ok(AuditEntry {
-                at: Timestamp::from_millis(row.get(0)?),
-                who: row.get(1)?,
-                action: row.get(2)?,
-                arguments: row.get(3)?,
-                count: u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
-            })
-        })?
+        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], entry)?
         .collect()
+}
+
+/// What was done to an event that was named, the newest of it.
+pub(super) fn about(connection: &Connection, id: EventId) -> rusqlite::Result<Vec<AuditEntry>> {
+    connection
+        .prepare(
+            "SELECT at_ms, who, action, arguments, count FROM audit WHERE instr(arguments, ?1) > 0
+             ORDER BY id DESC LIMIT 100",
+        )?
+        .query_map([id.to_string()], entry)?
+        .collect()
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        at: Timestamp::from_millis(row.get(0)?),
+        who: row.get(1)?,
+        action: row.get(2)?,
+        arguments: row.get(3)?,
+        count: u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
+    })
 }
 
 fn printable(text: &str, most: usize) -> String {

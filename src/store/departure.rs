@@ -7,12 +7,17 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{errand::Errand, heirloom::Heirloom, held, inspector, outbox};
+use super::{Hit, errand::Errand, heirloom::Heirloom, held, inspector, outbox};
 use crate::tracking::{
     conversion::Outcome,
     event::{Dedup, Event, EventId, Payload},
+    grounds::{Grounds, Told},
     timestamp::Timestamp,
 };
+
+mod hits;
+
+pub(super) use hits::DepartingHit;
 
 /// What goes next, oldest errands first.
 #[derive(Debug, Default)]
@@ -21,6 +26,9 @@ pub(super) struct Departures {
     /// Rows that nobody can read: a person must see them.
     pub(super) unreadable: Vec<i64>,
     pub(super) errands: Vec<(i64, Option<Errand>)>,
+    /// Records of hits, and by what the fleet tells them from those of other nodes.
+    pub(super) hits: Vec<DepartingHit>,
+    pub(super) node: [u8; 16],
 }
 
 /// A conversion on its way to the fleet.
@@ -41,6 +49,8 @@ pub(super) struct Departed {
     pub(super) refused: Vec<EventId>,
     /// Rows that nobody can read.
     pub(super) unreadable: Vec<i64>,
+    /// The last record of a hit: where it stands here, and its number.
+    pub(super) hits: Option<(i64, i64)>,
     /// The last errand that was run.
     pub(super) errand: Option<i64>,
     /// How far keys or journeys of the time before have been handed over.
@@ -68,6 +78,10 @@ pub(super) struct Counted {
     pub(super) outcome: Option<Outcome>,
     /// Its verdict is known as well.
     pub(super) is_withdrawn: bool,
+    /// Which it was.
+    pub(super) event_id: Option<EventId>,
+    /// What is told of one that turned out to be a duplicate, should nobody know more.
+    pub(super) duplicate: Option<Box<Hit>>,
 }
 
 /// Makes the tables of a node, unless they are there, and notes when it became one.
@@ -78,7 +92,8 @@ pub(super) fn prepare(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS errand (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL);
          CREATE TABLE IF NOT EXISTS node (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
-         CREATE INDEX IF NOT EXISTS dedup_event ON dedup (event_id);",
+         CREATE INDEX IF NOT EXISTS dedup_event ON dedup (event_id);
+         INSERT INTO node (name, value) VALUES ('id', randomblob(16)) ON CONFLICT DO NOTHING;",
     )?;
     connection
         .execute("INSERT INTO node (name, value) VALUES ('joined', ?1) ON CONFLICT DO NOTHING", [now.as_millis()])
@@ -87,7 +102,12 @@ pub(super) fn prepare(connection: &Connection, now: Timestamp) -> rusqlite::Resu
 
 /// The next rows and errands; rows of one reading are bounded by their number and their size.
 pub(super) fn next(connection: &Connection, rows: usize, errands: usize) -> rusqlite::Result<Departures> {
-    let mut next = Departures { errands: Errand::first(connection, errands)?, ..Departures::default() };
+    let mut next = Departures {
+        errands: Errand::first(connection, errands)?,
+        hits: hits::next(connection, rows)?,
+        node: hits::node(connection)?,
+        ..Departures::default()
+    };
     let mut size = 0;
     for sql in [WAITING, INCOMPLETE] {
         let mut statement = connection.prepare_cached(sql)?;
@@ -138,6 +158,7 @@ pub(super) fn remove(connection: &Connection, departed: &Departed, now: Timestam
     for id in &departed.unreadable {
         counted.extend(bury(connection, "id", id, now, joined)?);
     }
+    departed.hits.map_or(Ok(()), |last| hits::remove(connection, last))?;
     departed.errand.map_or(Ok(()), |last| Errand::done(connection, last))?;
     if let Some((heirloom, cursor)) = &departed.adopted {
         heirloom.note(connection, cursor)?;
@@ -215,19 +236,34 @@ fn bury(
     connection
         .prepare_cached(&format!(
             "UPDATE outbox SET verdict = 'rejected', reason = 'unrenderable', settled_ms = ?2, lease = NULL
-             WHERE {column} = ?1 AND verdict IS NULL RETURNING site, conversion, network, event_ms"
+             WHERE {column} = ?1 AND verdict IS NULL
+             RETURNING site, conversion, network, event_ms, event_id"
         ))?
         .query_row(params![id, now.as_millis()], |row| counted(row, Outcome::Queued, joined))
         .optional()
 }
 
 fn counted(row: &Row<'_>, outcome: Outcome, joined: i64) -> rusqlite::Result<Counted> {
+    let (site, conversion, network): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let event_id = EventId::from_slice(row.get_ref(4)?.as_bytes().unwrap_or_default());
+    let duplicate = event_id.filter(|_| outcome == Outcome::Duplicate).map(|id| {
+        let time = Timestamp::from_millis(row.get(3)?);
+        let payload = row.get_ref(5)?.as_bytes().unwrap_or_default();
+        let grounds = Grounds {
+            told: Some(Told::of(id, &serde_json::from_slice(payload).unwrap_or_default()).into()),
+            reason: None,
+        };
+        let (site, conversion, network) = (site.as_str().into(), conversion.as_str().into(), network.as_str().into());
+        Ok::<_, rusqlite::Error>(Box::new(Hit { site, conversion, network, time, outcome, grounds }))
+    });
     Ok(Counted {
-        site: row.get(0)?,
-        conversion: row.get(1)?,
-        network: row.get(2)?,
+        site,
+        conversion,
+        network,
         outcome: (row.get::<_, i64>(3)? >= joined).then_some(outcome),
         is_withdrawn: false,
+        event_id,
+        duplicate: duplicate.transpose()?,
     })
 }
 
@@ -243,13 +279,13 @@ const INCOMPLETE: &str =
             missing, key, expires_ms - accepted_ms AS window_ms
      FROM held LEFT JOIN dedup ON dedup.event_id = held.event_id
      WHERE state = 'incomplete' AND dedup_key IS NULL LIMIT ?1";
-const REMOVE_WAITING: &str =
-    "DELETE FROM outbox WHERE event_id = ?1 AND verdict IS NULL RETURNING site, conversion, network, event_ms";
+const REMOVE_WAITING: &str = "DELETE FROM outbox WHERE event_id = ?1 AND verdict IS NULL
+     RETURNING site, conversion, network, event_ms, event_id, payload";
 const REMOVE_INCOMPLETE: &str = "DELETE FROM held WHERE event_id = ?1 AND state = 'incomplete' AND dedup_key IS NULL
-     RETURNING site, conversion, network, event_ms";
+     RETURNING site, conversion, network, event_ms, event_id, payload";
 const SHOW_WAITING: &str =
-    "SELECT site, conversion, network, event_ms FROM outbox WHERE event_id = ?1 AND verdict IS NULL";
-const SHOW_INCOMPLETE: &str = "SELECT site, conversion, network, event_ms FROM held
+    "SELECT site, conversion, network, event_ms, event_id FROM outbox WHERE event_id = ?1 AND verdict IS NULL";
+const SHOW_INCOMPLETE: &str = "SELECT site, conversion, network, event_ms, event_id FROM held
      WHERE event_id = ?1 AND state = 'incomplete' AND dedup_key IS NULL";
 const REFUSED_INCOMPLETE: &str = "INSERT INTO outbox (event_id, site, conversion, network, event_ms, next_ms, payload)
      SELECT event_id, site, conversion, network, event_ms, event_ms, payload FROM held WHERE event_id = ?1

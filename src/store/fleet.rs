@@ -24,6 +24,7 @@ use crate::tracking::timestamp::Timestamp;
 mod counts;
 pub mod desk;
 mod error;
+mod hits;
 mod housekeeping;
 mod inbox;
 mod journeys;

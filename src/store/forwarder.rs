@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Fleet, Store, clock,
     command::Command,
-    departure::{Decision, Departed, Departing, Departures},
+    departure::{Decision, Departed, Departing, DepartingHit, Departures},
     fleet::{FleetError, FleetHealth, ForwardRow, Forwarded, desk::Notice},
     reader::Question,
 };
@@ -203,12 +203,16 @@ impl Loop {
     /// Forwards one batch of everything.
     async fn round(&mut self) -> Result<Round, Hindrance> {
         let next = self.next().await?;
-        let is_last = next.rows.is_empty() && next.errands.is_empty() && next.unreadable.is_empty();
+        let is_last =
+            next.rows.is_empty() && next.errands.is_empty() && next.unreadable.is_empty() && next.hits.is_empty();
         if is_last {
             return self.adopt().await;
         }
         let mut departed = Departed { unreadable: next.unreadable, ..Departed::default() };
-        let forwarded = self.forward(&next.rows, &mut departed).await;
+        let mut forwarded = self.forward(&next.rows, &mut departed).await;
+        if forwarded.is_ok() {
+            forwarded = self.forward_hits(next.node, &next.hits, &mut departed).await;
+        }
         let run = match forwarded {
             Ok(()) => self.run_errands(next.errands, &mut departed).await,
             Err(error) => Err(error),
@@ -261,6 +265,25 @@ impl Loop {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    async fn forward_hits(
+        &self,
+        node: [u8; 16],
+        hits: &[DepartingHit],
+        departed: &mut Departed,
+    ) -> Result<(), FleetError> {
+        let Some(last) = hits.last() else { return Ok(()) };
+        match self.fleet.take_hits(node, hits).await {
+            Ok(()) => {}
+            // They are about conversions, and must not keep those here.
+            Err(error) if error.is_about_a_value() => {
+                tracing::error!(%error, hits = hits.len(), "the fleet can't hold what was written down of hits");
+            }
+            Err(error) => return Err(error),
+        }
+        departed.hits = Some((last.id, last.number));
         Ok(())
     }
 

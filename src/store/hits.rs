@@ -1,22 +1,30 @@
-//! What became of hits that left no row: one record for each hit and network.
+//! What became of hits, and why: one record for each hit and network.
 //!
-//! A record holds the rule, the network, the time and the outcome, and nothing of the visitor. It is
-//! written after the page, about once a second. Conversions come first: records that wait are few, and
-//! what comes on top is dropped and counted.
+//! A record is written after the page, about once a second. Conversions come first: records that wait are
+//! few, and what comes on top is dropped and counted. Those that tell nothing of a visitor, which bots
+//! bring by the thousand, have a place of their own and cannot crowd out the others.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use rusqlite::Connection;
-use serde::Serialize;
+use rusqlite::{Connection, params};
 
-use super::{InspectError, Inspector, Store, schema};
-use crate::tracking::{conversion::Outcome, timestamp::Timestamp};
+use super::{Store, outbox::json, withdrawal::Withdrawn};
+use crate::tracking::{
+    conversion::Outcome,
+    event::EventId,
+    grounds::{Details, Grounds, Told},
+    timestamp::Timestamp,
+};
 
 /// What became of a hit for one network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The site's name.
     pub site: Arc<str>,
@@ -28,73 +36,75 @@ pub struct Hit {
     pub time: Timestamp,
     /// What became of it.
     pub outcome: Outcome,
-}
-
-/// A [`Hit`] as it was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StoredHit {
-    /// When its outcome was known.
-    pub time: Timestamp,
-    /// The site's name.
-    pub site: String,
-    /// The conversion's name.
-    pub conversion: String,
-    /// The network's key.
-    pub network: String,
-    /// The outcome's word.
-    pub outcome: String,
+    /// Why, and from what.
+    pub grounds: Grounds,
 }
 
 /// Records on their way to the disk.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
-    waiting: Mutex<Vec<Hit>>,
+    waiting: Mutex<Waiting>,
+    foreseen: Mutex<BTreeMap<EventId, Hit>>,
     dropped: AtomicU64,
 }
 
-impl Store {
-    /// Writes down what became of a hit, unless a row tells it or too many records wait. Never waits.
-    pub fn note(&self, hit: Hit) {
-        if !matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete) {
-            self.shared.hits.push(hit);
-        }
-    }
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Those that tell of a visitor.
+    told: Vec<Hit>,
+    /// Those that do not.
+    bare: Vec<Hit>,
 }
 
-impl Inspector {
-    /// What became of hits that left no row, the newest first.
+impl Store {
+    /// Writes down what became of a hit, unless too many records wait. Never waits.
+    pub fn note(&self, hit: Hit) {
+        if let Some(told) = self.fleet().and(hit.grounds.told.as_ref()) {
+            self.shared.hits.take_foreseen(told.event_id);
+        }
+        self.shared.hits.push(hit);
+    }
+
+    /// Keeps what is known of a hit until the fleet has said what became of it. Never waits.
     ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn hits(&self, limit: usize) -> Result<Vec<StoredHit>, InspectError> {
-        self.read(|connection| {
-            if !schema::has(connection, schema::WITH_DESK)? {
-                return Ok(Vec::new());
-            }
-            connection
-                .prepare("SELECT at_ms, site, conversion, network, outcome FROM hits ORDER BY id DESC LIMIT ?1")?
-                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                    Ok(StoredHit {
-                        time: Timestamp::from_millis(row.get(0)?),
-                        site: row.get(1)?,
-                        conversion: row.get(2)?,
-                        network: row.get(3)?,
-                        outcome: row.get(4)?,
-                    })
-                })?
-                .collect()
-        })
+    /// Who says it may be faster than whoever learns that it is to be said, so this comes before the hit's
+    /// row is accepted, and [`note`](Self::note) takes it back.
+    pub fn foresee(&self, id: EventId, hit: Hit) {
+        self.shared.hits.foresee(id, hit);
     }
 }
 
 impl Hits {
     fn push(&self, hit: Hit) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < WAITING {
-            waiting.push(hit);
+        let place = if hit.grounds.told.is_some() { &mut waiting.told } else { &mut waiting.bare };
+        if place.len() < WAITING {
+            place.push(hit);
         } else {
             drop(waiting);
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn foresee(&self, id: EventId, hit: Hit) {
+        let mut foreseen = self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
+        foreseen.insert(id, hit);
+        // Ids begin with their time: the oldest goes first.
+        if foreseen.len() > FORESEEN && foreseen.pop_first().is_some() {
+            drop(foreseen);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take_foreseen(&self, id: EventId) -> Option<Hit> {
+        self.foreseen.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+
+    /// Writes down what a fleet has said of a row; one that another process accepted is told by what its row
+    /// holds.
+    pub(super) fn decided(&self, id: EventId, outcome: Outcome, otherwise: impl FnOnce() -> Option<Hit>) {
+        if let Some(hit) = self.take_foreseen(id).or_else(otherwise) {
+            self.push(Hit { outcome, ..hit });
         }
     }
 
@@ -103,29 +113,110 @@ impl Hits {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    /// Writes all that wait; after an error they wait again.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let batch = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if batch.is_empty() {
+    /// Writes all that wait; after an error they wait again. Of what was withdrawn meanwhile stays that it
+    /// was.
+    pub(super) fn write(&self, connection: &Connection, withdrawn: &Withdrawn) -> rusqlite::Result<()> {
+        let Waiting { told, bare } = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if told.is_empty() && bare.is_empty() {
             return Ok(());
         }
-        let written = insert(connection, &batch);
+        let written = insert(connection, told.iter().chain(&bare), withdrawn);
         if written.is_err() {
-            batch.into_iter().for_each(|hit| self.push(hit));
+            told.into_iter().chain(bare).for_each(|hit| self.push(hit));
         }
         written
     }
 }
 
-fn insert(connection: &Connection, hits: &[Hit]) -> rusqlite::Result<()> {
+/// Leaves of a record that it was.
+pub(super) fn empty(connection: &Connection, event_id: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE hits SET order_id = NULL, clicks = NULL, value = NULL, currency = NULL, details = NULL
+             WHERE event_id = ?1",
+        )?
+        .execute([event_id])
+        .map(drop)
+}
+
+fn insert<'a>(
+    connection: &Connection,
+    hits: impl Iterator<Item = &'a Hit>,
+    withdrawn: &Withdrawn,
+) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
-    for Hit { site, conversion, network, time, outcome } in hits {
-        transaction
-            .prepare_cached("INSERT INTO hits (at_ms, site, conversion, network, outcome) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((time.as_millis(), &**site, &**conversion, &**network, outcome.as_str()))?;
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO hits (at_ms, site, conversion, network, outcome, reason, event_id, order_id, clicks, value,
+                           currency, details)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for Hit { site, conversion, network, time, outcome, grounds } in hits {
+        let id = grounds.told.as_ref().map(|told| told.event_id);
+        let told = grounds.told.as_deref().filter(|told| !withdrawn.contains(told.event_id));
+        let Columns { order_id, clicks, value, currency, details } = told.map(Columns::of).unwrap_or_default();
+        statement.execute(params![
+            time.as_millis(),
+            &**site,
+            &**conversion,
+            &**network,
+            outcome.as_str(),
+            grounds.reason.as_deref().map(|text| cut(text, MAX_REASON)),
+            id.as_ref().map(EventId::as_bytes),
+            order_id,
+            clicks,
+            value,
+            currency,
+            details,
+        ])?;
     }
+    drop(statement);
     transaction.commit()
 }
 
-/// Records that may wait: what is written in one go, about once a second.
+/// What is told of a visitor, as it is stored.
+#[derive(Default)]
+struct Columns<'a> {
+    order_id: Option<&'a str>,
+    clicks: Option<String>,
+    value: Option<&'a str>,
+    currency: Option<&'a str>,
+    details: Option<String>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(told: &'a Told) -> Self {
+        let Told { event_id: _, order_id, value, currency, clicks, details } = told;
+        let text = |text: &'a Option<String>| text.as_deref().map(|text| cut(text, MAX_TEXT));
+        let mut joined = String::new();
+        for click in clicks {
+            let space = if joined.is_empty() { "" } else { " " };
+            // Writing into a string can't fail.
+            let _written = write!(joined, "{space}{click}");
+        }
+        Self {
+            order_id: text(order_id),
+            clicks: (!joined.is_empty()).then_some(joined),
+            value: text(value),
+            currency: text(currency),
+            details: bounded(details),
+        }
+    }
+}
+
+fn bounded(details: &Details) -> Option<String> {
+    let fits = |text: &String| text.len() <= Details::MAX_LENGTH;
+    let whole = json(details).ok().filter(fits);
+    whole.or_else(|| json(&details.cut()).ok().filter(fits))
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+}
+
+/// Records of each kind that may wait: what is written in one go, about once a second.
 const WAITING: usize = 500;
+/// Hits whose row waits for the fleet; after a long outage, rows tell their outcome without their record.
+const FORESEEN: usize = 10_000;
+/// The most that is kept of an order id or an amount, in bytes.
+const MAX_TEXT: usize = 256;
+const MAX_REASON: usize = 500;

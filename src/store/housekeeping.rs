@@ -383,7 +383,7 @@ const OWED_KEPT: Duration = Duration::from_hours(2);
 const ANNOUNCED: Duration = Duration::from_hours(24);
 const AUDIT_KEPT: Duration = Duration::from_hours(365 * 24);
 /// Records of hits without a row: about 80 MB.
-const HITS_KEPT: i64 = 1_000_000;
+pub(super) const HITS_KEPT: i64 = 1_000_000;
 /// Free pages that stay in the file: 16 MiB.
 pub(super) const KEPT_PAGES: i64 = 4096;
 /// A turn that has taken longer is broken off between two chores.

@@ -12,12 +12,14 @@ use super::{
 
 mod counts;
 mod filter;
+mod hits;
 mod person;
 mod row;
 
 pub use counts::QueueCounts;
 pub use filter::{Filter, Names, RowId};
-pub use person::{Known, KnownJourney, Person};
+pub(super) use hits::{Search, clicks, why};
+pub use person::{Known, KnownHit, KnownJourney, Person};
 pub(super) use row::names;
 pub use row::{RowDetail, RowState, RowSummary};
 

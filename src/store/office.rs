@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use super::{
         desk::{self as fleet_desk, Deed},
     },
     inspector::{Filter, InspectError, Inspector, Known, Names, Person, RowDetail, RowId, RowSummary},
+    story::{HitFilter, HitRecord, Story},
 };
 use crate::tracking::event::EventId;
 
@@ -137,6 +139,38 @@ impl Office {
         Ok(match &self.place {
             Place::Folder(folder) => Inspector::open(folder)?.audit(limit)?,
             Place::Fleet(fleet, runtime) => runtime.block_on(fleet.audit(limit))?,
+        })
+    }
+
+    /// What became of hits that match, newest first.
+    pub fn hits(&self, filter: &HitFilter) -> Result<Vec<HitRecord>, OfficeError> {
+        let mut hits = Vec::new();
+        self.each_hit(filter, &mut |hit| {
+            hits.push(hit);
+            ControlFlow::Continue(())
+        })?;
+        Ok(hits)
+    }
+
+    /// Shows hits that match, newest first, one by one, until the other side has seen enough: for exports,
+    /// which may be longer than the memory.
+    pub fn each_hit(
+        &self,
+        filter: &HitFilter,
+        show: &mut dyn FnMut(HitRecord) -> ControlFlow<()>,
+    ) -> Result<(), OfficeError> {
+        match &self.place {
+            Place::Folder(folder) => Inspector::open(folder)?.each_hit(filter, show)?,
+            Place::Fleet(fleet, runtime) => runtime.block_on(fleet.each_hit(filter, show))?,
+        }
+        Ok(())
+    }
+
+    /// The stories of hits by order id, click ID, event id, or the beginning of an event id, the oldest first.
+    pub fn story(&self, text: &str) -> Result<Vec<Story>, OfficeError> {
+        Ok(match &self.place {
+            Place::Folder(folder) => Inspector::open(folder)?.story(text)?,
+            Place::Fleet(fleet, runtime) => runtime.block_on(fleet.story(text))?,
         })
     }
 

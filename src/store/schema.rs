@@ -55,6 +55,8 @@ pub(super) fn has(connection: &Connection, step: i32) -> rusqlite::Result<bool> 
 pub(super) const WITH_JOURNEYS: i32 = 101;
 /// Brought `attempts`, `audit`, `notices` and `hits`.
 pub(super) const WITH_DESK: i32 = 102;
+/// Brought what `hits` say beyond the outcome.
+pub(super) const WITH_STORIES: i32 = 103;
 
 /// Each step with the version it leads to.
 ///
@@ -65,12 +67,15 @@ pub(super) const WITH_DESK: i32 = 102;
 /// - `outbox_dead` holds dead letters only, for their gauge and their expiry;
 /// - `history_event` answers the pages that wait for a verdict. Event ids begin with their time, so a
 ///   new one goes to the end of the last page that is in memory anyway;
+/// - `hits_event` joins a hit with its row, and finds what is to be emptied. It grows at its end, too, and
+///   holds only hits of visitors who have agreed: no bot pays for it;
 /// - `journeys_expiry` finds what is to be forgotten: personal values must not outlive their time by
 ///   however long a walk through the table takes. No conversion pays for it, only a capture.
 ///
 /// `history`, `held`, `dedup`, `attempts`, `audit` and `hits` expire along their own keys and need none. Columns that scans read
 /// stand before `payload`, so that scans never follow overflow pages.
-const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK)];
+const MIGRATIONS: &[(i32, &str)] =
+    &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK), (WITH_STORIES, STORIES)];
 
 const FIRST: &str = "CREATE TABLE dedup (
     key BLOB PRIMARY KEY NOT NULL,
@@ -189,3 +194,14 @@ CREATE TABLE hits (
     outcome TEXT NOT NULL
 );
 ALTER TABLE outbox ADD COLUMN revived_ms INTEGER;";
+
+/// One record for each hit and network. Where nothing may be told of the visitor, all of this is empty but
+/// the reason. `clicks` are parted by spaces, which no click ID has.
+const STORIES: &str = "ALTER TABLE hits ADD COLUMN reason TEXT;
+ALTER TABLE hits ADD COLUMN event_id BLOB;
+ALTER TABLE hits ADD COLUMN order_id TEXT;
+ALTER TABLE hits ADD COLUMN clicks TEXT;
+ALTER TABLE hits ADD COLUMN value TEXT;
+ALTER TABLE hits ADD COLUMN currency TEXT;
+ALTER TABLE hits ADD COLUMN details TEXT;
+CREATE INDEX hits_event ON hits (event_id) WHERE event_id IS NOT NULL;";

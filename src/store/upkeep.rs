@@ -48,7 +48,7 @@ impl Writer {
             .take_over(connection)
             .inspect(TakenOver::log)
             .and_then(|_| self.heard.listen(connection, &self.shared, &*self.observer))
-            .and_then(|()| self.shared.hits.write(connection))
+            .and_then(|()| self.shared.hits.write(connection, &self.shared.withdrawn))
             .and_then(|()| self.housekeeping.follow_clock(connection, instant, clock::now(), &*self.observer))
             .and_then(|()| self.housekeeping.tick(connection, instant, clock::now()))
             .and_then(|()| database.shorten_log())

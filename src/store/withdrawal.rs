@@ -15,7 +15,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
-use super::attempts;
+use super::{attempts, hits};
 use crate::tracking::{
     event::{EventId, Payload},
     journey::JourneyKey,
@@ -118,6 +118,7 @@ pub(super) fn end(
              FROM held WHERE event_id = ?1 AND state <> 'owed'",
         )?
         .execute((id.as_bytes(), now.as_millis()))?;
+    hits::empty(connection, id.as_bytes())?;
     connection.prepare_cached("DELETE FROM held WHERE event_id = ?1")?.execute([id.as_bytes()])?;
     let ended = connection
         .prepare_cached("DELETE FROM outbox WHERE event_id = ?1 AND verdict IS NULL RETURNING site, network, lease")?

@@ -109,7 +109,8 @@ impl Work for Writer {
     }
 
     fn end(&mut self) {
-        if let Some(Err(error)) = self.database.as_ref().map(|database| self.shared.hits.write(&database.connection)) {
+        let Shared { hits, withdrawn, .. } = &*self.shared;
+        if let Some(Err(error)) = self.database.as_ref().map(|database| hits.write(&database.connection, withdrawn)) {
             tracing::debug!(%error, "the last hits were not written down");
         }
         self.instance.leave(self.database.as_ref().map(|database| &database.connection));
@@ -224,9 +225,12 @@ impl Writer {
     }
 
     fn count(&self, counted: &Counted) {
-        let Counted { site, conversion, network, outcome, is_withdrawn } = counted;
+        let Counted { site, conversion, network, outcome, is_withdrawn, event_id, duplicate } = counted;
         if let Some(outcome) = outcome {
             self.observer.decided(site, conversion, network, *outcome);
+            if let Some(id) = event_id {
+                self.shared.hits.decided(*id, *outcome, || duplicate.as_deref().cloned());
+            }
         }
         if *is_withdrawn {
             self.observer.withdrawn(site, network);

@@ -6,7 +6,11 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    Date, OffsetDateTime,
+    format_description::{BorrowedFormatItem, well_known::Rfc3339},
+    macros::format_description,
+};
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +40,16 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads a time as people write it: RFC 3339, or a day, which begins at midnight UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = match OffsetDateTime::parse(text, &Rfc3339) {
+            Ok(time) => time,
+            Err(_) => Date::parse(text, DAY).ok()?.midnight().assume_utc(),
+        };
+        i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
     /// RFC 3339 in UTC with milliseconds, as in `2026-11-21T09:30:00.000Z`.
@@ -76,6 +90,22 @@ mod tests {
     fn a_timestamp_prints_as_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_795_253_400_007).rfc3339(), "2026-11-21T09:30:00.007Z");
         assert_eq!(Timestamp::from_millis(1_795_253_400_007).day(), "2026-11-21");
+    }
+
+    #[test]
+    fn a_time_is_read_as_people_write_it() {
+        let read = |text| Timestamp::parse(text).map(Timestamp::rfc3339);
+        for (text, expected) in [
+            ("2026-11-21", "2026-11-21T00:00:00.000Z"),
+            ("2026-11-21T09:30:00Z", "2026-11-21T09:30:00.000Z"),
+            ("2026-11-21T10:30:00.007+01:00", "2026-11-21T09:30:00.007Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2026-11", "2026-13-01", "2026-11-21 09:30", "21.11.2026", "2026-11-21T25:00:00Z"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

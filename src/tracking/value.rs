@@ -115,6 +115,19 @@ impl Value {
         self.sources().into_iter().any(Source::is_in_body)
     }
 
+    /// The place that it is read from; `None` when it stands in the configuration, or nowhere.
+    #[must_use]
+    pub fn found_in(&self, view: View<'_>, scope: &dyn Scope) -> Option<&Source> {
+        match self {
+            Self::Source(source, _) => self.read_json(view, scope).map(|_| source),
+            Self::Literal(_) | Self::Template(_) => None,
+            Self::FirstOf(values) => {
+                values.iter().find(|value| value.read_json(view, scope).is_some())?.found_in(view, scope)
+            }
+            Self::Amount(amount) => amount.from.found_in(view, scope),
+        }
+    }
+
     /// The fields whose names its templates use.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

@@ -25,6 +25,7 @@ mod arrival;
 mod consents;
 mod facts;
 mod forgetting;
+mod grounds;
 mod hit;
 mod late;
 mod naming;

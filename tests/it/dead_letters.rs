@@ -257,7 +257,7 @@ fn what_a_network_answers_is_stored_without_personal_values() {
 }
 
 #[test]
-fn a_hit_that_leaves_no_row_is_written_down_without_the_visitor() {
+fn each_hit_is_written_down() {
     let story = Story::with(200, "");
     story.sells("A-1");
     story.sells("A-1");
@@ -267,12 +267,15 @@ fn a_hit_that_leaves_no_row_is_written_down_without_the_visitor() {
     story.proxy.await_metric(OUTCOMES, &[], 4);
     let inspector = throughline::store::Inspector::open(&story.proxy.folder().join("state")).unwrap();
     let mut words = await_fact(
-        || Some(inspector.hits(10).unwrap()).filter(|hits| hits.len() == 3),
-        || format!("three records, not {:?}", inspector.hits(10)),
+        || {
+            Some(inspector.hits(&throughline::store::story::HitFilter::default()).unwrap())
+                .filter(|hits| hits.len() == 4)
+        },
+        || format!("four records, not {:?}", inspector.hits(&throughline::store::story::HitFilter::default())),
     );
     words.sort_by(|one, other| one.outcome.cmp(&other.outcome));
     let words: Vec<_> =
         words.iter().map(|hit| (hit.conversion.as_str(), hit.network.as_str(), hit.outcome.as_str())).collect();
-    assert_eq!(words, ["bot", "duplicate", "no_click"].map(|outcome| ("purchase", "old", outcome)));
+    assert_eq!(words, ["bot", "duplicate", "no_click", "queued"].map(|outcome| ("purchase", "old", outcome)));
     assert_accounts(&story.proxy);
 }

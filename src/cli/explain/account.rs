@@ -107,11 +107,11 @@ pub(super) struct SendAccount {
 
 /// A request to a network; the event id and the time are made up.
 #[derive(Debug, Serialize)]
-pub(super) struct PostbackAccount {
-    pub(super) method: String,
-    pub(super) url: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Option<String>,
+pub(in crate::cli) struct PostbackAccount {
+    pub(in crate::cli) method: String,
+    pub(in crate::cli) url: String,
+    pub(in crate::cli) headers: Vec<(String, String)>,
+    pub(in crate::cli) body: Option<String>,
 }
 
 /// What goes into the page.

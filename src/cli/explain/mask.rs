@@ -12,10 +12,10 @@ use crate::tracking::{
 };
 
 /// The texts that are not shown.
-pub(super) struct Mask(Vec<String>);
+pub(in crate::cli) struct Mask(Vec<String>);
 
 impl Mask {
-    pub(super) fn new(secrets: Vec<String>) -> Self {
+    pub(in crate::cli) fn new(secrets: Vec<String>) -> Self {
         Self(secrets)
     }
 

@@ -32,6 +32,8 @@ use crate::{
 
 mod conversion;
 
+pub(in crate::cli) use conversion::rendered;
+
 /// Everything that the decisions left behind.
 struct Weighed<'a> {
     site: &'a TrackedSite,

@@ -12,7 +12,7 @@ use crate::{
     store::{
         attempts,
         audit::{Action, Entry},
-        clock,
+        clock, hits,
         inspector::{Known, RowDetail, RowState},
         journeys,
         withdrawal::{self, Announcement},
@@ -27,6 +27,8 @@ pub struct Receipt {
     pub unsent: usize,
     /// Conversions in the history and dead letters, of which only time, rule and verdict are left.
     pub emptied: usize,
+    /// Hits without such a conversion, of which only time, rule and outcome are left.
+    pub hits: usize,
     /// Keys under which journeys were kept.
     pub journeys: usize,
     /// Postbacks that networks may have, by network.
@@ -46,6 +48,10 @@ impl Desk {
         for row in &known.rows {
             erase(&transaction, row, now, &mut receipt)?;
         }
+        receipt.hits = known.hits_alone();
+        for hit in &known.hits {
+            hits::empty(&transaction, hit.event_id.as_bytes())?;
+        }
         let keys: Vec<JourneyKey> = known.journeys.iter().map(|known| known.key).collect();
         for key in journeys::with_other_keys(&transaction, &keys)? {
             journeys::forget(&transaction, key)?;
@@ -53,7 +59,7 @@ impl Desk {
             receipt.journeys += 1;
         }
         let action = Action { word: "erase", arguments: by.to_owned() };
-        let changed = receipt.unsent + receipt.emptied + receipt.journeys;
+        let changed = receipt.unsent + receipt.emptied + receipt.hits + receipt.journeys;
         Entry::new(&self.actor, &action).add(&transaction, changed, now)?;
         transaction.commit()?;
         self.empty_log();
@@ -104,6 +110,7 @@ fn empty(transaction: &Transaction<'_>, id: EventId) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE history SET payload = '{}', last_answer = NULL WHERE event_id = ?1")?
         .execute([id.as_bytes()])?;
+    hits::empty(transaction, id.as_bytes())?;
     attempts::empty(transaction, id.as_bytes())
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::{Desk, DeskError, Slice};
-use crate::store::{attempts, audit::Action, clock, inspector::RowId, notice::Deed};
+use crate::store::{attempts, audit::Action, clock, hits, inspector::RowId, notice::Deed};
 
 /// What became of rows that were to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,7 @@ fn purge(slice: &mut Slice<'_>, row: &RowId) -> rusqlite::Result<Purge> {
     slice.transaction.prepare_cached("DELETE FROM outbox WHERE event_id = ?1")?.execute([&row.0])?;
     slice.transaction.prepare_cached("DELETE FROM held WHERE event_id = ?1")?.execute([&row.0])?;
     attempts::empty(slice.transaction, &row.0)?;
+    hits::empty(slice.transaction, &row.0)?;
     slice.changed += 1;
     if is_dead {
         // Its verdict has been counted, or it never was a postback.

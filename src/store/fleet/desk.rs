@@ -18,6 +18,7 @@ use crate::{
 
 mod correction;
 mod filter;
+mod hits;
 mod person;
 mod purge;
 mod reassign;

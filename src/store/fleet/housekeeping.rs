@@ -56,6 +56,7 @@ async fn tidy(client: &ClientWrapper, retention: Retention, now: Timestamp) -> R
         has_more |= client.execute(&statement, &[&limit]).await? >= SLICE;
     }
     has_more |= forget_attempts(client).await? >= SLICE;
+    has_more |= forget_hits(client, since(retention.history)).await? >= SLICE;
     Ok(Tidied { ended: withdrawal::finish_abandoned(client).await?, has_more })
 }
 
@@ -72,6 +73,17 @@ async fn forget_attempts(client: &ClientWrapper) -> Result<u64, FleetError> {
         ))
         .await?;
     Ok(client.execute(&statement, &[]).await?)
+}
+
+async fn forget_hits(client: &ClientWrapper, kept_from: i64) -> Result<u64, FleetError> {
+    let statement = client
+        .prepare_cached(&format!(
+            "DELETE FROM throughline_hits WHERE (node, number, at_ms) IN (
+                 SELECT node, number, at_ms FROM throughline_hits WHERE at_ms < $1 LIMIT {SLICE} FOR UPDATE SKIP LOCKED
+             )"
+        ))
+        .await?;
+    Ok(client.execute(&statement, &[&kept_from]).await?)
 }
 
 /// How long it is known what operators did.

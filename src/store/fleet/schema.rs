@@ -58,11 +58,11 @@ async fn begin(client: &ClientWrapper) -> Result<(), FleetError> {
     Ok(())
 }
 
-const CURRENT: i32 = 100;
+const CURRENT: i32 = 101;
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS throughline_schema (one INT4 PRIMARY KEY, version INT4 NOT NULL)";
 
-const MIGRATIONS: &[(i32, &str)] = &[(CURRENT, FIRST)];
+const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (CURRENT, HITS)];
 
 /// - `dedup` decides what counts once.
 /// - `outbox` holds what is to be sent, dead letters, and what waits for a person (`missing`). `lease` is
@@ -156,3 +156,25 @@ CREATE TABLE throughline_audit (
     count INT8 NOT NULL
 );
 CREATE INDEX throughline_audit_at ON throughline_audit (at_ms);";
+
+/// One record for each hit and network, as the nodes wrote them down: `number` is the record's on its node,
+/// so that one which is forwarded twice is here once.
+const HITS: &str = "CREATE TABLE throughline_hits (
+    node UUID NOT NULL,
+    number INT8 NOT NULL,
+    at_ms INT8 NOT NULL,
+    site TEXT NOT NULL,
+    conversion TEXT NOT NULL,
+    network TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT,
+    event_id UUID,
+    order_id TEXT,
+    clicks TEXT,
+    value TEXT,
+    currency TEXT,
+    details TEXT,
+    PRIMARY KEY (node, number, at_ms)
+);
+CREATE INDEX throughline_hits_at ON throughline_hits (at_ms);
+CREATE INDEX throughline_hits_event ON throughline_hits (event_id) WHERE event_id IS NOT NULL;";

@@ -6,7 +6,7 @@
 use deadpool_postgres::{ClientWrapper, Transaction};
 use tokio_postgres::Row;
 
-use super::{Fleet, FleetError, NOW_MS, value::Id};
+use super::{Fleet, FleetError, NOW_MS, hits, value::Id};
 use crate::{
     store::withdrawal::{Ended, Subject},
     tracking::{
@@ -94,6 +94,7 @@ pub(super) async fn end_in(transaction: &Transaction<'_>, ids: &[Id]) -> Result<
         .await?;
     transaction.execute(&mark, &[&ids]).await?;
     transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&ids]).await?;
+    hits::empty(transaction, ids).await?;
     let finish = transaction.prepare_cached(&finish("event_id = ANY($1)")).await?;
     ended(&transaction.query(&finish, &[&ids]).await?)
 }

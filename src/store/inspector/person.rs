@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::{InspectError, Inspector, RowDetail, row};
+use super::{InspectError, Inspector, RowDetail, clicks, row};
 use crate::{
     store::schema,
     tracking::{
-        event::{Datum, Payload},
+        event::{Datum, EventId, Payload},
+        grounds::Details,
         journey::{Journey, JourneyKey},
         template::sha256,
         timestamp::Timestamp,
@@ -39,6 +40,35 @@ pub struct Known {
     pub rows: Vec<RowDetail>,
     /// Journeys.
     pub journeys: Vec<KnownJourney>,
+    /// What was written down of hits.
+    pub hits: Vec<KnownHit>,
+}
+
+/// The record of a hit as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownHit {
+    /// Its event, by which it is found again.
+    pub event_id: EventId,
+    /// When its outcome was known.
+    pub time: Timestamp,
+    /// The site's name.
+    pub site: String,
+    /// The conversion's name.
+    pub conversion: String,
+    /// The network's key.
+    pub network: String,
+    /// The outcome's word.
+    pub outcome: String,
+    /// The order's id.
+    pub order_id: Option<String>,
+    /// The click IDs.
+    pub clicks: Vec<String>,
+    /// The order's value.
+    pub value: Option<String>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// Where everything was read.
+    pub details: Details,
 }
 
 /// A journey as it is stored.
@@ -94,6 +124,11 @@ impl Person {
             || journey.clicks.iter().any(|click| self.is_told_by("click_id", &click.id))
     }
 
+    pub(in crate::store) fn has_hit(&self, hit: &KnownHit) -> bool {
+        hit.order_id.iter().any(|order| self.is_told_by("order_id", order))
+            || hit.clicks.iter().any(|click| self.is_told_by("click_id", click))
+    }
+
     pub(in crate::store) fn keys(&self) -> &[JourneyKey] {
         match self {
             Self::Order(_, keys) | Self::Cookie(keys) => keys,
@@ -114,7 +149,7 @@ fn find(connection: &Connection, person: &Person) -> rusqlite::Result<Known> {
     // A process of the version before may have made the file.
     if !schema::has(connection, schema::WITH_JOURNEYS)? {
         let rows = conversions(connection, |row| person.has_made(&row.payload))?;
-        return Ok(Known { rows, journeys: Vec::new() });
+        return Ok(Known { rows, ..Known::default() });
     }
     // One snapshot for all that is read.
     let connection = connection.unchecked_transaction()?;
@@ -122,6 +157,12 @@ fn find(connection: &Connection, person: &Person) -> rusqlite::Result<Known> {
     conversions(&connection, |row| {
         if person.has_made(&row.payload) {
             keys.extend(&row.payload.visitor);
+        }
+        false
+    })?;
+    hits(&connection, |hit| {
+        if person.has_hit(hit) {
+            keys.extend(&hit.details.visitor);
         }
         false
     })?;
@@ -134,13 +175,31 @@ fn find(connection: &Connection, person: &Person) -> rusqlite::Result<Known> {
     })?;
     let is_theirs =
         |payload: &Payload| person.has_made(payload) || payload.visitor.iter().any(|key| keys.contains(key));
+    let rows = conversions(&connection, |row| is_theirs(&row.payload))?
+        .into_iter()
+        .map(|row| row.with_attempts(&connection))
+        .collect::<Result<Vec<_>, _>>()?;
+    let events: BTreeSet<EventId> = rows.iter().filter_map(|row| row.summary.event_id).collect();
     Ok(Known {
-        rows: conversions(&connection, |row| is_theirs(&row.payload))?
-            .into_iter()
-            .map(|row| row.with_attempts(&connection))
-            .collect::<Result<_, _>>()?,
+        rows,
         journeys: journeys(&connection, |known| keys.contains(&known.key))?,
+        hits: hits(&connection, |hit| person.has_hit(hit) || hit.belongs_to(&keys, &events))?,
     })
+}
+
+impl Known {
+    /// How many hits have no conversion here.
+    pub(in crate::store) fn hits_alone(&self) -> usize {
+        let has_row = |hit: &&KnownHit| self.rows.iter().any(|row| row.summary.event_id == Some(hit.event_id));
+        self.hits.len() - self.hits.iter().filter(has_row).count()
+    }
+}
+
+impl KnownHit {
+    /// Whether it is of one of these journeys or events.
+    pub(in crate::store) fn belongs_to(&self, keys: &BTreeSet<JourneyKey>, events: &BTreeSet<EventId>) -> bool {
+        events.contains(&self.event_id) || self.details.visitor.iter().any(|key| keys.contains(key))
+    }
 }
 
 /// Walks over all conversions and keeps those that are wanted.
@@ -167,6 +226,34 @@ fn journeys(
     walk(connection, "SELECT key, site, expires_ms, data FROM journeys", read, is_wanted)
 }
 
+/// Walks over what was written down of hits, as far as it tells of anybody.
+fn hits(connection: &Connection, is_wanted: impl FnMut(&KnownHit) -> bool) -> rusqlite::Result<Vec<KnownHit>> {
+    if !schema::has(connection, schema::WITH_STORIES)? {
+        return Ok(Vec::new());
+    }
+    let read = |row: &Row<'_>| {
+        let list: Option<String> = row.get("clicks")?;
+        let details: Option<String> = row.get("details")?;
+        Ok(KnownHit {
+            // One of another length is damaged, and nobody's.
+            event_id: EventId::from_slice(row.get_ref("event_id")?.as_bytes()?).unwrap_or(NO_EVENT),
+            time: Timestamp::from_millis(row.get("at_ms")?),
+            site: row.get("site")?,
+            conversion: row.get("conversion")?,
+            network: row.get("network")?,
+            outcome: row.get("outcome")?,
+            order_id: row.get("order_id")?,
+            clicks: clicks(&list.unwrap_or_default()),
+            value: row.get("value")?,
+            currency: row.get("currency")?,
+            details: details.and_then(|details| serde_json::from_str(&details).ok()).unwrap_or_default(),
+        })
+    };
+    let sql = "SELECT * FROM hits WHERE event_id IS NOT NULL
+         AND (details IS NOT NULL OR order_id IS NOT NULL OR clicks IS NOT NULL)";
+    walk(connection, sql, read, is_wanted)
+}
+
 fn walk<T>(
     connection: &Connection,
     sql: &str,
@@ -181,3 +268,5 @@ fn walk<T>(
     }
     Ok(wanted)
 }
+
+const NO_EVENT: EventId = EventId::new(uuid::Uuid::nil());

@@ -90,7 +90,7 @@ async fn an_erased_person_leaves_only_hashes_and_counts() {
     let known = Inspector::open(folder.path()).unwrap().find(&person).unwrap();
     let receipt = Desk::open(folder.path(), anna()).unwrap().erase(&known, "--email").unwrap();
     let sent = [("exoclick".to_owned(), 1)].into();
-    assert_eq!(receipt, Receipt { unsent: 2, emptied: 2, journeys: 2, sent });
+    assert_eq!(receipt, Receipt { unsent: 2, emptied: 2, hits: 0, journeys: 2, sent });
     assert_eq!(found(folder.path(), &person), (Vec::new(), 0));
     let rows = store.inspect().list(&Filter { states: vec![RowState::Settled], ..Filter::default() }).unwrap();
     let verdicts: Vec<_> = rows.iter().filter_map(|row| row.verdict.as_deref()).collect();

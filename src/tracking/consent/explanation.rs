@@ -31,6 +31,19 @@ pub enum Reason<'a> {
     Silence,
 }
 
+impl Reason<'_> {
+    /// The place that decided, as the configuration calls it.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::NotRequired | Self::Silence => None,
+            Self::Exempt => Some("unless".to_owned()),
+            Self::OptedOut => Some("gpc".to_owned()),
+            Self::Signal(signal) => Some(signal.name()),
+        }
+    }
+}
+
 impl ConsentRules {
     /// What [`decide`](Self::decide) decides, and why.
     #[must_use]

@@ -33,6 +33,7 @@ impl Visit {
         let Some(record) = &self.record else { return };
         let mut hits = std::mem::take(&mut self.hits);
         let keys = self.keys();
+        let visitor_key = self.visitor.and(keys.first().copied());
         // A fresh visitor id can be sealed into a cookie only while the head has not left.
         let (known, fresh) = (self.visitor, uuid());
         let may_be_fresh = self.site.seal.is_some() && answer.is_none();
@@ -56,6 +57,7 @@ impl Visit {
                 now: reply.now,
                 stage: if answer.is_some() { Stage::End } else { Stage::Head },
                 keys: &keys,
+                visitor_key,
                 is_sent_back: self.is_sent_back,
                 is_held: self.is_held,
             };

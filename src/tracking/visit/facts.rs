@@ -68,6 +68,8 @@ pub(super) struct Facts<'a> {
     pub(super) stage: Stage,
     /// Under which the visitor's journey is found.
     pub(super) keys: &'a [JourneyKey],
+    /// Which of them our cookie makes.
+    pub(super) visitor_key: Option<JourneyKey>,
     /// Whether another site has sent the visitor's browser here, which so brought no cookies.
     pub(super) is_sent_back: bool,
     /// Whether the visitor's conversions are kept from leaving.

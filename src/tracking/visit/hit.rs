@@ -1,15 +1,19 @@
 //! A conversion's trigger that a request matched: what is read for it, and what is to be done about it.
 
+use std::cell::OnceCell;
+
 use uuid::Uuid;
 
 use super::{
     facts::{Facts, Stage},
+    grounds::Witness,
     plan::{Answered, ClaimEnd, Decided, Hold, PlannedClaim, PlannedRow},
     telling::{Open, Step, dedup_of, event, names, outcome_of, payload_of, step, step_unheard, unheard},
 };
 use crate::tracking::{
     conversion::{ConversionRule, Outcome, SendRule},
     event::{Dedup, EventId},
+    grounds::Grounds,
     human::NotAVisit,
     late::{self, Awaited},
     network::Mode,
@@ -97,6 +101,8 @@ impl Hit {
         let is_page_awaited =
             facts.stage == Stage::Head && general.is_none() && rule.reads_body() && facts.may_have_body;
         let open = Open { key: key_is_open, page: is_page_awaited };
+        let witness =
+            Witness { site, rule, trigger, facts, view, fields: &fields, results: &results, reads: OnceCell::new() };
         let mut waiting = Vec::with_capacity(rule.send.len());
         for (index, send) in rule.send.iter().enumerate() {
             let before = self.waiting.get(index).copied();
@@ -113,8 +119,12 @@ impl Hit {
             let scope = names(rule, send, &payload, event_id, facts.now);
             if let Some(Waiting::Claim(id, dedup)) = before {
                 let pixels = network.counted_pixels().map(|sync| sync.urls(&scope)).unwrap_or_default();
-                let (conversion, network, is_proven) = (self.conversion, send.network, facts.is_proven(&rule.proof));
-                let end = ClaimEnd { conversion, send: index, network, event_id: id, dedup, is_proven, pixels };
+                let is_proven = facts.is_proven(&rule.proof);
+                let outcome = if is_proven { Outcome::NoClick } else { Outcome::Unproven };
+                let grounds = witness.grounds(send, network, id, &payload, outcome, &[]);
+                let (conversion, network) = (self.conversion, send.network);
+                let end =
+                    ClaimEnd { conversion, send: index, network, event_id: id, dedup, is_proven, pixels, grounds };
                 plan.claim_ends.push(end);
                 waiting.push(Waiting::Decided);
                 continue;
@@ -134,12 +144,20 @@ impl Hit {
                 }
                 None => step(rule, send, network, facts, &scope, open, may_owe, plan),
             };
-            let decided = |outcome| Decided { conversion: self.conversion, send: index, outcome };
+            let grounds = |payload: &_, outcome, missing: &[String]| {
+                witness.grounds(send, network, event_id, payload, outcome, missing)
+            };
             waiting.push(match step {
                 Step::Decided(outcome) => {
+                    let mut missing = if outcome == Outcome::Incomplete { send.missing(&scope) } else { Vec::new() };
+                    if outcome == Outcome::Incomplete && missing.is_empty() {
+                        missing.push("order_id".to_owned());
+                    }
+                    let grounds = grounds(&payload, outcome, &missing);
+                    let decided = Decided { conversion: self.conversion, send: index, outcome, grounds };
                     match before {
-                        Some(Waiting::Candidate(id)) => plan.dropped.push((decided(outcome), id)),
-                        Some(_) | None => plan.decided.push(decided(outcome)),
+                        Some(Waiting::Candidate(id)) => plan.dropped.push((decided, id)),
+                        Some(_) | None => plan.decided.push(decided),
                     }
                     Waiting::Decided
                 }
@@ -151,6 +169,7 @@ impl Hit {
                 }
                 Step::Claim(pixels) => {
                     let dedup = dedup_of(site, rule, network, once.as_deref(), &payload, visitor);
+                    let grounds = grounds(&payload, Outcome::NoClick, &[]);
                     let (conversion, network) = (self.conversion, send.network);
                     plan.claims.push(PlannedClaim {
                         conversion,
@@ -160,12 +179,14 @@ impl Hit {
                         dedup,
                         pixels,
                         awaits_page: is_page_awaited,
+                        grounds,
                     });
                     if is_page_awaited { Waiting::Claim(event_id, dedup) } else { Waiting::Decided }
                 }
                 Step::Unsent(outcome) => {
-                    let event = event(site, rule, network, event_id, facts.now, payload);
-                    plan.unsent.push((decided(outcome), event));
+                    let grounds = grounds(&payload, outcome, &[]);
+                    let decided = Decided { conversion: self.conversion, send: index, outcome, grounds };
+                    plan.unsent.push((decided, event(site, rule, network, event_id, facts.now, payload)));
                     Waiting::Decided
                 }
                 Step::Row(hold) => {
@@ -180,10 +201,16 @@ impl Hit {
                         let is_kept_back = matches!(hold, Some(Hold::Incomplete { .. }));
                         plan.undeduplicated.extend((dedup.is_none() && !is_kept_back).then_some(self.conversion));
                     }
+                    let grounds = match &hold {
+                        Some(Hold::Candidate { .. }) => Grounds::default(),
+                        Some(Hold::Incomplete { missing }) => grounds(&payload, Outcome::Incomplete, missing),
+                        Some(Hold::Owed) => grounds(&payload, Outcome::NoClick, &[]),
+                        None => grounds(&payload, Outcome::Queued, &[]),
+                    };
                     let event = event(site, rule, network, event_id, facts.now, payload);
                     let awaits_verdict = facts.browser_may_ask(hold.as_ref(), trigger) && late::awaits(network, &event);
-                    let row =
-                        PlannedRow { conversion: self.conversion, send: index, event, dedup, hold, awaits_verdict };
+                    let (conversion, send) = (self.conversion, index);
+                    let row = PlannedRow { conversion, send, event, dedup, hold, awaits_verdict, grounds };
                     match before {
                         Some(Waiting::Candidate(_)) => plan.settled.push(row),
                         Some(_) | None => plan.rows.push(row),

@@ -6,6 +6,7 @@ use crate::tracking::{
     consent::Decision,
     conversion::{FieldResult, Outcome},
     event::{Dedup, Event, EventId},
+    grounds::Grounds,
     journey::JourneyKey,
     late::Awaited,
 };
@@ -52,7 +53,7 @@ pub struct Answered {
 }
 
 /// An outcome that needs no store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
     /// Which conversion of the site.
     pub conversion: usize,
@@ -60,6 +61,19 @@ pub struct Decided {
     pub send: usize,
     /// What became of it.
     pub outcome: Outcome,
+    /// Why, and from what.
+    pub grounds: Grounds,
+}
+
+impl Decided {
+    /// The same with what the store has made of it; why it would have been something else is no matter then.
+    #[must_use]
+    pub fn turned_out(mut self, outcome: Outcome) -> Self {
+        if outcome != self.outcome {
+            self.grounds.reason = None;
+        }
+        Self { outcome, ..self }
+    }
 }
 
 /// A conversion to be written down.
@@ -77,6 +91,8 @@ pub struct PlannedRow {
     pub hold: Option<Hold>,
     /// Whether the visitor's browser is to learn its verdict: pixels depend on it.
     pub awaits_verdict: bool,
+    /// From what it was made.
+    pub grounds: Grounds,
 }
 
 /// Why a row is not to be sent yet.
@@ -118,6 +134,8 @@ pub struct PlannedClaim {
     pub pixels: Vec<String>,
     /// Whether the page has still to show its proof, or what stands in their addresses.
     pub awaits_page: bool,
+    /// Why there is nothing to report by.
+    pub grounds: Grounds,
 }
 
 /// The end of a claim that waited for the page.
@@ -137,6 +155,8 @@ pub struct ClaimEnd {
     pub is_proven: bool,
     /// The addresses of the pixels, with what the page has shown.
     pub pixels: Vec<String>,
+    /// Why there is nothing to report by, or what the page did not show.
+    pub grounds: Grounds,
 }
 
 /// What is to be forgotten.

@@ -60,8 +60,16 @@ pub(super) fn outcome_of(
     if general.is_some() {
         return general;
     }
+    if !has_agreed_to(send, network, facts, trigger) {
+        return Some(Outcome::NoConsent);
+    }
+    (!facts.is_credited(site, send, rule)).then_some(Outcome::NotCredited)
+}
+
+/// Whether the visitor has agreed to what a network does.
+pub(super) fn has_agreed_to(send: &SendRule, network: &NetworkRules, facts: &Facts<'_>, trigger: &TriggerRule) -> bool {
     let remembers = |journey| has_agreed(journey, network);
-    let has_agreed = if facts.journey_is_late && trigger.caller.is_server() {
+    if facts.journey_is_late && trigger.caller.is_server() {
         // Only the journey can tell.
         true
     } else if trigger.caller.is_server() {
@@ -71,11 +79,7 @@ pub(super) fn outcome_of(
         let decision = facts.consents.of(send.network);
         let cannot_tell = facts.is_sent_back && decision == Decision::Pending;
         is_yes(decision) || (cannot_tell && facts.journey.is_some_and(remembers))
-    };
-    if !has_agreed {
-        return Some(Outcome::NoConsent);
     }
-    (!facts.is_credited(site, send, rule)).then_some(Outcome::NotCredited)
 }
 
 /// What nobody is to hear of comes to, in the place of what [`step`] has done: nothing is written down

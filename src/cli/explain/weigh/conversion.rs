@@ -195,7 +195,7 @@ impl SendAccount {
 }
 
 /// The request as the network would get it, without secrets.
-fn rendered(rule: &SendRule, event: &Event, mask: &Mask) -> Result<PostbackAccount, Unrenderable> {
+pub(in crate::cli) fn rendered(rule: &SendRule, event: &Event, mask: &Mask) -> Result<PostbackAccount, Unrenderable> {
     let postback = mask.rule(&rule.postback).render(&mask.event(event))?;
     let shown = |(name, value): (&HeaderName, &HeaderValue)| {
         let is_hidden = *name == header::AUTHORIZATION || value.is_sensitive();

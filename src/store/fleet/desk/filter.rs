@@ -15,7 +15,7 @@ use crate::{
     tracking::event::EventId,
 };
 
-type Value = Box<dyn ToSql + Sync + Send>;
+pub(super) type Value = Box<dyn ToSql + Sync + Send>;
 
 impl Fleet {
     /// Rows that match, newest first; 100 unless the filter says how many.
@@ -86,7 +86,7 @@ impl Fleet {
         .await
     }
 
-    async fn select(
+    pub(super) async fn select(
         &self,
         conditions: &str,
         values: &[Value],

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
 use super::{
-    super::{Fleet, FleetError, session::Session, value::Id, withdrawal},
+    super::{Fleet, FleetError, hits as hits_of_fleet, session::Session, value::Id, withdrawal},
     Deed, enter, ids, row, take_time,
 };
 use crate::{
     store::{
         desk::Receipt,
-        inspector::{Known, KnownJourney, Person, RowDetail, RowState},
+        inspector::{Known, KnownHit, KnownJourney, Person, RowDetail, RowState, clicks},
     },
     tracking::{event::EventId, journey::JourneyKey, timestamp::Timestamp},
 };
@@ -50,6 +50,13 @@ async fn find(session: &mut Session, person: &Person) -> Result<Known, FleetErro
         false
     })
     .await?;
+    hits(session, |hit| {
+        if person.has_hit(hit) {
+            keys.extend(&hit.details.visitor);
+        }
+        false
+    })
+    .await?;
     journeys(session, |known| {
         if keys.contains(&known.key) || person.has_gone(&known.journey) {
             keys.insert(known.key);
@@ -62,7 +69,49 @@ async fn find(session: &mut Session, person: &Person) -> Result<Known, FleetErro
         |row: &RowDetail| person.has_made(&row.payload) || row.payload.visitor.iter().any(|key| keys.contains(key));
     let mut rows = conversions(session, is_theirs).await?;
     rows.sort_by_key(|row| std::cmp::Reverse(row.summary.time));
-    Ok(Known { rows, journeys: journeys(session, |known| keys.contains(&known.key)).await? })
+    let events: BTreeSet<EventId> = rows.iter().filter_map(|row| row.summary.event_id).collect();
+    Ok(Known {
+        rows,
+        journeys: journeys(session, |known| keys.contains(&known.key)).await?,
+        hits: hits(session, |hit| person.has_hit(hit) || hit.belongs_to(&keys, &events)).await?,
+    })
+}
+
+/// Walks over what was written down of hits, as far as it tells of anybody.
+async fn hits(
+    session: &mut Session,
+    mut is_wanted: impl FnMut(&KnownHit) -> bool,
+) -> Result<Vec<KnownHit>, FleetError> {
+    let sql = format!(
+        "SELECT event_id, at_ms, site, conversion, network, outcome, order_id, clicks, value, currency, details
+         FROM throughline_hits WHERE event_id > $1
+             AND (details IS NOT NULL OR order_id IS NOT NULL OR clicks IS NOT NULL)
+         ORDER BY event_id LIMIT {WALKED}"
+    );
+    let (mut wanted, mut last) = (Vec::new(), Id([0; 16]));
+    loop {
+        let rows = walk(session, &sql, &last).await?;
+        let Some(end) = rows.last() else { return Ok(wanted) };
+        last = end.try_get("event_id")?;
+        for row in &rows {
+            let list: Option<&str> = row.try_get("clicks")?;
+            let details: Option<&str> = row.try_get("details")?;
+            let hit = KnownHit {
+                event_id: row.try_get::<_, Id>("event_id")?.event(),
+                time: Timestamp::from_millis(row.try_get("at_ms")?),
+                site: row.try_get("site")?,
+                conversion: row.try_get("conversion")?,
+                network: row.try_get("network")?,
+                outcome: row.try_get("outcome")?,
+                order_id: row.try_get("order_id")?,
+                clicks: clicks(list.unwrap_or_default()),
+                value: row.try_get("value")?,
+                currency: row.try_get("currency")?,
+                details: details.and_then(|details| serde_json::from_str(details).ok()).unwrap_or_default(),
+            };
+            wanted.extend(Some(hit).filter(&mut is_wanted));
+        }
+    }
 }
 
 /// Walks over all conversions and keeps those that are wanted.
@@ -120,7 +169,7 @@ async fn walk(
 }
 
 async fn erase(session: &mut Session, deed: &Deed<'_>, known: &Known, journeys: usize) -> Result<Receipt, FleetError> {
-    let mut receipt = Receipt { journeys, ..Receipt::default() };
+    let mut receipt = Receipt { journeys, hits: known.hits_alone(), ..Receipt::default() };
     let mut all = Vec::<EventId>::new();
     for RowDetail { summary, .. } in &known.rows {
         all.extend(summary.event_id);
@@ -152,12 +201,15 @@ async fn erase(session: &mut Session, deed: &Deed<'_>, known: &Known, journeys: 
     let empty = "UPDATE throughline_history SET payload = '{}', last_answer = NULL WHERE event_id = ANY($1)";
     transaction.execute(empty, &[&all]).await?;
     transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&all]).await?;
+    let told: Vec<EventId> = known.hits.iter().map(|hit| hit.event_id).collect();
+    hits_of_fleet::empty(&transaction, &all).await?;
+    hits_of_fleet::empty(&transaction, &ids(&told)).await?;
     for ended in ended {
         let notice =
             "INSERT INTO throughline_notices (id, deed, site, network, count) VALUES ($1, 'withdrawn', $2, $3, 1)";
         transaction.execute(notice, &[&Id::from(uuid::Uuid::new_v4()), &ended.site, &ended.network]).await?;
     }
-    enter(&transaction, deed, receipt.unsent + receipt.emptied + receipt.journeys).await?;
+    enter(&transaction, deed, receipt.unsent + receipt.emptied + receipt.hits + receipt.journeys).await?;
     transaction.commit().await?;
     Ok(receipt)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Fleet, FleetError, NOW_MS, value::Id},
+    super::{Fleet, FleetError, NOW_MS, hits, value::Id},
     Deed, SLICE, Slice, Tally, ids,
 };
 use crate::tracking::event::EventId;
@@ -69,5 +69,5 @@ async fn purge(slice: &mut Slice<'_>, rows: &[EventId]) -> Result<(), FleetError
     );
     slice.transaction.execute(&history, &[&purged]).await?;
     slice.transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&purged]).await?;
-    Ok(())
+    hits::empty(slice.transaction, &purged).await
 }

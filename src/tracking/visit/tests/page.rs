@@ -115,8 +115,8 @@ fn while_its_journey_is_awaited_every_conversion_is_a_candidate() {
     let mut visit = hit(&[]);
     let early = visit.answered_too_soon(reply(200, Room::For(&|_| true)), &mut counted());
     let plan = end(&mut visit, &AnswerBody::default());
-    let [(dropped, id)] = plan.dropped[..] else { panic!("{plan:?}") };
-    assert_eq!((dropped.outcome, id), (Outcome::NoClick, early.rows[0].event.id), "nothing to report by after all");
+    let [(dropped, id)] = &plan.dropped[..] else { panic!("{plan:?}") };
+    assert_eq!((dropped.outcome, *id), (Outcome::NoClick, early.rows[0].event.id), "nothing to report by after all");
 }
 
 #[test]

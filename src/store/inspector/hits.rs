@@ -1,0 +1,257 @@
+//! Hits with what became of them: each record joined with its row, and rows that have no record.
+//!
+//! A row is the truth of a conversion. Records are dropped under load, and versions before this one wrote
+//! none for conversions; a row tells its outcome without one.
+
+use std::ops::ControlFlow;
+
+use rusqlite::{Connection, Row, params_from_iter, types::Value};
+
+use super::{InspectError, Inspector, names, row};
+use crate::{
+    store::{
+        audit, schema,
+        story::{HitFilter, HitRecord, Sources, Story},
+    },
+    tracking::{
+        event::{EventId, Payload},
+        timestamp::Timestamp,
+    },
+};
+
+impl Inspector {
+    /// Hits that match, newest first.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn hits(&self, filter: &HitFilter) -> Result<Vec<HitRecord>, InspectError> {
+        let mut hits = Vec::new();
+        self.each_hit(filter, &mut |hit| {
+            hits.push(hit);
+            ControlFlow::Continue(())
+        })?;
+        Ok(hits)
+    }
+
+    /// Shows hits that match, newest first, one by one, until the other side has seen enough.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn each_hit(
+        &self,
+        filter: &HitFilter,
+        show: &mut dyn FnMut(HitRecord) -> ControlFlow<()>,
+    ) -> Result<(), InspectError> {
+        let (conditions, values) = conditions(filter);
+        self.read(|connection| {
+            let sql = select(connection, "NULL", &conditions, filter.limit)?;
+            let mut statement = connection.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                if show(record(row)?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The stories of hits by order id, click ID, event id, or the beginning of an event id (4 characters at
+    /// least), the oldest first.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn story(&self, text: &str) -> Result<Vec<Story>, InspectError> {
+        let search = Search::new(text);
+        let (conditions, values) = search.conditions();
+        self.read(|connection| {
+            let sql = select(connection, "details", &conditions, Some(MOST_TOLD))?;
+            let mut found = connection
+                .prepare(&sql)?
+                .query_map(params_from_iter(values), sources)?
+                .collect::<Result<Vec<_>, _>>()?;
+            found.retain(|sources| search.means(&sources.hit));
+            found.reverse();
+            found.into_iter().map(|sources| complete(connection, sources)).collect()
+        })
+    }
+}
+
+/// What people look for.
+pub(in crate::store) struct Search<'a> {
+    text: &'a str,
+    /// Of an event id, in capitals and without hyphens; `-` when it can't be one.
+    prefix: String,
+}
+
+impl<'a> Search<'a> {
+    pub(in crate::store) fn new(text: &'a str) -> Self {
+        let hex: String = text.chars().filter(|c| *c != '-').collect::<String>().to_ascii_uppercase();
+        let is_prefix = (4..=32).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Self { text, prefix: if is_prefix { hex } else { "-".to_owned() } }
+    }
+
+    /// What the text is in JSON, as rows hold it.
+    pub(in crate::store) fn in_json(&self) -> String {
+        serde_json::Value::from(self.text).to_string()
+    }
+
+    pub(in crate::store) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Narrows, but not to what is meant alone.
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let conditions = "(substr(hex(event_id), 1, length(?1)) = ?1 OR order_id = ?2
+             OR instr(' ' || clicks || ' ', ' ' || ?2 || ' ') > 0 OR instr(payload, ?3) > 0)";
+        let values = [self.prefix.clone(), self.text.to_owned(), self.in_json()];
+        (conditions.to_owned(), values.map(Value::Text).to_vec())
+    }
+
+    /// Whether this is what they look for.
+    pub(in crate::store) fn means(&self, hit: &HitRecord) -> bool {
+        let id = hit.event_id.map(|id| id.to_string().replace('-', "").to_ascii_uppercase()).unwrap_or_default();
+        id.starts_with(&self.prefix)
+            || hit.order_id.as_deref() == Some(self.text)
+            || hit.clicks.iter().any(|click| click == self.text)
+    }
+}
+
+impl HitRecord {
+    /// Takes from a row's payload what the record does not say.
+    pub(in crate::store) fn complete(&mut self, payload: &Payload) {
+        let field = |name: &str| payload.fields.get(name).cloned();
+        self.order_id = field("order_id").or(self.order_id.take());
+        self.value = field("value").or(self.value.take());
+        self.currency = field("currency").or(self.currency.take());
+        if !payload.clicks.is_empty() {
+            self.clicks.clone_from(&payload.clicks);
+        }
+    }
+}
+
+/// Adds to what was found its row and what operators did to it.
+fn complete(connection: &Connection, mut sources: Sources) -> rusqlite::Result<Story> {
+    if let Some(id) = sources.hit.event_id {
+        let all = row::all(connection)?;
+        let sql = format!("SELECT * FROM ({all}) WHERE event_id = ?1");
+        let row = connection.prepare(&sql)?.query_map([id.as_bytes()], row::detail)?.next().transpose()?;
+        sources.row = row.map(|row| row.with_attempts(connection)).transpose()?;
+        if schema::has(connection, schema::WITH_DESK)? {
+            sources.deeds = audit::about(connection, id)?;
+        }
+    }
+    Ok(Story::of(sources))
+}
+
+fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
+    let HitFilter { site, network, conversion, outcome, since, until, limit: _ } = filter;
+    let (mut conditions, mut values) = (vec!["1".to_owned()], Vec::new());
+    let mut asked = |condition: &str, value: Value| {
+        values.push(value);
+        conditions.push(format!("{condition} ?{}", values.len()));
+    };
+    for (column, wanted) in
+        [("site =", site), ("network =", network), ("conversion =", conversion), ("outcome =", outcome)]
+    {
+        wanted.iter().for_each(|wanted| asked(column, Value::Text(wanted.clone())));
+    }
+    for (column, time) in [("at_ms >=", since), ("at_ms <", until)] {
+        time.iter().for_each(|time| asked(column, Value::Integer(time.as_millis())));
+    }
+    (conditions.join(" AND "), values)
+}
+
+/// All hits: rows with their records, and records without rows.
+fn select(connection: &Connection, details: &str, conditions: &str, limit: Option<usize>) -> rusqlite::Result<String> {
+    let rows = row::all(connection)?;
+    // A process of a version before may have made the file.
+    let (records, details) = if schema::has(connection, schema::WITH_STORIES)? {
+        ("hits", details)
+    } else if schema::has(connection, schema::WITH_DESK)? {
+        (BEFORE_STORIES, "NULL")
+    } else {
+        (BEFORE_HITS, "NULL")
+    };
+    let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    // Records of conversions whose row is still there are those of the row.
+    Ok(format!(
+        "SELECT * FROM (
+             SELECT event_ms AS at_ms, settled_ms, row.site AS site, row.conversion AS conversion,
+                    row.network AS network, row.event_id AS event_id,
+                    coalesce(hit.outcome, CASE WHEN held = 'incomplete' OR (verdict = 'purged' AND row.reason = 'incomplete')
+                                               THEN 'incomplete' ELSE 'queued' END) AS outcome,
+                    hit.reason AS said, row.reason AS reason, verdict, attempts, missing, payload,
+                    hit.order_id AS told_order, clicks, hit.value AS value, hit.currency AS currency,
+                    {details} AS details,
+                    coalesce(CASE WHEN json_valid(payload) THEN json_extract(payload, '$.fields.order_id') END,
+                             hit.order_id) AS order_id
+             FROM ({rows}) AS row LEFT JOIN {records} AS hit ON hit.event_id = row.event_id
+             WHERE held IS NULL OR held = 'incomplete'
+             UNION ALL
+             SELECT at_ms, NULL, site, conversion, network, event_id, outcome, reason, NULL, NULL, 0, '', NULL,
+                    order_id, clicks, value, currency, {details}, order_id
+             FROM {records} AS hit
+             WHERE outcome NOT IN ('queued', 'incomplete') OR event_id IS NULL
+                   OR NOT EXISTS (SELECT 1 FROM ({rows}) AS row
+                                  WHERE row.event_id = hit.event_id AND (held IS NULL OR held = 'incomplete'))
+         ) WHERE {conditions} ORDER BY at_ms DESC LIMIT {limit}"
+    ))
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<HitRecord> {
+    let missing: String = row.get("missing")?;
+    let said: Option<String> = row.get("said")?;
+    let verdict: Option<String> = row.get("verdict")?;
+    let reason: Option<String> = row.get("reason")?;
+    let mut hit = HitRecord {
+        time: Timestamp::from_millis(row.get("at_ms")?),
+        settled: row.get::<_, Option<i64>>("settled_ms")?.map(Timestamp::from_millis),
+        site: row.get("site")?,
+        conversion: row.get("conversion")?,
+        network: row.get("network")?,
+        order_id: row.get("told_order")?,
+        clicks: clicks(row.get_ref("clicks")?.as_str_or_null()?.unwrap_or_default()),
+        event_id: EventId::from_slice(row.get_ref("event_id")?.as_bytes_or_null()?.unwrap_or_default()),
+        value: row.get("value")?,
+        currency: row.get("currency")?,
+        outcome: row.get("outcome")?,
+        reason: why(reason, &names(&missing), said),
+        verdict,
+        attempts: row.get("attempts")?,
+    };
+    if let Some(payload) = row.get_ref("payload")?.as_str_or_null()? {
+        hit.complete(&serde_json::from_str(payload).unwrap_or_default());
+    }
+    Ok(hit)
+}
+
+fn sources(row: &Row<'_>) -> rusqlite::Result<Sources> {
+    let details: Option<String> = row.get("details")?;
+    Ok(Sources {
+        hit: record(row)?,
+        details: details.and_then(|details| serde_json::from_str(&details).ok()),
+        outcome_reason: row.get("said")?,
+        ..Sources::default()
+    })
+}
+
+/// The reason that a line shows: of the verdict or the last attempt, what is missing, or of the outcome.
+pub(in crate::store) fn why(reason: Option<String>, missing: &[String], said: Option<String>) -> Option<String> {
+    let lacks = (!missing.is_empty()).then(|| format!("lacks {}", missing.join(", ")));
+    reason.or(lacks).or(said)
+}
+
+/// The click IDs of a list as it is stored.
+pub(in crate::store) fn clicks(list: &str) -> Vec<String> {
+    list.split(' ').filter(|id| !id.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+/// What was stored of hits before, under the names of today.
+const BEFORE_STORIES: &str = "(SELECT id, at_ms, site, conversion, network, outcome, NULL AS reason, NULL AS event_id,
+     NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency, NULL AS details FROM hits)";
+const BEFORE_HITS: &str = "(SELECT 0 AS id, 0 AS at_ms, '' AS site, '' AS conversion, '' AS network, '' AS outcome,
+     NULL AS reason, NULL AS event_id, NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency,
+     NULL AS details WHERE 0)";
+/// Stories of one search.
+const MOST_TOLD: usize = 100;
