@@ -38,3 +38,67 @@ fn cut(text: &str) -> String {
 
 /// More than a person reads.
 const LONGEST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        config::{Config, Environment},
+        tracking::{
+            event::{EventId, Payload},
+            template::sha256,
+            timestamp::Timestamp,
+        },
+    };
+
+    const CONFIG: &str = "
+sites:
+  - upstream: http://127.0.0.1:1
+    networks:
+      mine:
+        click: { param: cid, cookie: _cid }
+        postback:
+          url: https://net.example/pb
+          query: { key: s3cret-key, cid: '{click_id}', o: '{order_id}', m: '{email}', h: '{email|sha256}' }
+          headers: { x-key: s3cret-key }
+    conversions:
+      - { name: purchase, path: '/thanks/{order_id}', email: query.email, send: { mine: {} } }
+";
+
+    #[test]
+    fn what_would_have_been_sent_is_shown_without_secrets_and_personal_values() {
+        let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
+        let rule = &config.sites[0].rules.conversions[0].send[0].postback;
+        let email = "ada@mail.example";
+        let fields = [("order_id", "A-1"), ("email", email)];
+        let event = Event {
+            id: EventId::new(Uuid::from_u128(1)),
+            time: Timestamp::from_millis(0),
+            site: "default".into(),
+            conversion: "purchase".into(),
+            network: "mine".into(),
+            payload: Payload {
+                clicks: vec!["click-1".to_owned()],
+                fields: BTreeMap::from(fields.map(|(name, text)| (name.to_owned(), text.to_owned()))),
+                ..Payload::default()
+            },
+        };
+        let shown = request(rule, &event, &Mask::new(["s3cret-key"]));
+        assert!(shown.starts_with("GET https://net.example/pb?key=***&cid=click-1&o=A-1&m=***&"), "{shown}");
+        assert!(shown.contains("\nx-key: ***"), "{shown}");
+        for hidden in ["s3cret", "ada", "mail.example", &sha256(email)] {
+            assert!(!shown.contains(hidden), "{hidden} in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_long_request_is_cut_between_letters() {
+        let text = "é".repeat(LONGEST);
+        assert_eq!(cut(&text).chars().filter(|letter| *letter == 'é').count(), LONGEST / 2);
+        assert_eq!(cut("short"), "short");
+    }
+}

@@ -97,7 +97,10 @@ fn a_bypass_is_set_and_ended_while_the_proxy_is_down_and_holds_after_a_restart()
     let listed = bypasses(&proxy, &[]);
     assert!(listed.starts_with("default  observe  until it is ended  (since 20"), "{listed}");
     let json: Value = serde_json::from_str(bypasses(&proxy, &["--json"]).trim()).unwrap();
-    assert_eq!((&json["site"], &json["tracking"], &json["until"]), (&"default".into(), &"observe".into(), &Value::Null));
+    assert_eq!(
+        (&json["site"], &json["tracking"], &json["until"]),
+        (&"default".into(), &"observe".into(), &Value::Null)
+    );
     proxy.kill();
     bypasses(&proxy, &["default", "--end"]);
     proxy.restart();

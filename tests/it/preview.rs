@@ -99,13 +99,16 @@ fn conversions_that_are_held_leave_nothing_behind() {
 fn what_was_not_made_for_a_site_opens_no_preview_there() {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
     let one = shop(&origin, &network);
-    let site = |name: &str| one.replace("sites:\n", "").replacen("  - ", &format!("  - name: {name}\n    hosts: [{name}.example]\n    "), 1);
+    let site = |name: &str| {
+        one.replace("sites:\n", "").replacen("  - ", &format!("  - name: {name}\n    hosts: [{name}.example]\n    "), 1)
+    };
     let proxy = Proxy::with(&format!("sites:\n{}{}", site("shop"), site("blog"))).start();
     let (token, _) = link(&proxy, &["shop"]);
     let mut foreign = proxy.visitor().host("blog.example");
     let mut forged = token.clone();
     forged.replace_range(forged.len() - 3.., "AAA");
-    for path in [token.as_str(), &forged, "/.throughline/preview/", "/.throughline/preview/x/y", "/.throughline/preview/x"]
+    for path in
+        [token.as_str(), &forged, "/.throughline/preview/", "/.throughline/preview/x/y", "/.throughline/preview/x"]
     {
         let answer = foreign.get(path);
         assert_eq!((answer.status, answer.set_cookies().len()), (404, 0), "{path}");
@@ -146,10 +149,7 @@ fn a_preview_ends_by_itself() {
     // A browser would let go of the cookie by itself; this one sends it for ever.
     let cookie = visitor.cookie("_tl_preview").map(|value| format!("_tl_preview={value}")).unwrap_or_default();
     let mut visitor = proxy.visitor().sending("Cookie", &cookie);
-    await_fact(
-        || visitor.get("/").header(SHOWN).is_none().then_some(()),
-        || "the end of the preview".to_owned(),
-    );
+    await_fact(|| visitor.get("/").header(SHOWN).is_none().then_some(()), || "the end of the preview".to_owned());
     assert_eq!(proxy.visitor().get(&path).status, 404);
 }
 

@@ -41,7 +41,11 @@ fn a_rule_that_is_tried_out_counts_while_another_sends() {
     {
         proxy.await_metric(CONVERSIONS, &[("conversion", conversion), ("outcome", outcome)], count);
     }
-    proxy.await_metric("throughline_fields_total", &[("conversion", "trial"), ("field", "value"), ("result", "missing")], 2);
+    proxy.await_metric(
+        "throughline_fields_total",
+        &[("conversion", "trial"), ("field", "value"), ("result", "missing")],
+        2,
+    );
     proxy.await_settled();
     assert_accounts(&proxy);
     assert_eq!(network.received().len(), 1);
@@ -52,7 +56,10 @@ fn a_rule_that_is_tried_out_counts_while_another_sends() {
 fn a_rule_that_is_tried_out_shows_no_pixels() {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
     let config = shop_with_trial(&origin, &network);
-    let alone = config.replace("      - name: purchase\n        path: \"/thank-you/", "      - name: purchase\n        path: \"/never/");
+    let alone = config.replace(
+        "      - name: purchase\n        path: \"/thank-you/",
+        "      - name: purchase\n        path: \"/never/",
+    );
     assert_ne!(alone, config);
     let proxy = Proxy::with(&alone).start();
     assert_eq!(proxy.visitor().get(THANKS).text(), PAGE);

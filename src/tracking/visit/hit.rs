@@ -81,6 +81,7 @@ impl Hit {
     /// Decides for every network: the first outcome that applies, in the order of [`Outcome::ALL`].
     ///
     /// Says whether something waits for the body of the answer.
+    #[expect(clippy::too_many_lines, reason = "each step of a network's decision is one arm")]
     pub(super) fn plan(
         &mut self,
         site: &SiteRules,
