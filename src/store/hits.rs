@@ -1,8 +1,8 @@
 //! What became of hits, and why: one record for each hit and network.
 //!
 //! A record is written after the page, about once a second. Conversions come first: records that wait are
-//! few, and what comes on top is dropped and counted. Those that tell nothing of a visitor, which bots
-//! bring by the thousand, have a place of their own and cannot crowd out the others.
+//! few, and what comes on top is dropped and counted. Hits that are no visits, which bots bring by the
+//! thousand, have a place of their own and cannot crowd out the others.
 
 use std::{
     collections::BTreeMap,
@@ -50,10 +50,10 @@ pub(super) struct Hits {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Those that tell of a visitor.
-    told: Vec<Hit>,
-    /// Those that do not.
-    bare: Vec<Hit>,
+    /// Those that could have been conversions.
+    judged: Vec<Hit>,
+    /// Bots, mostly.
+    noise: Vec<Hit>,
 }
 
 impl Store {
@@ -77,7 +77,7 @@ impl Store {
 impl Hits {
     fn push(&self, hit: Hit) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = if hit.grounds.told.is_some() { &mut waiting.told } else { &mut waiting.bare };
+        let place = if hit.outcome.is_judged() { &mut waiting.judged } else { &mut waiting.noise };
         if place.len() < WAITING {
             place.push(hit);
         } else {
@@ -116,13 +116,14 @@ impl Hits {
     /// Writes all that wait; after an error they wait again. Of what was withdrawn meanwhile stays that it
     /// was.
     pub(super) fn write(&self, connection: &Connection, withdrawn: &Withdrawn) -> rusqlite::Result<()> {
-        let Waiting { told, bare } = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if told.is_empty() && bare.is_empty() {
+        let Waiting { judged, noise } =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if judged.is_empty() && noise.is_empty() {
             return Ok(());
         }
-        let written = insert(connection, told.iter().chain(&bare), withdrawn);
+        let written = insert(connection, judged.iter().chain(&noise), withdrawn);
         if written.is_err() {
-            told.into_iter().chain(bare).for_each(|hit| self.push(hit));
+            judged.into_iter().chain(noise).for_each(|hit| self.push(hit));
         }
         written
     }

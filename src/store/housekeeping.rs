@@ -382,7 +382,7 @@ const OWED_KEPT: Duration = Duration::from_hours(2);
 /// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
 const ANNOUNCED: Duration = Duration::from_hours(24);
 const AUDIT_KEPT: Duration = Duration::from_hours(365 * 24);
-/// Records of hits without a row: about 80 MB.
+/// Records of hits: about 80 MB of bots, or some hundred of buyers.
 pub(super) const HITS_KEPT: i64 = 1_000_000;
 /// Free pages that stay in the file: 16 MiB.
 pub(super) const KEPT_PAGES: i64 = 4096;

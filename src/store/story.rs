@@ -93,13 +93,12 @@ pub struct Scene {
     /// When, if that is known.
     pub at: Option<Timestamp>,
     /// What.
-    #[serde(flatten)]
     pub what: Happening,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
     /// A click ID arrived; `is_carried`: it was seen in a cookie, and had arrived before.
     Landing(Landing),

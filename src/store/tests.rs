@@ -19,6 +19,7 @@ mod erasure;
 mod held;
 mod journeys;
 mod node;
+mod stories;
 mod upkeep;
 mod withdrawal;
 

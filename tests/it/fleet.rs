@@ -17,6 +17,7 @@ mod moving;
 mod operators;
 mod outage;
 mod records;
+mod stories;
 mod visitors;
 
 const SECRET: &str = "a secret of more than thirty-two characters";

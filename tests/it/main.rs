@@ -24,6 +24,7 @@ mod certificates;
 mod clock;
 mod commands;
 mod consent;
+mod conversions;
 mod csp;
 mod damage;
 mod dead_letters;

@@ -98,6 +98,14 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_explains_every_column() {
+        let guide = include_str!("../../../conf/guides/reconciliation.md");
+        let rows = guide.lines().filter(|line| line.starts_with("| `"));
+        let named: Vec<_> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+        assert_eq!(named, COLUMNS);
+    }
+
+    #[test]
     fn every_column_has_its_member() {
         let hit = HitRecord { clicks: vec!["a".into(), "b".into()], attempts: 2, ..HitRecord::default() };
         let object = object(&hit);

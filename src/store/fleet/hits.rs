@@ -45,7 +45,7 @@ async fn insert(client: &ClientWrapper, node: [u8; 16], hits: &[DepartingHit]) -
         .prepare_cached(
             "INSERT INTO throughline_hits (node, number, at_ms, site, conversion, network, outcome, reason, event_id,
                  order_id, clicks, value, currency, details)
-             SELECT $1, number, at_ms, site, conversion, network, outcome, reason, id,
+             SELECT $1::UUID, number, at_ms, site, conversion, network, outcome, reason, id,
                  CASE WHEN gone THEN NULL ELSE order_id END, CASE WHEN gone THEN NULL ELSE clicks END,
                  CASE WHEN gone THEN NULL ELSE value END, CASE WHEN gone THEN NULL ELSE currency END,
                  CASE WHEN gone THEN NULL ELSE details END

@@ -103,7 +103,9 @@ impl<'a> Search<'a> {
     /// Narrows, but not to what is meant alone.
     fn conditions(&self) -> (String, Vec<Value>) {
         let conditions = "(substr(hex(event_id), 1, length(?1)) = ?1 OR order_id = ?2
-             OR instr(' ' || clicks || ' ', ' ' || ?2 || ' ') > 0 OR instr(payload, ?3) > 0)";
+             OR instr(' ' || clicks || ' ', ' ' || ?2 || ' ') > 0
+             OR (instr(payload, ?3) > 0 AND CASE WHEN json_valid(payload) THEN
+                 EXISTS (SELECT 1 FROM json_each(payload, '$.clicks') AS click WHERE click.value = ?2) END))";
         let values = [self.prefix.clone(), self.text.to_owned(), self.in_json()];
         (conditions.to_owned(), values.map(Value::Text).to_vec())
     }
@@ -166,35 +168,31 @@ fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
 fn select(connection: &Connection, details: &str, conditions: &str, limit: Option<usize>) -> rusqlite::Result<String> {
     let rows = row::all(connection)?;
     // A process of a version before may have made the file.
-    let (records, details) = if schema::has(connection, schema::WITH_STORIES)? {
-        ("hits", details)
+    let (records, details, is_alone) = if schema::has(connection, schema::WITH_STORIES)? {
+        ("hits", details, IS_ALONE)
     } else if schema::has(connection, schema::WITH_DESK)? {
-        (BEFORE_STORIES, "NULL")
+        (BEFORE_STORIES, "NULL", "1")
     } else {
-        (BEFORE_HITS, "NULL")
+        (BEFORE_HITS, "NULL", "1")
     };
     let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    // Records of conversions whose row is still there are those of the row.
     Ok(format!(
         "SELECT * FROM (
-             SELECT event_ms AS at_ms, settled_ms, row.site AS site, row.conversion AS conversion,
-                    row.network AS network, row.event_id AS event_id,
-                    coalesce(hit.outcome, CASE WHEN held = 'incomplete' OR (verdict = 'purged' AND row.reason = 'incomplete')
+             SELECT event_ms AS at_ms, settled_ms, row_of.site AS site, row_of.conversion AS conversion,
+                    row_of.network AS network, row_of.event_id AS event_id,
+                    coalesce(hit.outcome, CASE WHEN held = 'incomplete' OR (verdict = 'purged' AND row_of.reason = 'incomplete')
                                                THEN 'incomplete' ELSE 'queued' END) AS outcome,
-                    hit.reason AS said, row.reason AS reason, verdict, attempts, missing, payload,
+                    hit.reason AS said, row_of.reason AS reason, verdict, attempts, missing, payload,
                     hit.order_id AS told_order, clicks, hit.value AS value, hit.currency AS currency,
                     {details} AS details,
                     coalesce(CASE WHEN json_valid(payload) THEN json_extract(payload, '$.fields.order_id') END,
                              hit.order_id) AS order_id
-             FROM ({rows}) AS row LEFT JOIN {records} AS hit ON hit.event_id = row.event_id
+             FROM ({rows}) AS row_of LEFT JOIN {records} AS hit ON hit.event_id = row_of.event_id
              WHERE held IS NULL OR held = 'incomplete'
              UNION ALL
              SELECT at_ms, NULL, site, conversion, network, event_id, outcome, reason, NULL, NULL, 0, '', NULL,
                     order_id, clicks, value, currency, {details}, order_id
-             FROM {records} AS hit
-             WHERE outcome NOT IN ('queued', 'incomplete') OR event_id IS NULL
-                   OR NOT EXISTS (SELECT 1 FROM ({rows}) AS row
-                                  WHERE row.event_id = hit.event_id AND (held IS NULL OR held = 'incomplete'))
+             FROM {records} AS hit WHERE {is_alone}
          ) WHERE {conditions} ORDER BY at_ms DESC LIMIT {limit}"
     ))
 }
@@ -247,6 +245,11 @@ pub(in crate::store) fn clicks(list: &str) -> Vec<String> {
     list.split(' ').filter(|id| !id.is_empty()).map(ToOwned::to_owned).collect()
 }
 
+/// Records of conversions whose row is still there are those of the row.
+const IS_ALONE: &str = "outcome NOT IN ('queued', 'incomplete') OR event_id IS NULL OR (
+     NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = hit.event_id)
+     AND NOT EXISTS (SELECT 1 FROM history WHERE event_id = hit.event_id)
+     AND NOT EXISTS (SELECT 1 FROM held WHERE event_id = hit.event_id AND state = 'incomplete'))";
 /// What was stored of hits before, under the names of today.
 const BEFORE_STORIES: &str = "(SELECT id, at_ms, site, conversion, network, outcome, NULL AS reason, NULL AS event_id,
      NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency, NULL AS details FROM hits)";

@@ -82,6 +82,14 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Whether somebody has seen a page that could have been a conversion.
+    #[must_use]
+    pub const fn is_judged(self) -> bool {
+        !matches!(self, Self::Off | Self::Prefetch | Self::NotDocument | Self::Bot | Self::NotSuccess)
+    }
+}
+
 /// What became of a field, as counted in `fields_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldResult {

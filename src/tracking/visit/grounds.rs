@@ -47,7 +47,7 @@ impl Witness<'_> {
         }
         let may_tell = self.site.mode_of(network) == Mode::On && self.has_agreed(send, network);
         let told = may_tell.then(|| {
-            let details = if is_judged(outcome) {
+            let details = if outcome.is_judged() {
                 self.details(send, network, payload, outcome)
             } else {
                 Details { status: Some(self.facts.status), ..Details::default() }
@@ -241,11 +241,6 @@ impl Witness<'_> {
         let failed = trigger.when.iter().find(|condition| !condition.holds(*view))?;
         Some(format!("when {}", failed.source.text()))
     }
-}
-
-/// Whether it was looked at further than whether it counts at all.
-const fn is_judged(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Off | Outcome::Prefetch | Outcome::NotDocument | Outcome::Bot | Outcome::NotSuccess)
 }
 
 /// All places where a value is looked for.

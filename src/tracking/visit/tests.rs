@@ -24,6 +24,7 @@ use crate::tracking::{
 };
 
 mod consent;
+mod grounds;
 mod page;
 mod unheard;
 

@@ -45,7 +45,7 @@ impl Fleet {
              OR strpos(' ' || clicks || ' ', ' ' || $2 || ' ') > 0 OR strpos(payload, $3) > 0)";
         let values: Vec<Value> =
             vec![Box::new(search.prefix().to_owned()), Box::new(text.to_owned()), Box::new(search.in_json())];
-        let sql = select("details", conditions, Some(MOST_TOLD));
+        let sql = select("details", conditions, Some(LOOKED_AT));
         let mut found = Vec::new();
         self.at_leisure(async {
             let mut session = self.session().await?;
@@ -58,6 +58,7 @@ impl Fleet {
         })
         .await?;
         found.retain(|sources| search.means(&sources.hit));
+        found.truncate(MOST_TOLD);
         found.reverse();
         let mut stories = Vec::with_capacity(found.len());
         for mut sources in found {
@@ -194,5 +195,7 @@ fn sources(row: &Row) -> Result<Sources, FleetError> {
 }
 
 const READ_AT_ONCE: i32 = 1000;
+/// The server finds texts wherever they stand; what is meant is told here.
+const LOOKED_AT: usize = 1000;
 /// Stories of one search.
 const MOST_TOLD: usize = 100;

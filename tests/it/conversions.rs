@@ -1,0 +1,323 @@
+//! "Why was this sale not reported?", asked by people who were not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use throughline::tracking::conversion::Outcome;
+
+use crate::support::{
+    accounting::assert_accounts,
+    await_fact,
+    network::AdNetwork,
+    origin::{Origin, nobody},
+    proxy::Proxy,
+    response::Response,
+};
+
+const OUTCOMES: &str = "throughline_conversions_total";
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+const SECRET: &str = "a-key-that-nobody-may-see";
+
+/// A shop with a rule for everything that can become of a hit.
+struct Story {
+    _origin: Origin,
+    network: AdNetwork,
+    proxy: Proxy,
+}
+
+impl Story {
+    fn begins() -> Self {
+        Self::with(AdNetwork::answering(["OK, canary@mail.example"]))
+    }
+
+    fn with(network: AdNetwork) -> Self {
+        let origin = Origin::start().route("/thank-you/A-not_success", Response::new(404));
+        let (site, pb) = (origin.address(), network.address());
+        let config = format!(
+            r#"sites:
+  - name: shop
+    upstream: "http://{site}"
+    networks:
+      own:
+        click: {{ param: cid, cookie: _cid }}
+        parameters: {{ plan: {{ required: true }} }}
+        settings: {{ key: {{ secret: true }} }}
+        key: "${{KEY}}"
+        needs: [click_id]
+        postback:
+          url: "http://{pb}/pb"
+          query: {{ o: "{{order_id}}", v: "{{value}}", c: "{{click_id}}", m: "{{email}}", h: "{{email|sha256}}", p: "{{plan}}", k: "{{key}}" }}
+      rival: {{ click: {{ param: rid, cookie: _rid }}, postback: {{ url: "http://{pb}/rival" }} }}
+    captures: [{{ name: checkout, path: /checkout, method: POST, fields: {{ email: form.email }} }}]
+    conversions:
+      - {{ name: purchase, path: "/thank-you/{{order_id}}", value: query.total, currency: EUR, email: journey.email, send: {{ own: {{ plan: basic }} }} }}
+      - {{ name: course, path: "/course/{{order_id}}", after: checkout, send: {{ own: {{ plan: basic }} }} }}
+      - {{ name: credited, path: "/credited/{{order_id}}", credit: last_paid_click, send: {{ own: {{ plan: basic }} }} }}
+      - {{ name: plan, path: "/plan/{{order_id}}", send: {{ own: {{ plan: query.plan }} }} }}
+      - {{ name: proved, path: "/proved/{{order_id}}", success_mark: "Your order is on its way", send: {{ own: {{ plan: basic }} }} }}
+  - name: quiet
+    hosts: [quiet.example]
+    upstream: "http://{site}"
+    tracking: off
+    networks: {{ own: {{ click: {{ param: cid, cookie: _cid }}, postback: {{ url: "http://{pb}/pb" }} }} }}
+    conversions: [{{ name: purchase, path: "/thank-you/{{order_id}}", send: {{ own: {{ }} }} }}]
+  - name: strict
+    hosts: [strict.example]
+    upstream: "http://{site}"
+    consent: {{ require: ad_storage, from: [{{ header: x-consent, granted: "^1$", denied: "^0$" }}] }}
+    networks: {{ own: {{ click: {{ param: cid, cookie: _cid }}, postback: {{ url: "http://{pb}/pb" }} }} }}
+    conversions: [{{ name: purchase, path: "/thank-you/{{order_id}}", send: {{ own: {{ }} }} }}]
+"#
+        );
+        let proxy = Proxy::with(&config).env("KEY", SECRET).start();
+        Self { _origin: origin, network, proxy }
+    }
+
+    /// A buyer who came by an ad.
+    fn buyer(&self) -> crate::support::visitor::Visitor {
+        self.proxy.visitor().sending("Cookie", "_cid=click-1")
+    }
+
+    /// Runs `conversions` with these arguments: how it ended, what it said, what it complained of.
+    fn conversions(&self, arguments: &[&str]) -> (bool, String, String) {
+        let output = self.proxy.command(&[&["conversions"], arguments].concat());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    fn says(&self, arguments: &[&str]) -> String {
+        let (succeeds, said, complaint) = self.conversions(arguments);
+        assert!(succeeds, "{arguments:?}: {complaint}");
+        said
+    }
+
+    /// Waits until so many hits are written down, and yields them as an export has them.
+    fn await_hits(&self, count: usize) -> Vec<Value> {
+        self.proxy.await_metric(OUTCOMES, &[], u32::try_from(count).unwrap());
+        self.proxy.await_settled();
+        let hits = || -> Vec<Value> {
+            self.says(&["export", "--format", "json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        // The records are written within about a second.
+        let is_whole = |hits: &Vec<Value>| hits.len() == count && hits.iter().all(|hit| hit["outcome"] != "");
+        await_fact(|| Some(hits()).filter(is_whole), || format!("{count} hits, not {:#?}", hits()))
+    }
+}
+
+#[test]
+fn every_outcome_can_be_explained_afterwards() {
+    let story = Story::begins();
+    let asks = |outcome: &str, path: &str| {
+        story.buyer().get(&format!("{path}/A-{outcome}"));
+    };
+    story.proxy.visitor().host("quiet.example").get("/thank-you/A-off");
+    story.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1").get("/thank-you/A-no_consent");
+    story.buyer().sending("Sec-Purpose", "prefetch").get("/thank-you/A-prefetch");
+    story.buyer().sending("Sec-Fetch-Dest", "image").get("/thank-you/A-not_document");
+    story.buyer().sending("User-Agent", "Googlebot/2.1").get("/thank-you/A-bot");
+    asks("not_success", "/thank-you");
+    asks("not_preceded", "/course");
+    let mut other = story.proxy.visitor();
+    other.lands("/?cid=first-click");
+    other.lands("/?rid=later-click");
+    other.get("/credited/A-not_credited");
+    story.proxy.visitor().get("/thank-you/A-no_click");
+    asks("incomplete", "/plan");
+    asks("unproven", "/proved");
+    asks("queued", "/thank-you");
+    story.proxy.await_metric(OUTCOMES, &[("outcome", "queued")], 1);
+    story.proxy.await_settled();
+    asks("queued", "/thank-you");
+    story.proxy.await_metric(OUTCOMES, &[("outcome", "duplicate")], 1);
+    story.proxy.fill_the_disk();
+    asks("unstored", "/thank-you");
+    story.proxy.await_metric(OUTCOMES, &[("outcome", "unstored")], 1);
+    story.proxy.make_room();
+
+    // Another outcome takes its place here, or among those that are told elsewhere.
+    let told_elsewhere: [&str; 0] = [];
+    let all: BTreeSet<&str> = Outcome::ALL.map(Outcome::as_str).into();
+    let hits = story.await_hits(all.len());
+    let seen: BTreeSet<&str> = hits.iter().filter_map(|hit| hit["outcome"].as_str()).collect();
+    assert_eq!(all, seen.union(&told_elsewhere.into()).copied().collect());
+
+    let answers: BTreeMap<&str, (&str, &[&str])> = [
+        ("off", ("", &["off", "set `tracking: on`"][..])),
+        ("no_consent", ("", &["the visitor refused, or has not chosen", "consent.md"])),
+        ("prefetch", ("A-prefetch", &["the browser fetched ahead of time"])),
+        ("not_document", ("A-not_document", &["HEAD, an image", "another `path`"])),
+        ("bot", ("A-bot", &["a crawler", "use a browser"])),
+        ("not_success", ("A-not_success", &["(status 404)", "compare `status` and `when`"])),
+        ("not_preceded", ("A-not_preceded", &["(checkout)", "captures under `after`"])),
+        ("not_credited", ("A-not_credited", &["(later: rival)", "first-click", "by rival, which earned it"])),
+        ("no_click", ("A-no_click", &["(needs click_id)", "compare `click.param` with your ad links"])),
+        ("incomplete", ("A-incomplete", &["lacks plan", "`throughline outbox set ID NAME=VALUE` completes it"])),
+        ("unproven", ("A-unproven", &["(success_mark)", "nothing for failed orders"])),
+        ("duplicate", ("A-queued", &["the same conversion was accepted before", "really one per order?"])),
+        ("unstored", ("A-unstored", &["it could not be written", "disk full"])),
+        ("queued", ("A-queued", &["delivered", "attempt 1", "click-1  from cookie._cid"])),
+    ]
+    .into();
+    assert_eq!(answers.keys().copied().collect::<BTreeSet<_>>(), seen);
+    for (outcome, (order, phrases)) in answers {
+        let listed = story.says(&["list", "--outcome", outcome]);
+        assert_eq!(listed.matches("Z  ").count(), 1, "{listed}");
+        let said = if order.is_empty() { listed } else { story.says(&["show", order]) };
+        for phrase in phrases {
+            assert!(said.contains(phrase), "{outcome}: {phrase:?} in\n{said}");
+        }
+        assert!(said.lines().count() < 40, "one screen: {said}");
+    }
+    assert_accounts(&story.proxy);
+}
+
+#[test]
+fn of_visitors_who_have_not_agreed_nothing_is_written_down() {
+    let story = Story::begins();
+    let mut refuser = story.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1");
+    refuser.get("/thank-you/SECRET-1");
+    refuser.request("GET", "/thank-you/SECRET-2", &[("X-Consent", "0")], "");
+    story.proxy.visitor().host("quiet.example").get("/thank-you/SECRET-3?cid=refused-1");
+    for hit in story.await_hits(3) {
+        let known: BTreeSet<_> = hit
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let told = ["attempts", "conversion", "event_time", "network", "outcome", "site"];
+        let with_reason = hit["outcome"] == "off" && hit["reason"] == "off";
+        let told = told.into_iter().chain(with_reason.then_some("reason")).collect();
+        assert_eq!(known, told, "{hit}");
+    }
+    let (succeeds, _, complaint) = story.conversions(&["show", "SECRET-1"]);
+    assert!(!succeeds && complaint.contains("had not agreed"), "{complaint}");
+    let mut files = story.proxy.folder().join("state").read_dir().unwrap().map(|file| file.unwrap().path());
+    assert!(files.all(|file| {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        !String::from_utf8_lossy(&bytes).contains("refused-1") && !String::from_utf8_lossy(&bytes).contains("SECRET-")
+    }));
+}
+
+#[test]
+fn a_story_tells_everything_but_what_is_personal() {
+    let story = Story::begins();
+    let mut buyer = story.proxy.visitor();
+    buyer.lands("/?cid=click-7");
+    buyer.request("POST", "/checkout", &[FORM], "email=CANARY%40mail.example");
+    buyer.get("/thank-you/A-7?total=49.90");
+    story.network.await_received(1);
+    story.await_hits(1);
+    let by_order = await_fact(
+        || Some(story.says(&["show", "A-7"])).filter(|said| said.contains("landing")),
+        || story.says(&["show", "A-7"]),
+    );
+    for phrase in [
+        "purchase of shop for own: delivered",
+        "landing      cid=click-7 of own",
+        "capture      checkout",
+        "hit          purchase: the site answered 200",
+        "consent      not_required",
+        "journey      found by cookie",
+        "clicks       click-7  from cookie._cid",
+        "order_id     A-7  from path.order_id",
+        "value        49.90  from query.total",
+        "currency     EUR  from the configuration",
+        "email        ***  from journey.email, captured 20",
+        "outcome      queued",
+        "attempt 1    200 delivered",
+        "OK, ***",
+        "verdict      delivered",
+        "request      GET http://",
+        "o=A-7&v=49.90&c=click-7&m=***&h=***&p=basic&k=***",
+    ] {
+        assert!(by_order.contains(phrase), "{phrase:?} in\n{by_order}");
+    }
+    assert_eq!(by_order, story.says(&["show", "click-7"]), "the same by the click");
+    let told: Value = serde_json::from_str(&story.says(&["show", "A-7", "--json"])).unwrap();
+    let event = told["hit"]["event_id"].as_str().unwrap().to_owned();
+    assert_eq!(by_order, story.says(&["show", &event[..18]]), "the same by the beginning of the event id");
+    let times: Vec<_> = told["scenes"].as_array().unwrap().iter().filter_map(|scene| scene["at"].as_str()).collect();
+    assert!(times.is_sorted() && times.len() > 8, "in order of time: {times:?}");
+    for hidden in ["canary", "CANARY", SECRET] {
+        assert!(!by_order.contains(hidden) && !told.to_string().contains(hidden), "{hidden}");
+    }
+    assert_accounts(&story.proxy);
+}
+
+#[test]
+fn an_export_is_a_spreadsheet_that_runs_nothing() {
+    let story = Story::begins();
+    let orders = ["%3D1%2B1", "%40sum", "plain%2C%22quoted%22", "-5", "two%0D%0Alines"];
+    for order in orders {
+        story.buyer().get(&format!("/thank-you/{order}?total=10"));
+    }
+    story.await_hits(orders.len());
+    let csv =
+        story.says(&["export", "--since", "1d", "--site", "shop", "--network", "own", "--conversion", "purchase"]);
+    assert!(csv.contains("\r\n") && csv.starts_with("event_time,settled_time,site,conversion,network,order_id,"));
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let names: Vec<_> = reader.headers().unwrap().iter().map(ToOwned::to_owned).collect();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let column = |name: &str| -> BTreeSet<String> {
+        let place = names.iter().position(|it| it == name).unwrap_or_else(|| panic!("{name} in {names:?}"));
+        rows.iter().map(|row| row[place].to_owned()).collect()
+    };
+    let expected = ["'=1+1", "'@sum", "plain,\"quoted\"", "-5", "two\r\nlines"];
+    assert_eq!(column("order_id"), expected.map(String::from).into());
+    assert_eq!(column("value"), ["10".to_owned()].into());
+    assert_eq!(column("verdict"), ["delivered".to_owned()].into());
+    assert_eq!(column("click_id"), ["click-1".to_owned()].into());
+    let listed = story.says(&["list"]);
+    assert!(listed.contains("two  lines") && !listed.contains("\r"), "a stranger's text stays in its line: {listed}");
+    for nothing in [["--since", "2999-01-01"], ["--until", "2026-01-01"], ["--site", "strict"], ["--outcome", "bot"]] {
+        assert_eq!(story.says(&[&["list"], &nothing[..]].concat()), "nothing here\n", "{nothing:?}");
+    }
+    assert_eq!(story.says(&["export", "--limit", "2", "--format", "json"]).lines().count(), 2);
+    let (succeeds, _, complaint) = story.conversions(&["list", "--since", "yesterday"]);
+    assert!(!succeeds && complaint.contains("2026-11-01"), "{complaint}");
+}
+
+#[test]
+fn whoever_is_erased_leaves_no_story() {
+    let story = Story::begins();
+    story.buyer().get("/thank-you/A-1?total=10");
+    story.buyer().get("/proved/A-1");
+    story.buyer().get("/proved/B-1");
+    let before = story.await_hits(3);
+    assert!(before.iter().all(|hit| hit["order_id"].is_string()), "{before:#?}");
+    let said = story.proxy.command(&["visitor", "show", "--order", "A-1"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("purchase to own: delivered") && said.contains("proved to own: unproven"), "{said}");
+    let exported = story.proxy.command(&["visitor", "export", "--order", "A-1"]);
+    let exported: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    assert_eq!(exported["hits"].as_array().map(Vec::len), Some(2), "{exported}");
+    let said = story.proxy.command(&["visitor", "erase", "--order", "A-1"]);
+    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    assert!(said.contains("what was written down of 1 other hits"), "{said}");
+    let orders: Vec<_> = story.await_hits(3).iter().map(|hit| hit["order_id"].clone()).collect();
+    assert_eq!(orders.iter().filter(|order| order.is_null()).count(), 2, "that they were stays: {orders:?}");
+    let (succeeds, ..) = story.conversions(&["show", "A-1"]);
+    assert!(!succeeds);
+    assert!(story.says(&["show", "B-1"]).contains("unproven"));
+    assert_accounts(&story.proxy);
+}
+
+#[test]
+fn a_network_that_cannot_be_reached_is_in_the_story() {
+    let mut story = Story::begins();
+    story.proxy.terminate();
+    let file = story.proxy.folder().join("throughline.yaml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let config = config.replace(&story.network.address().to_string(), &nobody().to_string());
+    std::fs::write(&file, config).unwrap();
+    story.proxy.restart();
+    story.buyer().get("/thank-you/A-1");
+    let said = await_fact(
+        || Some(story.conversions(&["show", "A-1"]).1).filter(|said| said.contains("waits")),
+        || story.conversions(&["show", "A-1"]).2,
+    );
+    assert!(said.contains("purchase of shop for own: queued (connect)"), "{said}");
+    assert!(said.contains("attempt 1    connect") && said.contains("waits        until 20"), "{said}");
+}
