@@ -60,9 +60,10 @@ fn a_bypass_holds_for_its_time_while_the_queue_is_delivered() {
     assert!(said.starts_with("default is bypassed (tracking: off) until 20"), "{said}");
     await_enabled(&proxy, 0);
     tell(&format!("a bypass was noticed after {:?}", begun.elapsed()));
-    let [bypassed] = &readiness(&proxy)["bypassed"].as_array().unwrap()[..] else { panic!("one") };
+    let ready = readiness(&proxy);
+    let [bypassed] = &ready["bypassed"].as_array().unwrap()[..] else { panic!("one, not {ready}") };
     assert_eq!((&bypassed["site"], &bypassed["tracking"]), (&"default".into(), &"off".into()));
-    assert!(bypassed.get("who").is_none() && readiness(&proxy)["ready"] == true);
+    assert!(bypassed.get("who").is_none() && ready["ready"] == true);
 
     let mut visitor = proxy.visitor();
     let landed = visitor.lands("/?exotracker=def");
