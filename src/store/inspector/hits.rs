@@ -168,12 +168,12 @@ fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
 fn select(connection: &Connection, details: &str, conditions: &str, limit: Option<usize>) -> rusqlite::Result<String> {
     let rows = row::all(connection)?;
     // A process of a version before may have made the file.
-    let (records, details, is_alone) = if schema::has(connection, schema::WITH_STORIES)? {
-        ("hits", details, IS_ALONE)
+    let (joined, alone, details) = if schema::has(connection, schema::WITH_STORIES)? {
+        ("hits", format!("hits AS hit WHERE {IS_ALONE}"), details)
     } else if schema::has(connection, schema::WITH_DESK)? {
-        (BEFORE_STORIES, "NULL", "1")
+        (NONE, BEFORE_STORIES.to_owned(), "NULL")
     } else {
-        (BEFORE_HITS, "NULL", "1")
+        (NONE, NONE.to_owned(), "NULL")
     };
     let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
     Ok(format!(
@@ -187,12 +187,12 @@ fn select(connection: &Connection, details: &str, conditions: &str, limit: Optio
                     {details} AS details,
                     coalesce(CASE WHEN json_valid(payload) THEN json_extract(payload, '$.fields.order_id') END,
                              hit.order_id) AS order_id
-             FROM ({rows}) AS row_of LEFT JOIN {records} AS hit ON hit.event_id = row_of.event_id
+             FROM ({rows}) AS row_of LEFT JOIN {joined} AS hit ON hit.event_id = row_of.event_id
              WHERE held IS NULL OR held = 'incomplete'
              UNION ALL
              SELECT at_ms, NULL, site, conversion, network, event_id, outcome, reason, NULL, NULL, 0, '', NULL,
                     order_id, clicks, value, currency, {details}, order_id
-             FROM {records} AS hit WHERE {is_alone}
+             FROM {alone}
          ) WHERE {conditions} ORDER BY at_ms DESC LIMIT {limit}"
     ))
 }
@@ -250,10 +250,10 @@ const IS_ALONE: &str = "outcome NOT IN ('queued', 'incomplete') OR event_id IS N
      NOT EXISTS (SELECT 1 FROM outbox WHERE event_id = hit.event_id)
      AND NOT EXISTS (SELECT 1 FROM history WHERE event_id = hit.event_id)
      AND NOT EXISTS (SELECT 1 FROM held WHERE event_id = hit.event_id AND state = 'incomplete'))";
-/// What was stored of hits before, under the names of today.
+/// What was stored of hits before, under the names of today; it joins with nothing.
 const BEFORE_STORIES: &str = "(SELECT id, at_ms, site, conversion, network, outcome, NULL AS reason, NULL AS event_id,
      NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency, NULL AS details FROM hits)";
-const BEFORE_HITS: &str = "(SELECT 0 AS id, 0 AS at_ms, '' AS site, '' AS conversion, '' AS network, '' AS outcome,
+const NONE: &str = "(SELECT 0 AS id, 0 AS at_ms, '' AS site, '' AS conversion, '' AS network, '' AS outcome,
      NULL AS reason, NULL AS event_id, NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency,
      NULL AS details WHERE 0)";
 /// Stories of one search.
