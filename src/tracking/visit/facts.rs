@@ -46,6 +46,7 @@ pub struct AnswerBody {
 }
 
 /// Everything that a decision depends on.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the request by itself")]
 pub(super) struct Facts<'a> {
     pub(super) record: &'a Record,
     pub(super) body: &'a RequestBody,
