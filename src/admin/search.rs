@@ -224,6 +224,7 @@ fn happened(what: &Happening, now: Timestamp) -> Markup {
         Happening::Outcome { outcome, reason } => html! {
             b { "Outcome" } ": " (badge(outcome)) @if let Some(reason) = reason { " " (word(reason)) }
         },
+        Happening::WouldSend { request } => html! { b { "Would have been sent" } pre.request { (request) } },
         Happening::Attempt(Attempt { number, answer }) => html! {
             b { "Attempt " (number) } ": " (badge(&answer.result))
             @if let Some(status) = answer.status { " status " (status) } ", " (answer.millis) " ms"

@@ -140,6 +140,11 @@ pub enum Happening {
         /// Why, where several reasons are possible.
         reason: Option<String>,
     },
+    /// It was not to be sent; this is what its network would have got.
+    WouldSend {
+        /// The request, without secrets and personal values.
+        request: String,
+    },
     /// An attempt to send it ended.
     Attempt(Attempt),
     /// It waits.
@@ -244,6 +249,7 @@ fn decision(hit: &HitRecord, details: Details, payload: &Payload, reason: Option
         say(Happening::Fields { fields });
     }
     say(Happening::Outcome { outcome: hit.outcome.clone(), reason });
+    details.request.into_iter().for_each(|request| say(Happening::WouldSend { request }));
 }
 
 /// What was read, and what the row holds besides.

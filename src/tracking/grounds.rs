@@ -44,9 +44,6 @@ pub struct Told {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Details {
-    /// What the network would have got, where nothing is sent on purpose; without secrets and personal values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
     /// The status of the site's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -71,6 +68,9 @@ pub struct Details {
     /// What was read, in the order of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldRead>,
+    /// What would have been sent, of a conversion that nobody hears of; without secrets and personal values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// The keys of the visitor's journey, so that whoever is forgotten is forgotten here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub visitor: Vec<JourneyKey>,

@@ -55,6 +55,7 @@ impl Story {
       - {{ name: credited, path: "/credited/{{order_id}}", credit: last_paid_click, send: {{ own: {{ plan: basic }} }} }}
       - {{ name: plan, path: "/plan/{{order_id}}", send: {{ own: {{ plan: query.plan }} }} }}
       - {{ name: proved, path: "/proved/{{order_id}}", success_mark: "Your order is on its way", send: {{ own: {{ plan: basic }} }} }}
+      - {{ name: trial, path: "/trial/{{order_id}}", shadow: true, send: {{ own: {{ plan: basic }} }} }}
   - name: quiet
     hosts: [quiet.example]
     upstream: "http://{site}"
@@ -124,6 +125,12 @@ fn every_outcome_can_be_explained_afterwards() {
     story.proxy.visitor().get("/thank-you/A-no_click");
     asks("incomplete", "/plan");
     asks("unproven", "/proved");
+    asks("shadow", "/trial");
+    let link = story.proxy.command(&["preview", "shop", "--hold"]).stdout;
+    let link = String::from_utf8(link).unwrap();
+    let mut operator = story.buyer();
+    operator.get(link[link.find("/.throughline").expect("a link")..].trim());
+    operator.get("/thank-you/A-held");
     asks("queued", "/thank-you");
     story.proxy.await_metric(OUTCOMES, &[("outcome", "queued")], 1);
     story.proxy.await_settled();
@@ -153,6 +160,8 @@ fn every_outcome_can_be_explained_afterwards() {
         ("no_click", ("A-no_click", &["(needs click_id)", "compare `click.param` with your ad links"])),
         ("incomplete", ("A-incomplete", &["lacks plan", "`throughline outbox set ID NAME=VALUE` completes it"])),
         ("unproven", ("A-unproven", &["(success_mark)", "nothing for failed orders"])),
+        ("shadow", ("A-shadow", &["the rule is only tried out", "would send", "c=click-1&p=basic&k=***"])),
+        ("held", ("A-held", &["a visitor who previews the site", "would send", "o=A-held"])),
         ("duplicate", ("A-queued", &["the same conversion was accepted before", "really one per order?"])),
         ("unstored", ("A-unstored", &["it could not be written", "disk full"])),
         ("queued", ("A-queued", &["delivered", "attempt 1", "click-1  from cookie._cid"])),
@@ -167,6 +176,7 @@ fn every_outcome_can_be_explained_afterwards() {
             assert!(said.contains(phrase), "{outcome}: {phrase:?} in\n{said}");
         }
         assert!(said.lines().count() < 40, "one screen: {said}");
+        assert!(!said.contains(SECRET), "{said}");
     }
     assert_accounts(&story.proxy);
 }

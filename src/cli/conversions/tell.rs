@@ -79,6 +79,9 @@ fn happening(page: &mut Page, at: &str, what: &Happening, hit: &HitRecord) {
             let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             page.scene(at, "outcome", &format!("{outcome}{reason}"));
         }
+        Happening::WouldSend { request } => {
+            page.scene(at, "would send", &request.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
         Happening::Attempt(Attempt { number, answer }) => {
             let status = answer.status.map(|status| format!("{status} ")).unwrap_or_default();
             let text = format!("{status}{}, {} ms: {}", answer.result, answer.millis, answer.body);

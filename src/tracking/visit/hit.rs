@@ -150,7 +150,11 @@ impl Hit {
             };
             waiting.push(match step {
                 Step::Decided(outcome) => {
-                    let grounds = grounds(&payload, outcome, &[]);
+                    let mut missing = if outcome == Outcome::Incomplete { send.missing(&scope) } else { Vec::new() };
+                    if outcome == Outcome::Incomplete && missing.is_empty() {
+                        missing.push("order_id".to_owned());
+                    }
+                    let grounds = grounds(&payload, outcome, &missing);
                     let decided = Decided { conversion: self.conversion, send: index, outcome, grounds };
                     match before {
                         Some(Waiting::Candidate(id)) => plan.dropped.push((decided, id)),
