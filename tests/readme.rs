@@ -136,6 +136,17 @@ fn what_the_guides_write_into_a_site_passes_the_check() {
 }
 
 #[test]
+fn what_the_guides_write_beside_sites_passes_the_check() {
+    for block in blocks_in(&document("conf/guides/console.md"), "yaml") {
+        let folder = TempDir::new().expect("a folder");
+        let whole = format!("{block}\nsites:\n  - upstream: http://127.0.0.1:8080\n");
+        fs::write(folder.path().join("throughline.yaml"), &whole).unwrap();
+        let output = run(&["check", "--no-environment"], folder.path());
+        assert!(output.status.success(), "{}\n{whole}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn its_commands_do_what_they_say() {
     let folder = folder();
     let commands = commands();

@@ -60,9 +60,10 @@ fn a_bypass_holds_for_its_time_while_the_queue_is_delivered() {
     assert!(said.starts_with("default is bypassed (tracking: off) until 20"), "{said}");
     await_enabled(&proxy, 0);
     tell(&format!("a bypass was noticed after {:?}", begun.elapsed()));
-    let [bypassed] = &readiness(&proxy)["bypassed"].as_array().unwrap()[..] else { panic!("one") };
+    let ready = readiness(&proxy);
+    let [bypassed] = &ready["bypassed"].as_array().unwrap()[..] else { panic!("one, not {ready}") };
     assert_eq!((&bypassed["site"], &bypassed["tracking"]), (&"default".into(), &"off".into()));
-    assert!(bypassed.get("who").is_none() && readiness(&proxy)["ready"] == true);
+    assert!(bypassed.get("who").is_none() && ready["ready"] == true);
 
     let mut visitor = proxy.visitor();
     let landed = visitor.lands("/?exotracker=def");
@@ -196,6 +197,7 @@ fn explain_tells_of_a_bypass() {
     let outcome = |account: &Value| account["conversions"][0]["networks"][0]["outcome"].as_str().unwrap().to_owned();
     assert_eq!(outcome(&explained()), "queued");
     // Before there is a store: done, but not in the audit.
+    fs::create_dir(setup.folder().join("state")).unwrap();
     let output = setup.command(&["bypass", "default"]);
     assert!(output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("done, but not entered in the audit: "));
