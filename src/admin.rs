@@ -45,6 +45,7 @@ mod frame;
 mod in_force;
 mod ledger;
 mod letter;
+mod live;
 mod login;
 mod outbox;
 mod overview;
@@ -79,6 +80,8 @@ struct Console {
     samples: Mutex<Samples>,
     /// Places for work beside the pages.
     places: Arc<Semaphore>,
+    /// Places for those who watch what comes live.
+    watchers: Arc<Semaphore>,
     started: Timestamp,
 }
 
@@ -116,6 +119,8 @@ fn routes(console: &Shared) -> Router {
         .route(frame::HOME, get(overview::show))
         .route(login::PATH, get(login::form).post(login::submit))
         .route("/console/logout", post(login::leave))
+        .route("/console/live", get(live::show).post(live::begin))
+        .route("/console/live/stream", get(live::stream))
         .route("/console/search", get(search::show))
         .route("/console/outbox", get(outbox::list).post(outbox::act))
         .route("/console/outbox/{id}", get(letter::show))
@@ -146,6 +151,7 @@ impl Console {
             admin,
             samples: Mutex::default(),
             places: Arc::new(Semaphore::new(PLACES)),
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
             started: clock::now(),
         }
     }
@@ -315,6 +321,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_OF_PEOPLE: Duration = Duration::from_secs(20);
 /// Searches and changes at the same time: they share the disk with conversions.
 const PLACES: usize = 2;
+/// Browsers that watch at the same time.
+const WATCHERS: usize = 32;
 /// For these, the counting of the queue, and what goes on though nobody waits for it any more.
 const THREADS: usize = 8;
 /// A page with everything that is to be explained about it.

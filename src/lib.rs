@@ -29,6 +29,9 @@
 //!
 //! # The map
 //!
+//! [`cli`] and [`admin`] are the two faces that operators see: the command line, and the port with metrics,
+//! health and the console. What both do with requests and with the outbox stands in `explain` and `operator`.
+//!
 //! [`tracking`] and [`html`] are pure: no Pingora, no runtime, no files, no clock, no randomness. They are
 //! all there is without the feature `server`. [`config`] turns YAML into the types of the other modules;
 //! of these [`proxy`] alone imports it, for listeners, limits and upstreams, and [`reload`]. Only [`proxy`] names Pingora.

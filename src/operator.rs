@@ -7,10 +7,12 @@ use std::time::Duration;
 
 mod correction;
 mod description;
+mod preview;
 mod selection;
 
 pub use correction::complete;
 pub use description::describe;
+pub use preview::{PreviewLink, PreviewWish, site_address};
 pub use selection::{Selection, age, ago, said};
 
 use crate::delivery::Destinations;

@@ -142,12 +142,13 @@ fn what_the_guides_write_into_a_site_passes_the_check() {
 
 #[test]
 fn what_the_guide_for_operators_writes_at_the_top_passes_the_check() {
-    let blocks = blocks_in(&document("conf/guides/operations.md"), "yaml");
-    assert!(!blocks.is_empty(), "the configurations are gone");
-    for block in blocks {
+    let blocks =
+        ["operations", "console"].map(|guide| blocks_in(&document(&format!("conf/guides/{guide}.md")), "yaml"));
+    assert!(blocks.iter().all(|blocks| !blocks.is_empty()), "the configurations are gone");
+    for block in blocks.into_iter().flatten() {
         let folder = TempDir::new().expect("a folder");
         let sites = "sites: [{ upstream: 'http://127.0.0.1:8080', consent: { require: none } }]\n";
-        let whole = if block.contains("sites:") { block } else { format!("{block}{sites}") };
+        let whole = if block.contains("sites:") { block } else { format!("{block}\n{sites}") };
         fs::write(folder.path().join("throughline.yaml"), &whole).unwrap();
         let output = run(&["check", "--no-environment"], folder.path());
         assert!(output.status.success(), "{}\n{whole}", String::from_utf8_lossy(&output.stderr));

@@ -15,6 +15,8 @@ pub(super) enum Section {
     Overview,
     /// The story of an order, a click, an event.
     Search,
+    /// What is decided, as it happens.
+    Live,
     /// What waits and what was given up.
     Outbox,
     /// What is switched off for a while.
@@ -39,13 +41,22 @@ pub(super) enum Notice {
 }
 
 impl Section {
-    const ALL: [Self; 7] =
-        [Self::Overview, Self::Search, Self::Outbox, Self::Bypass, Self::Explain, Self::Configuration, Self::Audit];
+    const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Search,
+        Self::Live,
+        Self::Outbox,
+        Self::Bypass,
+        Self::Explain,
+        Self::Configuration,
+        Self::Audit,
+    ];
 
     const fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::Overview => (HOME, "Overview"),
             Self::Search => ("/console/search", "Search"),
+            Self::Live => ("/console/live", "Live"),
             Self::Outbox => ("/console/outbox", "Outbox"),
             Self::Bypass => ("/console/bypass", "Bypass"),
             Self::Explain => ("/console/explain", "Explain"),

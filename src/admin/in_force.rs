@@ -5,9 +5,10 @@ use std::{io, sync::Arc};
 use crate::{
     config::{Config, Environment, secrets::secrets_in, show},
     explain::{self, Account, Asked, Mask},
+    operator::{PreviewLink, PreviewWish, Refusal},
     proxy::runtime::SiteTable,
     reload::{Reloader, Standing},
-    tracking::event::Event,
+    store::story::Story,
 };
 
 /// The configuration that was in force when somebody asked.
@@ -41,9 +42,20 @@ impl InForce {
         explain::explained(&self.config, &table, names.as_ref(), &self.mask(), asked)
     }
 
-    /// The request about a conversion as this configuration makes it, without secrets.
-    pub(super) fn request(&self, event: &Event) -> Option<String> {
-        explain::request(&self.config, event, &self.mask())
+    /// The requests about conversions as this configuration makes them, without secrets.
+    pub(super) fn requests(&self, stories: &[Story]) -> Vec<Option<String>> {
+        let mask = self.mask();
+        let request = |story: &Story| explain::request(&self.config, story.event.as_ref()?, &mask);
+        stories.iter().map(request).collect()
+    }
+
+    /// A link that begins a preview.
+    ///
+    /// # Errors
+    /// When it is not clear what is meant, or the secret is not known.
+    pub(super) fn preview(&self, wish: PreviewWish<'_>) -> Result<PreviewLink, Refusal> {
+        let names = (self.reloader.running().names)(&self.config.server).ok_or("The site's secret is not known.")?;
+        PreviewLink::new(&self.config, &names.seal, wish)
     }
 
     fn mask(&self) -> Mask {

@@ -124,9 +124,12 @@ impl Order {
             }
         }
         let allowed = deed.states();
-        filter.states.retain(|state| allowed.contains(state));
         if filter.states.is_empty() {
             filter.states = allowed.to_vec();
+        }
+        filter.states.retain(|state| allowed.contains(state));
+        if filter.states.is_empty() {
+            return Err(format!("Nothing of that can be done to what is {}.", fields.text("state")));
         }
         Ok(Self { deed, filter, arguments, is_confirmed: fields.get("confirmed").is_some() })
     }

@@ -48,7 +48,7 @@ pub(super) async fn show(
     let content = html! {
         @if let Err(reason) = &waiting { (frame::notice(Notice::Bad, &format!("What waits is not known: {reason}"))) }
         (look.process())
-        @for site in sites.iter().skip(first).take(SITES) { (look.site(site)) }
+        @for site in sites.iter().skip(first).take(SITES) { (look.site(&site.in_force())) }
         @if sites.len() > SITES {
             nav.pages aria-label="Sites" {
                 @if first > 0 { a href=(format!("?from={}", first.saturating_sub(SITES))) { "Sites before" } }

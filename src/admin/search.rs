@@ -36,8 +36,13 @@ pub(super) async fn show(
     let found = match fields.get("q").map(ToOwned::to_owned) {
         Some(text) if text.len() > LONGEST => Err("No order id or click ID is so long.".to_owned()),
         Some(text) => {
-            let stories = console.at_work(&guest, move |_, office| office.story(&text).map_err(refusal)).await;
-            stories.map(|stories| told(&stories, &console))
+            let in_force = console.in_force();
+            let stories = console.at_work(&guest, move |_, office| {
+                let stories = office.story(&text).map_err(refusal)?;
+                let requests = in_force.requests(&stories);
+                Ok(stories.into_iter().zip(requests).collect::<Vec<_>>())
+            });
+            stories.await.map(|stories| told(&stories))
         }
         None => {
             let filter = filter(&fields);
@@ -125,17 +130,16 @@ fn line(hit: &HitRecord, now: Timestamp) -> Markup {
     }
 }
 
-fn told(stories: &[Story], console: &Shared) -> Markup {
+fn told(stories: &[(Story, Option<String>)]) -> Markup {
     html! {
         @if stories.is_empty() {
             (frame::notice(Notice::Plain, "Nothing is known of it. Either no thank-you page with it was answered, or it is older than the history."))
         }
-        @for story in stories { (tell(story, console)) }
+        @for (story, request) in stories { (tell(story, request.as_deref())) }
     }
 }
 
-fn tell(story: &Story, console: &Shared) -> Markup {
-    let request = story.event.as_ref().and_then(|event| console.in_force().request(event));
+fn tell(story: &Story, request: Option<&str>) -> Markup {
     let (hit, now) = (&story.hit, clock::now());
     html! {
         article.card {

@@ -19,6 +19,7 @@ use crate::support::{
 
 mod actions;
 mod door;
+mod live;
 mod looks;
 mod pages;
 

@@ -121,7 +121,8 @@ fn a_site_is_bypassed_for_a_while_and_tracked_again() {
     let mut operator = story.operator();
     for (fields, said) in [
         (&[("target", "nosuch"), ("tracking", "off")][..], "There is no site or network nosuch"),
-        (&[("target", "../etc"), ("tracking", "off")], "write the name of a site"),
+        (&[("target", "../etc"), ("tracking", "off")], "There is no site or network ../etc"),
+        (&[("target", "a/b/c"), ("tracking", "off")], "write the name of a site"),
         (&[("target", "shop"), ("tracking", "sideways")], "Off, or observe?"),
         (&[("target", "shop"), ("tracking", "off"), ("for", "long")], "write an age"),
     ] {

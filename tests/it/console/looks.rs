@@ -4,10 +4,11 @@ use super::{OUTCOMES, Story, TOKEN};
 use crate::support::browser::{Browser, Screen, Tab};
 
 /// Which pages are looked at, and what they are called.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("overview", "/console/"),
     ("search", "/console/search"),
     ("story", "/console/search?q=A-1002"),
+    ("live", "/console/live"),
     ("outbox", "/console/outbox"),
     ("letter", "/console/outbox/A-1002"),
     ("bypass", "/console/bypass"),
@@ -71,6 +72,9 @@ fn every_page_fits_every_screen_and_has_no_fault_in_it() {
             browser.evaluate(&tab, "document.querySelector('[name=cookies]').value = '_cid=abc'");
             browser.click(&tab, "main button");
             browser.await_text(&tab, "Conversion purchase");
+        }
+        if name == "live" {
+            browser.await_text(&tab, "connected");
         }
         for screen in Screen::ALL {
             browser.shows(&tab, screen);
