@@ -106,7 +106,7 @@ pub enum Sink {
     Stdout,
     /// A file.
     File,
-    /// Google BigQuery.
+    /// Google `BigQuery`.
     BigQuery,
     /// Somebody's address.
     Webhook,

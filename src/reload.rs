@@ -174,7 +174,7 @@ impl Reloader {
             warnings: config.warnings.clone(),
         };
         let names = (self.running.names)(&config.server);
-        Ok(Plan { table, certificates, destinations, replacement, names, report, config })
+        Ok(Plan { config, table, certificates, destinations, replacement, names, report })
     }
 
     /// Puts a plan in force; nothing of that fails.

@@ -44,6 +44,7 @@ fn record(target: &str) -> Record {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test reads the files of its own folder")]
 fn text(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }

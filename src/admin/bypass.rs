@@ -128,7 +128,7 @@ fn targets(config: &Config) -> Vec<String> {
         let networks = rules.networks.iter().map(|network| format!("{}/{}", rules.name, network.key));
         std::iter::once(rules.name.to_string()).chain(networks).collect::<Vec<_>>()
     };
-    sites.flat_map(|rules| of(rules)).collect()
+    sites.flat_map(of).collect()
 }
 
 fn wish(fields: &Fields, now: Timestamp) -> Result<(Halt, Option<Timestamp>), Refusal> {

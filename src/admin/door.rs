@@ -135,6 +135,7 @@ impl Door {
     }
 
     /// Who asks; nobody in particular for the login and what it needs.
+    #[expect(clippy::result_large_err, reason = "it is the answer, made once and sent")]
     fn judge(&self, request: &Request, address: IpAddr) -> Result<Option<Guest>, Response> {
         let headers = request.headers();
         let is_shown_token = self.is_shown_token(headers);

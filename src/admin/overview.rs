@@ -20,7 +20,11 @@ use super::{
 use crate::{
     metrics::reading::Reading,
     proxy::runtime::TrackedSite,
-    store::{Health, clock, fleet::FleetHealth, inspector::QueueCounts},
+    store::{
+        Health, clock,
+        fleet::{Fleet, FleetHealth},
+        inspector::QueueCounts,
+    },
     tracking::{network::NetworkRules, timestamp::Timestamp},
 };
 
@@ -79,7 +83,7 @@ impl Look<'_> {
             @if let Health::Degraded { reason, since } = store.health() {
                 p.notice.bad role="alert" { "The store is degraded since " (time(since, now)) ": " (reason) }
             }
-            @if let Some(FleetHealth::Away { reason, since }) = store.fleet().map(|fleet| fleet.health()) {
+            @if let Some(FleetHealth::Away { reason, since }) = store.fleet().map(Fleet::health) {
                 p.notice.bad role="alert" { "The fleet's database is away since " (time(since, now)) ": " (reason) }
             }
             @if !self.console.in_force().standing.source.problems().is_empty() {

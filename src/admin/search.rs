@@ -85,7 +85,7 @@ fn filters(fields: &Fields) -> Markup {
         form.filters method="get" action="/console/search" {
             label { "Outcome" select name="outcome" {
                 option value="" { "any" }
-                @for outcome in crate::tracking::conversion::Outcome::ALL.map(|outcome| outcome.as_str()) {
+                @for outcome in crate::tracking::conversion::Outcome::ALL.map(crate::tracking::conversion::Outcome::as_str) {
                     option value=(outcome) selected[fields.get("outcome") == Some(outcome)] { (word(outcome)) }
                 }
             } }

@@ -49,6 +49,7 @@ pub(super) use signals::Hangup;
 use signals::Signals;
 
 /// Options of `run`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub struct Options {
     /// Exit instead of serving pages without tracking when the state folder cannot be used

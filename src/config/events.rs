@@ -153,7 +153,7 @@ fn credentials(field: &Field<'_>) -> Option<CredentialFile> {
     let parsed = CredentialFile::parse(&text);
     parsed
         .inspect_err(|invalid| {
-            field.error(invalid.to_string(), "write { file: PATH } of a file from Google Cloud".to_owned())
+            field.error(invalid.to_string(), "write { file: PATH } of a file from Google Cloud".to_owned());
         })
         .ok()
 }

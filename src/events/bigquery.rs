@@ -1,4 +1,4 @@
-//! Records as rows of a Google BigQuery table, by its streaming API.
+//! Records as rows of a Google `BigQuery` table, by its streaming API.
 //!
 //! `tabledata.insertAll` (cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll,
 //! 2026-11): each row carries an id by which Google recognises a repeat for about a minute, wrong rows

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn lines(from: u32, to: u32) -> Vec<u8> {
-        (from..to).map(|number| format!("{{\"n\":{number:03}}}\n")).collect::<String>().into_bytes()
+        (from..to).flat_map(|number| format!("{{\"n\":{number:03}}}\n").into_bytes()).collect()
     }
 
     fn rotating(folder: &tempfile::TempDir, max_size: u64, keep: u32) -> Rotating {

@@ -76,7 +76,7 @@ impl Batch {
             inbox.failed();
             left = left.get(whole..).unwrap_or_default();
             if inbox.is_closing() {
-                let lost = left.iter().filter(|byte| **byte == b'\n').count();
+                let lost = memchr::memchr_iter(b'\n', left).count();
                 inbox.dropped(lost);
                 return inbox.written(self.held.len().saturating_sub(lost));
             }

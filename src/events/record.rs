@@ -225,6 +225,7 @@ impl fmt::Debug for Record {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn as_rfc3339<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&timestamp.rfc3339())
 }

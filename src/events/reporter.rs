@@ -57,6 +57,10 @@ impl<O: DeliveryObserver> DeliveryObserver for Reporter<O> {
         self.next.left_alone(site, network, is_left_alone);
     }
 
+    fn gone(&self, site: &str, network: &str) {
+        self.next.gone(site, network);
+    }
+
     fn sent(&self, event: &Event, rule: &PostbackRule, to: &Destination) {
         self.tell(|personal| Record::request(clock::now(), event, rule, to, personal));
         self.next.sent(event, rule, to);

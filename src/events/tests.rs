@@ -54,7 +54,7 @@ fn settings(sinks: Vec<(Level, SinkSettings)>) -> EventSettings {
 
 #[expect(clippy::disallowed_methods, reason = "a test reads the files of its own folder")]
 fn lines(folder: &tempfile::TempDir, name: &str) -> usize {
-    std::fs::read_to_string(folder.path().join(name)).map(|text| text.lines().count()).unwrap_or(0)
+    std::fs::read_to_string(folder.path().join(name)).map_or(0, |text| text.lines().count())
 }
 
 /// Waits for a fact, and fails when it never comes true.

@@ -28,9 +28,9 @@ pub fn complete(config: &Config, office: &Office, id: &str, values: &[String]) -
     let rows: Vec<_> = rows.iter().filter(|row| row.summary.state == RowState::Incomplete).collect();
     let (row, event) = match rows.as_slice() {
         [row] => (*row, row.summary.event_id.ok_or("its event id is damaged")?),
-        [] => return Err(format!("no incomplete conversion has the event id `{}`", id)),
+        [] => return Err(format!("no incomplete conversion has the event id `{id}`")),
         [..] => {
-            return Err(format!("several incomplete conversions are meant by `{}`: write more of the event id", id));
+            return Err(format!("several incomplete conversions are meant by `{id}`: write more of the event id"));
         }
     };
     let values = values.iter().map(|text| named(text)).collect::<Result<BTreeMap<_, _>, _>>()?;

@@ -355,8 +355,8 @@ sites:
         (0..1000).for_each(|_| site.metrics.click(0, ClickResult::NotModified));
         let header = notes.header();
         assert!(header.len() <= MAX_HEADER && header.to_str().expect("ASCII").ends_with("; ..."));
-        let noted = notes.noted.lock();
-        let decision = noted.decision.as_ref().expect("one of the site");
+        let taken = notes.noted.lock();
+        let decision = taken.decision.as_ref().expect("one of the site");
         assert_eq!((decision.decisions.len(), decision.path.len()), (MAX_LINES, MAX_PATH));
     }
 }

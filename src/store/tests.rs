@@ -93,6 +93,19 @@ async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl 
     }
 }
 
+/// Keeps the writer from all else until the sender says so.
+async fn held_up(store: &Store) -> std::sync::mpsc::Sender<()> {
+    let ((begun, has_begun), (go, wait)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    store
+        .on_connection(move |_| {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+        })
+        .await;
+    tokio::task::spawn_blocking(move || has_begun.recv_timeout(Duration::from_secs(10)).unwrap()).await.unwrap();
+    go
+}
+
 async fn leased(store: &Store, now: Timestamp) -> Vec<LeasedRow> {
     eventually("a row can be leased", || async {
         Some(store.lease("shop", "exoclick", 10, now).await).filter(|rows| !rows.is_empty())

@@ -252,7 +252,7 @@ mod tests {
             let preview = Preview { until, ..preview() };
             Preview::of_token(&preview.token(&seal, "shop"), &seal, "shop", now).is_some()
         };
-        assert!(at(NOW.plus(HOUR), NOW.plus(HOUR - Duration::from_millis(1))));
+        assert!(at(NOW.plus(HOUR), NOW.plus(HOUR.saturating_sub(Duration::from_millis(1)))));
         assert!(!at(NOW.plus(HOUR), NOW.plus(HOUR)));
         assert!(at(NOW.plus(24 * HOUR), NOW));
         assert!(!at(NOW.plus(25 * HOUR), NOW), "longer than any that we make");

@@ -280,7 +280,7 @@ fn an_export_is_a_spreadsheet_that_runs_nothing() {
     assert_eq!(column("verdict"), BTreeSet::from(["delivered".to_owned()]));
     assert_eq!(column("click_id"), BTreeSet::from(["click-1".to_owned()]));
     let listed = story.says(&["list"]);
-    assert!(listed.contains("two  lines") && !listed.contains("\r"), "a stranger's text stays in its line: {listed}");
+    assert!(listed.contains("two  lines") && !listed.contains('\r'), "a stranger's text stays in its line: {listed}");
     for nothing in [["--since", "2999-01-01"], ["--until", "2026-01-01"], ["--site", "strict"], ["--outcome", "bot"]] {
         assert_eq!(story.says(&[&["list"], &nothing[..]].concat()), "nothing here\n", "{nothing:?}");
     }

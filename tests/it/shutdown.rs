@@ -55,7 +55,7 @@ fn a_full_queue_survives_the_end_under_load_whole() {
 
 #[test]
 fn told_a_second_time_it_ends_at_once() {
-    let origin = Origin::start().route("/slow", Response::html(PAGE).delayed(Duration::from_secs(60)));
+    let origin = Origin::start().route("/slow", Response::html(PAGE).delayed(Duration::from_mins(1)));
     let config = format!("limits: {{ shutdown_grace: 50s }}\n{}", shop(&origin, &AdNetwork::answering(["OK"])));
     let mut proxy = Proxy::with(&config).start();
     let (address, began) = (proxy.address(), Instant::now());

@@ -115,8 +115,9 @@ fn there_are_bounds() {
     let said = load(&folder(&[("main.yaml", &main), ("large.yaml", &large)])).unwrap_err();
     assert!(said[0].contains("cannot be read: it is larger than 1MiB"), "{said:?}");
 
-    let deep: String = (0..500).map(|index| format!("  key_{index}: a\n")).collect();
-    let sites: String = (0..2900).map(|index| format!("- {{ name: s{index} }}\n")).collect();
+    let deep: Vec<_> = (0..500).map(|index| format!("  key_{index}: a\n")).collect();
+    let sites: Vec<_> = (0..2900).map(|index| format!("- {{ name: s{index} }}\n")).collect();
+    let (deep, sites) = (deep.concat(), sites.concat());
     let said = load(&folder(&[("main.yaml", &format!("defaults:\n{deep}sites:\n{sites}"))])).unwrap_err();
     assert!(said.iter().any(|line| line.contains("more than 1,000,000 values")), "{:?}", said.first());
 }

@@ -34,7 +34,7 @@ pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf, metrics:
         for (index, (server, (site, url))) in upstream.servers.iter().zip(upstream.labels()).enumerate() {
             server.show(metrics.upstream_up.with_label_values(&[site, url]));
             let resolved = Arc::clone(upstream);
-            upstream.cared_for_by(tokio::spawn(async move {
+            upstream.cared_for_by(&tokio::spawn(async move {
                 if let Some(server) = resolved.servers.get(index) {
                     server.keep_resolved(&resolved.rules, &resolved.dialing).await;
                 }
@@ -51,7 +51,7 @@ pub async fn attend(upstreams: &[Arc<Upstream>], settings: &ServerConf, metrics:
     if new.iter().any(|upstream| upstream.questions.is_some()) {
         let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(settings))));
         for upstream in new.into_iter().filter(|upstream| upstream.questions.is_some()) {
-            upstream.cared_for_by(tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector))));
+            upstream.cared_for_by(&tokio::spawn(Arc::clone(upstream).keep_asking(Arc::clone(&connector))));
         }
     }
 }
@@ -77,7 +77,7 @@ impl Upstream {
     }
 
     /// Keeps a task until the servers are retired.
-    fn cared_for_by(&self, task: JoinHandle<()>) {
+    fn cared_for_by(&self, task: &JoinHandle<()>) {
         match &mut *self.care.lock() {
             Care::By(tasks) => tasks.push(task.abort_handle()),
             Care::None | Care::Retired => task.abort(),

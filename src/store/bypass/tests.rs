@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "a test damages the files of its own folder")]
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use tempfile::TempDir;

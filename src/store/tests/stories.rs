@@ -62,7 +62,9 @@ async fn a_hit_and_its_row_are_one_line() {
     store.note(hit_of(&repeat, Outcome::Duplicate));
     // Its record was dropped.
     accept(&store, unwritten.clone()).await;
-    store.settle(delivered(within(fresh.recv()).await.unwrap())).await;
+    let answer = AnswerRecord { at: NOW, status: Some(200), body: "OK".into(), result: "delivered", millis: 7 };
+    let ended = delivered(within(fresh.recv()).await.unwrap());
+    store.settle(Settlement { answer: Some(answer), ..ended }).await;
     store.close().await;
     let found = hits(folder.path());
     assert_eq!(
@@ -156,9 +158,9 @@ async fn a_record_is_never_long() {
     told.details.visitor = vec![JourneyKey::from_bytes([7; 16])];
     store.note(long);
     store.close().await;
-    let story = Inspector::open(folder.path()).unwrap().story("abc").unwrap().remove(0);
-    assert_eq!(story.hit.order_id.unwrap().len(), 256);
-    assert!(story.scenes.iter().any(|scene| matches!(scene.what, Happening::Consent(_))), "what fits stays");
+    let told = Inspector::open(folder.path()).unwrap().story("abc").unwrap().remove(0);
+    assert_eq!(told.hit.order_id.unwrap().len(), 256);
+    assert!(told.scenes.iter().any(|scene| matches!(scene.what, Happening::Consent(_))), "what fits stays");
     let person = Person::Cookie(vec![JourneyKey::from_bytes([7; 16])]);
     let known = Inspector::open(folder.path()).unwrap().find(&person).unwrap();
     assert!(known.hits[0].details.is_cut && known.hits[0].details.click_from.is_none());
@@ -168,8 +170,7 @@ async fn a_record_is_never_long() {
 async fn bots_crowd_out_nobody() {
     let folder = TempDir::new().unwrap();
     let (store, _fresh, noted) = start(folder.path());
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    store.on_connection(move |_| wait.recv().unwrap()).await;
+    let go = held_up(&store).await;
     (0..600).for_each(|_| store.note(hit_of(&sold("0"), Outcome::Bot)));
     store.note(hit_of(&sold("1"), Outcome::Unproven));
     go.send(()).unwrap();

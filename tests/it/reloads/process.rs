@@ -13,9 +13,8 @@ use crate::support::{
 
 /// Many sites and networks, which differ by the letter; `care` is more about each site's server.
 fn many(letter: &str, server: &str, care: &str, network: &AdNetwork) -> String {
-    let mut config = String::from("sites:\n");
-    for number in 0..30 {
-        config += &format!(
+    let site = |number: u32| {
+        format!(
             r##"  - name: {letter}{number}
     hosts: [{letter}{number}.example]
     upstream: {{ url: "http://{server}", read_timeout: {}s{care} }}
@@ -31,9 +30,10 @@ fn many(letter: &str, server: &str, care: &str, network: &AdNetwork) -> String {
 "##,
             number + 10,
             network.address()
-        );
-    }
-    config
+        )
+    };
+    let sites: Vec<_> = (0..30).map(site).collect();
+    format!("sites:\n{}", sites.concat())
 }
 
 #[derive(Debug)]

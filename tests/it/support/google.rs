@@ -1,4 +1,4 @@
-//! Google, as far as a writer of rows meets it: the streaming API of BigQuery, and those who give tokens.
+//! Google, as far as a writer of rows meets it: the streaming API of `BigQuery`, and those who give tokens.
 //!
 //! A service account's token is checked as Google checks it, by `openssl` and the public half of a key
 //! that is made here.

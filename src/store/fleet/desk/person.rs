@@ -94,7 +94,7 @@ async fn hits(
         let Some(end) = rows.last() else { return Ok(wanted) };
         last = end.try_get("event_id")?;
         for row in &rows {
-            let list: Option<&str> = row.try_get("clicks")?;
+            let texts: Option<&str> = row.try_get("clicks")?;
             let details: Option<&str> = row.try_get("details")?;
             let hit = KnownHit {
                 event_id: row.try_get::<_, Id>("event_id")?.event(),
@@ -104,7 +104,7 @@ async fn hits(
                 network: row.try_get("network")?,
                 outcome: row.try_get("outcome")?,
                 order_id: row.try_get("order_id")?,
-                clicks: clicks(list.unwrap_or_default()),
+                clicks: clicks(texts.unwrap_or_default()),
                 value: row.try_get("value")?,
                 currency: row.try_get("currency")?,
                 details: details.and_then(|details| serde_json::from_str(details).ok()).unwrap_or_default(),
