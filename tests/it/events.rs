@@ -259,7 +259,7 @@ fn a_file_that_was_moved_is_opened_anew_on_sighup() {
     await_records(&file("events.jsonl"), 5);
     fs::rename(file("events.jsonl"), file("moved.jsonl")).unwrap();
     proxy.signal("HUP");
-    proxy.await_log("opened anew");
+    proxy.await_log("is in force");
     let mut visitor = proxy.visitor();
     visitor.lands("/?exotracker=xyz");
     visitor.get("/thank-you/1002?total=5");

@@ -1,6 +1,7 @@
 //! What the pages say, and that they say it of hostile values, too.
 
 use super::{OUTCOMES, Story, VERDICTS};
+use crate::support::await_fact;
 
 /// An order id as an attacker would choose it, as a path holds it and as text of HTML.
 const HOSTILE: &str = "%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
@@ -43,12 +44,15 @@ fn an_order_has_its_story_and_hostile_values_are_shown_as_text() {
     story.proxy.visitor().lands("/?cid=abc");
     story.buries(HOSTILE);
     story.await_metric(OUTCOMES, &[("outcome", "queued")], 1);
-    let found = operator.sees(&format!("/console/search?q={HOSTILE}"));
+    // The record is written about a second after the page.
+    let found = await_fact(
+        || Some(operator.sees(&format!("/console/search?q={HOSTILE}"))).filter(|page| page.contains("path.order_id")),
+        || "where the order id was read".to_owned(),
+    );
     for said in [
         AS_TEXT,
         "49.90 EUR",
         "Thank-you page",
-        "Consent",
         "Attempt 1",
         "status 400",
         "Verdict",

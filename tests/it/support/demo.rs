@@ -65,7 +65,7 @@ impl Demo {
     }
 
     pub(crate) fn metrics(&self) -> Samples {
-        Samples::parse(&Visitor::at(self.admin).get("/metrics").text())
+        Samples::parse(&Visitor::at(self.admin).host(&self.admin.to_string()).get("/metrics").text())
     }
 
     /// What lies in its temporary folder.
