@@ -2,7 +2,9 @@
 
 use std::{
     io,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -53,8 +55,8 @@ fn ask(file: &Path, binary: Option<PathBuf>, state: &Path) -> Result<Message, St
     let binary = binary.map_or_else(std::env::current_exe, std::path::absolute);
     let binary = binary.map_err(|error| format!("the new binary can't be found: {error}"))?;
     let config = std::path::absolute(file).map_err(|error| error.to_string())?;
-    let stream = endpoint::connect(state).map_err(|error| {
-        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+    let stream = connect(state).map_err(|error| {
+        if is_absent(&error) {
             return format!("no process that could hand over runs on {}", state.display());
         }
         format!("the process that runs on {} can't be spoken to: {error}", state.display())
@@ -64,6 +66,21 @@ fn ask(file: &Path, binary: Option<PathBuf>, state: &Path) -> Result<Message, St
     talk.hear(LAST_WORD).map_err(|silence| format!("the running process gave no answer: {silence}"))
 }
 
+/// A process that has just begun to serve may not have its socket yet.
+fn connect(state: &Path) -> io::Result<UnixStream> {
+    for _ in 0..TRIES {
+        match endpoint::connect(state) {
+            Err(error) if is_absent(&error) => thread::sleep(BETWEEN_TRIES),
+            result => return result,
+        }
+    }
+    endpoint::connect(state)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 fn fail(reason: &str) -> Exit {
     complain(&format!("nothing was handed over: {reason}"));
     Exit::Failure
@@ -71,3 +88,5 @@ fn fail(reason: &str) -> Exit {
 
 /// The running process waits for two words of the new one, and for its end if it fails.
 const LAST_WORD: Duration = PATIENCE.saturating_mul(2).saturating_add(Duration::from_secs(10));
+const TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);

@@ -277,13 +277,14 @@ impl Prepared {
         let admin = Admin { reloader: Arc::clone(&reloader), token, hosts, stopping: stopped.clone() }
             .start(admin, handed_over.clone());
         let ending = runtime.block_on(async {
-            for address in listeners.addresses() {
-                say(&format!("listening {address}"));
-            }
-            match admin {
-                Ok(address) => say(&format!("admin listening {address}")),
-                Err(error) => tracing::error!(%error, "the admin port is closed"),
-            }
+            let addresses: Vec<_> = listeners.addresses().collect();
+            let announce = move || {
+                addresses.iter().for_each(|address| say(&format!("listening {address}")));
+                match admin {
+                    Ok(address) => say(&format!("admin listening {address}")),
+                    Err(error) => tracing::error!(%error, "the admin port is closed"),
+                }
+            };
             let moved = Arc::clone(&logbook);
             let signals = Signals::new(
                 hung_up,
@@ -293,7 +294,7 @@ impl Prepared {
             let (begun, has_begun) = oneshot::channel();
             let course = Course { begun, stop: closed, handed_over };
             let proxy = tokio::spawn(server::serve(listeners, Arc::clone(&current), Arc::clone(&logbook), course));
-            let ending = lineage.live(has_begun, sockets, &signals).await;
+            let ending = lineage.live(has_begun, sockets, &signals, announce).await;
             match ending {
                 Ending::Stopped | Ending::Failed => {
                     supervisor::stopping(current.edition().limits.shutdown_grace + DRAIN * 2);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     PATIENCE,
@@ -40,6 +40,7 @@ pub struct Estate {
 pub struct Predecessor {
     shared: Arc<Shared>,
     course: watch::Receiver<Course>,
+    open: Option<oneshot::Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -72,10 +73,20 @@ impl Predecessor {
         let sockets = Mutex::new(sockets);
         let shared = Arc::new(Shared { state, arguments, sockets, course: sender, conversation: Mutex::default() });
         let answering = Arc::clone(&shared);
-        if let Err(error) = thread::Builder::new().name("handover".into()).spawn(move || answering.answer(claim)) {
+        let (opened, open) = oneshot::channel();
+        let answer = move || answering.answer(claim, opened);
+        if let Err(error) = thread::Builder::new().name("handover".into()).spawn(answer) {
             tracing::warn!(%error, "this process can't hand over: it has no thread for that");
         }
-        Self { shared, course }
+        Self { shared, course, open: Some(open) }
+    }
+
+    /// Waits until it can be asked, or it is clear that it can't be for now.
+    pub async fn can_be_asked(&mut self) {
+        if let Some(open) = self.open.take() {
+            // Without a thread that asks, nobody will say.
+            open.await.ok();
+        }
     }
 
     /// Waits until another process serves, and says which.
@@ -119,17 +130,22 @@ impl Predecessor {
 
 impl Shared {
     /// Answers whoever comes, until the process ends.
-    fn answer(&self, claim: Claim) {
-        let mut is_told = false;
+    fn answer(&self, claim: Claim, opened: oneshot::Sender<()>) {
+        let (mut is_told, mut opened) = (false, Some(opened));
+        let mut tried = move || drop(opened.take());
         let listener = loop {
             match endpoint::listen(&self.state, claim) {
-                Ok(listener) => break listener,
+                Ok(listener) => {
+                    tried();
+                    break listener;
+                }
                 Err(error) if !is_told && error.kind() == io::ErrorKind::AddrInUse => {
                     tracing::info!("another process runs on this state folder; this one can't be asked to hand over");
                 }
                 Err(error) if !is_told => tracing::warn!(%error, "this process can't be asked to hand over"),
                 Err(_) => {}
             }
+            tried();
             is_told = true;
             thread::sleep(RETRY);
         };

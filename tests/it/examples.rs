@@ -121,7 +121,8 @@ fn what_show_prints_of_the_agency_runs_as_one_file() {
     assert!(!shown.contains("include") && shown.contains("sites/shop.html"), "{shown}");
     fs::remove_file(setup.folder().join("sites/shop.yaml")).unwrap();
     let proxy = setup.file("throughline.yaml", &shown).start();
-    let mut visitor = proxy.visitor().host("tickets.example").sending("Cookie", "OptanonConsent=interactionCount=1&groups=C0004%3A1");
+    let mut visitor =
+        proxy.visitor().host("tickets.example").sending("Cookie", "OptanonConsent=interactionCount=1&groups=C0004%3A1");
     assert!(visitor.lands("/?tix=def").set_cookie("_exoclick_cid").is_some());
 }
 

@@ -66,7 +66,7 @@ fn a_visitor_who_previews_is_shown_what_is_decided_and_others_are_not() {
     for target in ["/?exotracker=def", "/cached", "/thank-you/1002?total=1"] {
         assert_eq!(other.get(target).header(SHOWN), None, "{target}");
     }
-    assert_eq!(other.get("/cached").header("cache-control"), Some("public, max-age=60"));
+    assert_eq!(proxy.visitor().get("/cached").header("cache-control"), Some("public, max-age=60"));
     proxy.await_settled();
     assert_accounts(&proxy);
 }

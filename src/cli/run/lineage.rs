@@ -74,7 +74,15 @@ impl Lineage {
     }
 
     /// Takes over once connections are accepted, then lives until a signal or a successor comes.
-    pub(super) async fn live(self, begun: oneshot::Receiver<()>, sockets: Vec<Listening>, signals: &Signals) -> Ending {
+    ///
+    /// `announce` tells whoever waits that everything works, hand-overs as well.
+    pub(super) async fn live(
+        self,
+        begun: oneshot::Receiver<()>,
+        sockets: Vec<Listening>,
+        signals: &Signals,
+        announce: impl FnOnce(),
+    ) -> Ending {
         let has_begun = tokio::select! {
             begun = begun => begun.is_ok(),
             () = signals.stop() => return Ending::Stopped,
@@ -102,10 +110,13 @@ impl Lineage {
         supervisor::ready();
         tokio::spawn(supervisor::keep_alive());
         let Some(Will { state, arguments }) = self.after else {
+            announce();
             signals.stop().await;
             return Ending::Stopped;
         };
         let mut predecessor = Predecessor::start(Estate { state, sockets, arguments }, claim);
+        predecessor.can_be_asked().await;
+        announce();
         tokio::select! {
             pid = predecessor.succeeded() => Ending::HandedOver(pid),
             () = signals.stop() => predecessor.stop().await.map_or(Ending::Stopped, Ending::HandedOver),

@@ -49,16 +49,9 @@ fn an_order_has_its_story_and_hostile_values_are_shown_as_text() {
         || Some(operator.sees(&format!("/console/search?q={HOSTILE}"))).filter(|page| page.contains("path.order_id")),
         || "where the order id was read".to_owned(),
     );
-    for said in [
-        AS_TEXT,
-        "49.90 EUR",
-        "Thank-you page",
-        "Attempt 1",
-        "status 400",
-        "Verdict",
-        "What to do",
-        "path.order_id",
-    ] {
+    for said in
+        [AS_TEXT, "49.90 EUR", "Thank-you page", "Attempt 1", "status 400", "Verdict", "What to do", "path.order_id"]
+    {
         assert!(found.contains(said), "{said} in {found}");
     }
     let newest = operator.sees("/console/search");
