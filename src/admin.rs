@@ -240,7 +240,7 @@ async fn metrics(State(console): State<Shared>, headers: HeaderMap) -> Response 
     match queue(store).await {
         Ok(counts) => {
             let in_force = admin.reloader.in_force();
-            metrics.show_queue(&counts, now, &|site, network| Some(in_force.destinations.find(site, network)?.max_age));
+            metrics.show_queue(&counts, now, &in_force.destinations);
         }
         Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Metrics, seconds};
 use crate::{
-    delivery::DeliveryObserver,
+    delivery::{DeliveryObserver, Destinations},
     events::{Sink, SinkObserver},
     store::{ErrorKind, ForwardObserver, StoreObserver, fleet::desk::Notice, inspector::QueueCounts},
     tracking::{conversion::Outcome, timestamp::Timestamp, verdict::Verdict},
@@ -115,27 +115,28 @@ impl Metrics {
         self.forward_pending.with_label_values(NO_LABELS).set(gauge(rows));
     }
 
-    /// Shows the queue as it is now. What has no age limit is not configured: its rows are parked.
-    pub fn show_queue(
-        &self,
-        counts: &[QueueCounts],
-        now: Timestamp,
-        age_limit: &dyn Fn(&str, &str) -> Option<Duration>,
-    ) {
-        self.outbox_pending.reset();
-        self.outbox_oldest_seconds.reset();
+    /// Shows the queue as it is now: nothing waits for a network that isn't counted. Rows of what is not
+    /// configured are parked.
+    pub fn show_queue(&self, counts: &[QueueCounts], now: Timestamp, configured: &Destinations) {
+        let gauges = [
+            &self.outbox_pending,
+            &self.outbox_oldest_seconds,
+            &self.outbox_incomplete,
+            &self.outbox_parked,
+            &self.dead_letters,
+        ];
         self.outbox_age_limit_seconds.reset();
-        self.outbox_incomplete.reset();
-        self.outbox_parked.reset();
-        self.dead_letters.reset();
+        gauges.iter().for_each(|gauge| gauge.reset());
+        for destination in configured.iter() {
+            let labels = [&*destination.site, &*destination.network];
+            gauges.iter().for_each(|gauge| gauge.with_label_values(&labels).set(0));
+            self.outbox_age_limit_seconds.with_label_values(&labels).set(gauge(destination.max_age.as_secs()));
+        }
         for count in counts {
             let labels = [count.site.as_str(), count.network.as_str()];
             let oldest = count.oldest_event.map_or(0, |oldest| now.since(oldest).as_secs());
-            let limit = age_limit(&count.site, &count.network);
-            let (pending, parked) = if limit.is_some() { (count.pending, 0) } else { (0, count.pending) };
-            if let Some(limit) = limit {
-                self.outbox_age_limit_seconds.with_label_values(&labels).set(gauge(limit.as_secs()));
-            }
+            let is_configured = configured.find(&count.site, &count.network).is_some();
+            let (pending, parked) = if is_configured { (count.pending, 0) } else { (0, count.pending) };
             self.outbox_pending.with_label_values(&labels).set(gauge(pending));
             self.outbox_parked.with_label_values(&labels).set(gauge(parked));
             self.outbox_oldest_seconds.with_label_values(&labels).set(gauge(oldest));
