@@ -84,7 +84,7 @@ fn the_agencys_sites_share_accounts_and_differ_where_they_say_so() {
     assert!(String::from_utf8_lossy(&at("/rokt").body).contains("1001"));
 
     // Another banner and another parameter; the first site's banner says nothing here.
-    let onetrust = "OptanonConsent=interactionCount=1&groups=C0001%3A1%2CC0004%3A1&AwaitingReconsent=false";
+    let onetrust = "OptanonConsent=interactionCount=1&groups=C0001%3A1%2CC0004%3A1&AwaitingReconsent=false; OptanonAlertBoxClosed=2026-11-22T10:00:00.000Z";
     let mut visitor = proxy.visitor().host("tickets.example").sending("Cookie", GRANTED);
     assert!(visitor.lands("/?tix=def").set_cookies().is_empty());
     let mut visitor = proxy.visitor().host("tickets.example").sending("Cookie", onetrust);
@@ -121,8 +121,10 @@ fn what_show_prints_of_the_agency_runs_as_one_file() {
     assert!(!shown.contains("include") && shown.contains("sites/shop.html"), "{shown}");
     fs::remove_file(setup.folder().join("sites/shop.yaml")).unwrap();
     let proxy = setup.file("throughline.yaml", &shown).start();
-    let mut visitor =
-        proxy.visitor().host("tickets.example").sending("Cookie", "OptanonConsent=interactionCount=1&groups=C0004%3A1");
+    let mut visitor = proxy.visitor().host("tickets.example").sending(
+        "Cookie",
+        "OptanonConsent=interactionCount=1&groups=C0004%3A1; OptanonAlertBoxClosed=2026-11-22T10:00:00.000Z",
+    );
     assert!(visitor.lands("/?tix=def").set_cookie("_exoclick_cid").is_some());
 }
 
@@ -195,7 +197,7 @@ fn who_came_by_cashback_need_not_agree() {
     let story = Asking::start();
     let mut visitor = story.visitor("");
     assert!(visitor.lands("/?exotracker=abc&sn=1").set_cookie("_exoclick_cid").is_some());
-    visitor.get("/thank-you/1001?total=49.90");
+    visitor.get("/thank-you/1001?total=49.90&sn=1");
     assert_eq!(story.network.await_received(2).len(), 2);
     story.proxy.await_settled();
     assert_accounts(&story.proxy);
