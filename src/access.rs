@@ -1,7 +1,7 @@
 //! The access log: a line for each request, written beside the requests.
 //!
 //! A request leaves a [`Record`] in a queue and goes its way. A thread of its own makes lines of records
-//! ([`line`]) and writes them ([`writer`]). When it cannot keep up, or the disk is full, lines are dropped and
+//! (`line`) and writes them (`writer`). When it cannot keep up, or the disk is full, lines are dropped and
 //! counted; no page waits for one. Where nothing is configured, a request asks [`AccessLog::is_on`] and no more.
 
 use std::{

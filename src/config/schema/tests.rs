@@ -76,7 +76,7 @@ fn what_is_misspelt_is_found() {
         "sites: [{ upstream: 'ftp://a' }]",
         "sites: [{ cookie: { same_site: laks } }]",
         "sites: [{ conversions: [{ name: a }] }]",
-        "sites: [{ networks: { exoclick: { click: { parm: a } } } }]",
+        "sites: [{ networks: { exoclick: { click: { params: a } } } }]",
         "admin: { token: in-clear-text }",
     ] {
         assert!(!mistakes(text).is_empty(), "{text}");
