@@ -95,16 +95,17 @@ impl Admin {
         let console = Arc::new(Console::new(self, address));
         let routes = routes(&console).into_make_service_with_connect_info::<SocketAddr>();
         thread::Builder::new().name("admin".into()).spawn(move || {
-            let closed = async move {
-                // Who was not told is not closed.
-                if handed_over.wait_for(|handed_over| *handed_over).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let served = runtime.block_on(async move {
+            let served: io::Result<()> = runtime.block_on(async move {
                 tokio::spawn(keep_samples(console));
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                axum::serve(listener, routes).with_graceful_shutdown(closed).await
+                tokio::select! {
+                    served = axum::serve(listener, routes).into_future() => return served,
+                    // Who was not told goes on.
+                    Ok(_) = handed_over.wait_for(|handed_over| *handed_over) => {}
+                }
+                // What was accepted is still answered, as long as the process lives: axum's own end would cut off
+                // whoever has connected and not been read.
+                std::future::pending().await
             });
             if let Err(error) = served {
                 tracing::error!(%error, "the admin port is closed");

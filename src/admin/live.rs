@@ -1,4 +1,4 @@
-//! What is decided about requests, as it happens: for a visitor who previews a site, and for all who do.
+//! What happens, as it happens: all events, or what is decided about one visitor who previews a site.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -15,8 +15,11 @@ use futures_util::stream::unfold;
 use maud::{Markup, html};
 use serde::Serialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, broadcast},
-    time::{Instant, timeout_at},
+    sync::{
+        OwnedSemaphorePermit,
+        broadcast::{self, error::RecvError},
+    },
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -27,6 +30,7 @@ use super::{
     phrase::time,
 };
 use crate::{
+    events::Record,
     operator::{PreviewLink, PreviewWish, Refusal, age, site_address},
     proxy::preview::{self, PreviewDecision},
     store::clock,
@@ -64,9 +68,12 @@ pub(super) async fn stream(State(console): State<Shared>, RawQuery(query): RawQu
         return (StatusCode::SERVICE_UNAVAILABLE, "too many are watching already\n").into_response();
     };
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
+    let only = fields.get("preview").and_then(PreviewId::parse);
     let watcher = Watcher {
         decisions: preview::watch(),
-        only: fields.get("preview").and_then(PreviewId::parse),
+        // They are made for as long as somebody wants them.
+        records: only.is_none().then(|| console.tracker().events.live()),
+        only,
         until: Instant::now() + LONGEST_WATCH,
         _place: place,
     };
@@ -96,6 +103,7 @@ struct Line {
 /// Somebody who looks at the page.
 struct Watcher {
     decisions: broadcast::Receiver<Arc<PreviewDecision>>,
+    records: Option<broadcast::Receiver<Arc<Record>>>,
     /// The only preview that is wanted.
     only: Option<PreviewId>,
     /// Then it is asked again who they are.
@@ -106,15 +114,27 @@ struct Watcher {
 impl Watcher {
     async fn next(&mut self) -> Option<Line> {
         loop {
-            match timeout_at(self.until, self.decisions.recv()).await.ok()? {
-                Ok(decision) if self.only.is_none_or(|only| only == decision.preview_id) => {
-                    return Some(Line::of(&decision));
-                }
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(missed)) => return Some(Line::missed(missed)),
-                Err(broadcast::error::RecvError::Closed) => return None,
+            let line = tokio::select! {
+                () = sleep_until(self.until) => return None,
+                decision = self.decisions.recv() => decision
+                    .map(|decision| self.only.is_none_or(|only| only == decision.preview_id).then(|| Line::of(&decision))),
+                record = next_of(&mut self.records) => record.map(|record| Some(Line::of_record(&record))),
+            };
+            match line {
+                Ok(Some(line)) => return Some(line),
+                Ok(None) => {}
+                Err(RecvError::Lagged(missed)) => return Some(Line::missed(missed)),
+                Err(RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+/// The next record, for whoever wants records.
+async fn next_of(records: &mut Option<broadcast::Receiver<Arc<Record>>>) -> Result<Arc<Record>, RecvError> {
+    match records {
+        Some(records) => records.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -132,8 +152,28 @@ impl Line {
         }
     }
 
+    fn of_record(record: &Record) -> Self {
+        let Record { timestamp, tag_name, kind, event_name, site, .. } = record;
+        let words = [
+            record.word.map(str::to_owned),
+            record.request_method.clone(),
+            record.request_url.clone(),
+            record.response_status_code.map(|status| format!("status {status}")),
+        ];
+        Self {
+            at: timestamp.rfc3339(),
+            preview: String::new(),
+            site: site.to_string(),
+            request: match event_name {
+                Some(conversion) => format!("{kind:?}: {conversion} to {tag_name}"),
+                None => format!("{kind:?}: {tag_name}"),
+            },
+            decisions: words.into_iter().flatten().collect(),
+        }
+    }
+
     fn missed(count: u64) -> Self {
-        let decisions = vec![format!("{count} requests are not shown: they came too fast")];
+        let decisions = vec![format!("{count} events are not shown: they came too fast")];
         let (preview, site, request) = (String::new(), String::new(), String::new());
         Self { at: clock::now().rfc3339(), preview, site, request, decisions }
     }
@@ -174,12 +214,12 @@ fn page(console: &Shared, guest: &Guest, only: Option<PreviewId>, said: &Markup)
         section.card {
             div.title {
                 h2 { "Live" }
-                @if let Some(id) = only { span.badge { "preview " (id) } a href=(PATH) { "all previews" } }
+                @if let Some(id) = only { span.badge { "preview " (id) } a href=(PATH) { "everything" } }
                 span.badge #state { "not connected" }
             }
             noscript { p.notice role="note" { "What comes live needs JavaScript; all other pages work without it." } }
             ol.live #live data-stream=(place) aria-live="polite" {}
-            p.hint #nothing { "Nothing yet. Requests of visitors who preview a site appear here." }
+            p.hint #nothing { "Nothing yet. Clicks, hits, postbacks and the requests of visitors who preview a site appear here." }
         }
         script src=(SCRIPT) defer {}
     };

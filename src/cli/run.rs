@@ -311,6 +311,10 @@ impl Prepared {
                 if proxy.await.is_err() {
                     tracing::error!("the proxy ended in a panic");
                 }
+                if let Ending::HandedOver(_) = ending {
+                    // Who asked the admin port at the last moment gets an answer.
+                    tokio::time::sleep(LAST_ANSWERS).await;
+                }
                 join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
                 store.close().await;
                 events.drain(DRAIN).await;
@@ -354,3 +358,5 @@ fn follow(events: &Bus, settings: &EventSettings) {
 
 /// How long postbacks under way may go on after that.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the admin port takes for answers that were asked for just before a hand-over.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);

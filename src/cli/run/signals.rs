@@ -7,7 +7,7 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::reload::Reloader;
+use crate::{reload::Reloader, supervisor};
 
 /// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,10 @@ impl Signals {
         tokio::spawn(async move {
             loop {
                 wanted.notified().await;
+                supervisor::reloading();
                 // The reloader tells how it ended.
                 drop(reloader.reload().await);
+                supervisor::ready();
             }
         });
         Self { hung_up, reload, files }

@@ -39,7 +39,12 @@ fn a_preview_is_made_and_watched_and_nobody_elses_requests_are_shown() {
     previewer.get(&link);
     previewer.lands("/?cid=abc");
     previewer.get("/thank-you/A-2?total=1");
-    for stream in [&mut all, &mut one] {
+    let mut seen = String::new();
+    while !(seen.contains("Verdict: purchase to mine") && seen.contains("delivered") && seen.contains(&id)) {
+        seen += &next(&mut all);
+    }
+    assert!(seen.contains("queued") && seen.contains("Response: purchase to mine"), "{seen}");
+    for stream in [&mut one] {
         let landing = next(stream);
         assert!(landing.contains("\"GET /\"") && landing.contains(&id) && !landing.contains("A-1"), "{landing}");
         let sale = next(stream);
