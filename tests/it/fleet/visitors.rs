@@ -58,7 +58,10 @@ fn what_was_typed_at_one_node_is_known_at_the_other() {
     let mut visitor = landed(&fleet.nodes[0], "/?cid=abc");
     visitor.request("POST", "/checkout", &FORM, "email=jane%40shop.example");
     await_fact(
-        || (fleet.database.sql("SELECT count(*) FROM throughline_journeys") != "0").then_some(()),
+        || {
+            let typed = "SELECT count(*) FROM throughline_journeys WHERE data LIKE '%jane%'";
+            (fleet.database.sql(typed) != "0").then_some(())
+        },
         || fleet.logs(),
     );
     visitor.goes_to(fleet.nodes[1].address());
