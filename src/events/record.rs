@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{Personal, veil};
 use crate::{
     delivery::{Destination, client::Reply},
-    store::Settled,
+    store::{Settled, mask},
     tracking::{
         click::ClickResult,
         conversion::Outcome,
@@ -117,7 +117,7 @@ impl Record {
         let record = Self::of(Kind::Request, now, event);
         let rendered = match personal {
             Personal::Keep => rule.render(event),
-            Personal::Mask => rule.render(&veil::masked(event)),
+            Personal::Mask => rule.render(&mask::masked(event)),
         };
         let show = |text: &[u8]| {
             let shown = to.outbound.mask.masked(text);

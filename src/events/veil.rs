@@ -12,7 +12,7 @@ use crate::{
     store::mask::{HIDDEN, is_personal},
     tracking::{
         digest::{Algorithm, Writing},
-        event::{Datum, Event, Payload},
+        event::{Datum, Payload},
         template::{encode_component, sha256},
     },
 };
@@ -22,30 +22,6 @@ pub(super) const STARS: &str = HIDDEN;
 
 /// The personal values of one event, to be found in a text.
 pub(super) struct Veil(Finder);
-
-/// The event with stars for what is personal.
-pub(super) fn masked(event: &Event) -> Event {
-    let Payload { clicks, fields, parameters, .. } = &event.payload;
-    let fields = fields.iter().map(|(name, text)| {
-        let text = if is_personal(name) { STARS.to_owned() } else { text.clone() };
-        (name.clone(), text)
-    });
-    let parameters = parameters.iter().map(|(name, datum)| {
-        let datum = match datum {
-            datum if !is_personal(name) => datum.clone(),
-            Datum::One(_) => Datum::One(STARS.to_owned()),
-            Datum::Many(texts) => Datum::Many(vec![STARS.to_owned(); texts.len()]),
-        };
-        (name.clone(), datum)
-    });
-    let payload = Payload {
-        clicks: clicks.clone(),
-        fields: fields.collect(),
-        parameters: parameters.collect(),
-        visitor: Vec::new(),
-    };
-    Event { payload, ..event.clone() }
-}
 
 /// A text with stars for the checksums of stars, which would look like somebody's.
 pub(super) fn without_traces(text: &str) -> String {
