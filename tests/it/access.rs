@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     thread,
@@ -209,7 +210,9 @@ fn whoever_ends_an_exchange_early_is_named() {
         let object = objects(&proxy, count).pop().unwrap();
         (object["status"].as_u64().unwrap(), object["ending"].as_str().unwrap().to_owned(), object["bytes"].as_u64())
     };
-    drop(proxy.visitor().open("GET", "/endless", &[], "").unwrap());
+    let mut leaver = proxy.visitor().open("GET", "/endless", &[], "").unwrap();
+    leaver.stream.read_exact(&mut [0; 100]).unwrap();
+    drop(leaver);
     let (status, ending, bytes) = ended(1);
     assert_eq!((status, ending.as_str()), (200, "visitor_left"));
     assert!(bytes > Some(0));
