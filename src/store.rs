@@ -27,6 +27,7 @@ pub mod backup;
 pub mod bypass;
 pub mod clock;
 pub mod desk;
+pub mod draft;
 pub mod fleet;
 pub mod inspector;
 pub mod mask;

@@ -1,28 +1,27 @@
 //! What an operator is told of a sink that fails, and not all the time.
 
-use std::{
-    fmt::Display,
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, mem, time::Duration};
 
 use super::Sink;
-use crate::store::clock;
+use crate::{store::clock, throttle::Throttle};
 
 /// How a sink fares.
 pub(super) struct Trouble {
     sink: Sink,
-    told: Option<Instant>,
-    told_refused: Option<Instant>,
+    told: Throttle,
+    is_told: bool,
+    told_refused: Throttle,
 }
 
 impl Trouble {
     pub(super) fn new(sink: Sink) -> Self {
-        Self { sink, told: None, told_refused: None }
+        Self { sink, told: once_in_a_while(), is_told: false, told_refused: once_in_a_while() }
     }
 
     /// Warns, unless it has lately.
     pub(super) fn tell(&mut self, why: &dyn Display) {
-        if is_due(&mut self.told) {
+        if self.told.pass(clock::instant()).is_some() {
+            self.is_told = true;
             let sink = self.sink.as_str();
             tracing::warn!(sink, %why, "event records cannot be written; they wait, and are dropped when too many do");
         }
@@ -30,26 +29,23 @@ impl Trouble {
 
     /// Warns that records are lost that no other attempt would save.
     pub(super) fn tell_refused(&mut self, records: usize, why: &dyn Display) {
-        if is_due(&mut self.told_refused) {
+        if self.told_refused.pass(clock::instant()).is_some() {
             tracing::error!(sink = self.sink.as_str(), records, %why, "event records were refused and are lost");
         }
     }
 
     /// Says that it is over, to whom was told that it had begun.
     pub(super) fn is_over(&mut self) {
-        if self.told.take().is_some() {
+        if mem::take(&mut self.is_told) {
+            // The next time is another story.
+            self.told = once_in_a_while();
             tracing::info!(sink = self.sink.as_str(), "event records are written again");
         }
     }
 }
 
-fn is_due(told: &mut Option<Instant>) -> bool {
-    let now = clock::instant();
-    let is_due = told.is_none_or(|told| now.saturating_duration_since(told) >= SILENCE);
-    if is_due {
-        *told = Some(now);
-    }
-    is_due
+const fn once_in_a_while() -> Throttle {
+    Throttle::new(1, SILENCE)
 }
 
 const SILENCE: Duration = Duration::from_mins(5);

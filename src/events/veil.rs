@@ -9,10 +9,11 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::{
-    store::mask::{HIDDEN, is_personal},
+    store::mask::{HIDDEN, personal_values},
     tracking::{
         digest::{Algorithm, Writing},
-        event::{Datum, Payload},
+        event::Payload,
+        mask::as_in_json,
         template::{encode_component, sha256},
     },
 };
@@ -31,14 +32,8 @@ pub(super) fn without_traces(text: &str) -> String {
 impl Veil {
     /// Everything personal that an event brought.
     pub(super) fn over(payload: &Payload) -> Self {
-        let fields = payload.fields.iter().map(|(name, text)| (name, std::slice::from_ref(text)));
-        let parameters = payload.parameters.iter().map(|(name, datum)| match datum {
-            Datum::One(text) => (name, std::slice::from_ref(text)),
-            Datum::Many(texts) => (name, texts.as_slice()),
-        });
-        let personal = fields.chain(parameters).filter(|(name, _)| is_personal(name)).flat_map(|(_, texts)| texts);
         // Shorter ones tell nothing and are found everywhere.
-        Self(Finder::new(personal.filter(|text| text.len() >= SHORTEST).flat_map(|text| forms(text))))
+        Self(Finder::new(personal_values(payload).filter(|text| text.len() >= SHORTEST).flat_map(|text| forms(text))))
     }
 
     /// The text without them.
@@ -70,12 +65,10 @@ impl Finder {
 fn forms(value: &str) -> Vec<String> {
     let mut encoded = String::new();
     encode_component(value, &mut encoded);
-    let json = serde_json::Value::from(value).to_string();
-    let json = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned();
     // Whoever parses an address writes apostrophes so (URL Standard, special-query percent-encode set).
     let address = encoded.replace('\'', "%27");
     let form = address.replace("%20", "+");
-    let mut forms = vec![value.to_owned(), encoded, address, form, json];
+    let mut forms = vec![value.to_owned(), encoded, address, form, as_in_json(value)];
     forms.extend(checksums(value));
     let normal = value.trim().to_lowercase();
     if normal != value {

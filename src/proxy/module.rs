@@ -184,10 +184,12 @@ impl Tracking {
 
     fn begin(&mut self, request: &mut RequestHeader) {
         let Stage::Armed(site, client) = mem::replace(&mut self.stage, Stage::Inert) else { return };
-        let Some(tracker) = self.tracker.clone() else { return };
         let (site, conversions) = self.previewed(site, request);
         let visit = guarded(|| Visit::begin(&site.rules, &facts(request, client))).flatten();
-        if let Some(mut visit) = visit {
+        // Most requests leave nothing to be done.
+        if let Some(mut visit) = visit
+            && let Some(tracker) = self.tracker.clone()
+        {
             if conversions == Conversions::Held {
                 visit.hold_conversions();
             }

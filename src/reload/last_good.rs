@@ -4,22 +4,23 @@
 //! names, and are read anew.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use uuid::Uuid;
-
-use crate::config::{folder_of_a_broken_file, texts::Texts};
+use crate::{
+    config::{folder_of_a_broken_file, texts::Texts},
+    store::draft,
+};
 
 /// Keeps the texts of a configuration that was accepted.
 pub fn keep(folder: &Path, texts: &Texts) {
     if read(folder).is_ok_and(|kept| kept == *texts) {
         return;
     }
-    if let Err(error) = write(folder, texts) {
+    let written = serde_json::to_vec_pretty(texts).map_err(Into::into);
+    if let Err(error) = written.and_then(|text| draft::replace(folder, FILE, &text)) {
         tracing::warn!(%error, folder = %folder.display(), "the accepted configuration cannot be kept for `--last-good`");
     }
 }
@@ -38,23 +39,9 @@ pub fn find(file: &Path) -> io::Result<Texts> {
     Ok(texts)
 }
 
-/// Under another name first, so that no process ever reads half of it.
-fn write(folder: &Path, texts: &Texts) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(texts)?;
-    let draft = folder.join(format!("{FILE}.{}", Uuid::new_v4()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    let written =
-        file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&draft, folder.join(FILE)));
-    if written.is_err() {
-        // What is left of a full disk.
-        fs::remove_file(&draft).ok();
-    }
-    written
-}
-
 fn read(folder: &Path) -> io::Result<Texts> {
     let mut text = Vec::new();
-    let file = OpenOptions::new().read(true).open(folder.join(FILE))?;
+    let file = File::open(folder.join(FILE))?;
     // A pipe or a device has no length, and is not what we left here.
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"));
@@ -73,7 +60,7 @@ const LARGEST: u64 = 256 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

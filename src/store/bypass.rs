@@ -7,21 +7,19 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     audit::{Action, Actor},
     clock,
-    database::sync_folder,
     desk::{Desk, DeskError},
+    draft,
 };
 use crate::tracking::{network::Mode, timestamp::Timestamp};
 
@@ -239,7 +237,7 @@ fn change(folder: &Path, change: impl FnOnce(&mut Vec<Bypass>)) -> Result<(), By
         return Err(BypassError::NoFolder(folder.to_owned()));
     }
     // Another name: the file itself is replaced, and a lock on it would be one on its predecessor.
-    let lock = new_file(folder, &folder.join(LOCK), false).map_err(unwritten)?;
+    let lock = draft::private_file(folder, &folder.join(LOCK), false).map_err(unwritten)?;
     lock.lock().map_err(unwritten)?;
     let now = clock::now();
     let mut all = match read(folder) {
@@ -254,33 +252,7 @@ fn change(folder: &Path, change: impl FnOnce(&mut Vec<Bypass>)) -> Result<(), By
         return Err(BypassError::TooMany);
     }
     let text = serde_json::to_vec_pretty(&all).map_err(|error| unwritten(error.into()))?;
-    replace(folder, &path, &text).map_err(unwritten)
-}
-
-/// Writes the file under another name first: nobody ever reads half of it.
-fn replace(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    let draft = folder.join(format!("{FILE}.{}", Uuid::new_v4()));
-    let written = new_file(folder, &draft, true).and_then(|mut file| {
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    });
-    if written.is_err() {
-        // The next one has another name; it is only in the way.
-        fs::remove_file(&draft).ok();
-    }
-    written.and_then(|()| sync_folder(folder))
-}
-
-/// Opens a file that only we can read; made by the administrator, it belongs to whom the folder does.
-fn new_file(folder: &Path, path: &Path, is_new: bool) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).create_new(is_new).truncate(false).mode(0o600).open(path)?;
-    let (ours, folder) = (file.metadata()?, fs::metadata(folder)?);
-    if ours.uid() != folder.uid() {
-        // Else the proxy could not read it.
-        chown(path, Some(folder.uid()), Some(folder.gid()))?;
-    }
-    Ok(file)
+    draft::replace(folder, FILE, &text).map_err(unwritten)
 }
 
 fn audit(folder: &Path, actor: &Actor, arguments: String) -> Result<(), DeskError> {

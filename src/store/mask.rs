@@ -39,13 +39,17 @@ pub fn masked(event: &Event) -> Event {
 /// A text without the personal values of a conversion.
 #[must_use]
 pub fn without_personal(text: &[u8], payload: &Payload) -> String {
+    // Shorter ones tell nothing and are found everywhere.
+    let hidden = hide(text, personal_values(payload).filter(|value| value.len() > 2));
+    String::from_utf8_lossy(&hidden).into_owned()
+}
+
+/// Everything personal that a conversion brought.
+pub fn personal_values(payload: &Payload) -> impl Iterator<Item = &String> {
     let fields = payload.fields.iter().map(|(name, text)| (name, std::slice::from_ref(text)));
     let parameters = payload.parameters.iter().map(|(name, datum)| match datum {
         Datum::One(text) => (name, std::slice::from_ref(text)),
         Datum::Many(texts) => (name, texts.as_slice()),
     });
-    let personal = fields.chain(parameters).filter(|(name, _)| is_personal(name)).flat_map(|(_, texts)| texts);
-    // Shorter ones tell nothing and are found everywhere.
-    let hidden = hide(text, personal.filter(|value| value.len() > 2));
-    String::from_utf8_lossy(&hidden).into_owned()
+    fields.chain(parameters).filter(|(name, _)| is_personal(name)).flat_map(|(_, texts)| texts)
 }

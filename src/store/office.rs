@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,7 +23,7 @@ use super::{
         desk::{self as fleet_desk, Deed},
     },
     inspector::{Filter, InspectError, Inspector, Known, Names, Person, RowDetail, RowId, RowSummary},
-    story::{HitFilter, HitRecord, Story},
+    story::{HitFilter, HitRecord, Show, Story, collected},
 };
 use crate::tracking::event::EventId;
 
@@ -144,21 +143,12 @@ impl Office {
 
     /// What became of hits that match, newest first.
     pub fn hits(&self, filter: &HitFilter) -> Result<Vec<HitRecord>, OfficeError> {
-        let mut hits = Vec::new();
-        self.each_hit(filter, &mut |hit| {
-            hits.push(hit);
-            ControlFlow::Continue(())
-        })?;
-        Ok(hits)
+        collected(|show| self.each_hit(filter, show))
     }
 
     /// Shows hits that match, newest first, one by one, until the other side has seen enough: for exports,
     /// which may be longer than the memory.
-    pub fn each_hit(
-        &self,
-        filter: &HitFilter,
-        show: &mut dyn FnMut(HitRecord) -> ControlFlow<()>,
-    ) -> Result<(), OfficeError> {
+    pub fn each_hit(&self, filter: &HitFilter, show: Show<'_>) -> Result<(), OfficeError> {
         match &self.place {
             Place::Folder(folder) => Inspector::open(folder)?.each_hit(filter, show)?,
             Place::Fleet(fleet, runtime) => runtime.block_on(fleet.each_hit(filter, show))?,

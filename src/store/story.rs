@@ -4,7 +4,7 @@
 //! row. A [`Story`] is everything known of one, in order of time. Personal values are hidden here, so that
 //! whoever shows a story need not think of it. What its words mean, and what to do, does not belong here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ use crate::tracking::{
     grounds::{Choice, Details, FieldRead, Landing, Rival},
     timestamp::Timestamp,
 };
+
+/// Is shown one hit after another, until it has seen enough.
+pub type Show<'a> = &'a mut dyn FnMut(HitRecord) -> ControlFlow<()>;
 
 /// Which hits are meant; what is `None` does not narrow.
 #[derive(Clone, Debug, Default)]
@@ -298,4 +301,14 @@ fn after(row: RowDetail, scenes: &mut Vec<Scene>) {
             scenes.push(Scene { at: last, what: Happening::Waits { next, reason, missing } });
         }
     }
+}
+
+/// All that is shown one by one.
+pub(super) fn collected<E>(each: impl FnOnce(Show<'_>) -> Result<(), E>) -> Result<Vec<HitRecord>, E> {
+    let mut hits = Vec::new();
+    each(&mut |hit| {
+        hits.push(hit);
+        ControlFlow::Continue(())
+    })?;
+    Ok(hits)
 }

@@ -1,5 +1,6 @@
 #![expect(clippy::disallowed_methods, reason = "a test damages the files of its own folder")]
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use tempfile::TempDir;
 

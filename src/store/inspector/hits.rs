@@ -3,15 +3,13 @@
 //! A row is the truth of a conversion. Records are dropped under load, and versions before this one wrote
 //! none for conversions; a row tells its outcome without one.
 
-use std::ops::ControlFlow;
-
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
 use super::{InspectError, Inspector, names, row};
 use crate::{
     store::{
         audit, schema,
-        story::{HitFilter, HitRecord, Sources, Story},
+        story::{HitFilter, HitRecord, Show, Sources, Story, collected},
     },
     tracking::{
         event::{EventId, Payload},
@@ -25,23 +23,14 @@ impl Inspector {
     /// # Errors
     /// When the store can't be read.
     pub fn hits(&self, filter: &HitFilter) -> Result<Vec<HitRecord>, InspectError> {
-        let mut hits = Vec::new();
-        self.each_hit(filter, &mut |hit| {
-            hits.push(hit);
-            ControlFlow::Continue(())
-        })?;
-        Ok(hits)
+        collected(|show| self.each_hit(filter, show))
     }
 
     /// Shows hits that match, newest first, one by one, until the other side has seen enough.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn each_hit(
-        &self,
-        filter: &HitFilter,
-        show: &mut dyn FnMut(HitRecord) -> ControlFlow<()>,
-    ) -> Result<(), InspectError> {
+    pub fn each_hit(&self, filter: &HitFilter, show: Show<'_>) -> Result<(), InspectError> {
         let (conditions, values) = conditions(filter);
         self.read(|connection| {
             let sql = select(connection, "NULL", &conditions, filter.limit)?;

@@ -16,18 +16,14 @@ use crate::{
         Attempt,
         audit::AuditEntry,
         inspector::{Search, clicks, names, why},
-        story::{HitFilter, HitRecord, Sources, Story},
+        story::{HitFilter, HitRecord, Show, Sources, Story},
     },
     tracking::{event::EventId, timestamp::Timestamp},
 };
 
 impl Fleet {
     /// Shows hits that match, newest first, one by one, until the other side has seen enough.
-    pub async fn each_hit(
-        &self,
-        filter: &HitFilter,
-        show: &mut dyn FnMut(HitRecord) -> ControlFlow<()>,
-    ) -> Result<(), FleetError> {
+    pub async fn each_hit(&self, filter: &HitFilter, show: Show<'_>) -> Result<(), FleetError> {
         let (conditions, values) = conditions(filter);
         let sql = select("NULL::TEXT", &conditions, filter.limit);
         self.at_leisure(async {

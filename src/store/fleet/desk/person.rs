@@ -78,55 +78,57 @@ async fn find(session: &mut Session, person: &Person) -> Result<Known, FleetErro
 }
 
 /// Walks over what was written down of hits, as far as it tells of anybody.
-async fn hits(
-    session: &mut Session,
-    mut is_wanted: impl FnMut(&KnownHit) -> bool,
-) -> Result<Vec<KnownHit>, FleetError> {
+async fn hits(session: &mut Session, is_wanted: impl FnMut(&KnownHit) -> bool) -> Result<Vec<KnownHit>, FleetError> {
     let sql = format!(
         "SELECT event_id, at_ms, site, conversion, network, outcome, order_id, clicks, value, currency, details
          FROM throughline_hits WHERE event_id > $1
              AND (details IS NOT NULL OR order_id IS NOT NULL OR clicks IS NOT NULL)
          ORDER BY event_id LIMIT {WALKED}"
     );
-    let (mut wanted, mut last) = (Vec::new(), Id([0; 16]));
-    loop {
-        let rows = walk(session, &sql, &last).await?;
-        let Some(end) = rows.last() else { return Ok(wanted) };
-        last = end.try_get("event_id")?;
-        for row in &rows {
-            let texts: Option<&str> = row.try_get("clicks")?;
-            let details: Option<&str> = row.try_get("details")?;
-            let hit = KnownHit {
-                event_id: row.try_get::<_, Id>("event_id")?.event(),
-                time: Timestamp::from_millis(row.try_get("at_ms")?),
-                site: row.try_get("site")?,
-                conversion: row.try_get("conversion")?,
-                network: row.try_get("network")?,
-                outcome: row.try_get("outcome")?,
-                order_id: row.try_get("order_id")?,
-                clicks: clicks(texts.unwrap_or_default()),
-                value: row.try_get("value")?,
-                currency: row.try_get("currency")?,
-                details: details.and_then(|details| serde_json::from_str(details).ok()).unwrap_or_default(),
-            };
-            wanted.extend(Some(hit).filter(&mut is_wanted));
-        }
-    }
+    by_event(session, &sql, is_wanted, known_hit).await
+}
+
+fn known_hit(row: &Row) -> Result<KnownHit, FleetError> {
+    let texts: Option<&str> = row.try_get("clicks")?;
+    let details: Option<&str> = row.try_get("details")?;
+    Ok(KnownHit {
+        event_id: row.try_get::<_, Id>("event_id")?.event(),
+        time: Timestamp::from_millis(row.try_get("at_ms")?),
+        site: row.try_get("site")?,
+        conversion: row.try_get("conversion")?,
+        network: row.try_get("network")?,
+        outcome: row.try_get("outcome")?,
+        order_id: row.try_get("order_id")?,
+        clicks: clicks(texts.unwrap_or_default()),
+        value: row.try_get("value")?,
+        currency: row.try_get("currency")?,
+        details: details.and_then(|details| serde_json::from_str(details).ok()).unwrap_or_default(),
+    })
 }
 
 /// Walks over all conversions and keeps those that are wanted.
 async fn conversions(
     session: &mut Session,
-    mut is_wanted: impl FnMut(&RowDetail) -> bool,
+    is_wanted: impl FnMut(&RowDetail) -> bool,
 ) -> Result<Vec<RowDetail>, FleetError> {
     let sql = format!("SELECT * FROM ({}) AS all_rows WHERE event_id > $1 ORDER BY event_id LIMIT {WALKED}", row::ALL);
+    by_event(session, &sql, is_wanted, row::detail).await
+}
+
+/// Walks over what has an event id, in slices, and keeps what is wanted of it.
+async fn by_event<T>(
+    session: &mut Session,
+    sql: &str,
+    mut is_wanted: impl FnMut(&T) -> bool,
+    read: fn(&Row) -> Result<T, FleetError>,
+) -> Result<Vec<T>, FleetError> {
     let (mut wanted, mut last) = (Vec::new(), Id([0; 16]));
     loop {
-        let rows = walk(session, &sql, &last).await?;
+        let rows = walk(session, sql, &last).await?;
         let Some(end) = rows.last() else { return Ok(wanted) };
         last = end.try_get("event_id")?;
         for row in &rows {
-            wanted.extend(Some(row::detail(row)?).filter(&mut is_wanted));
+            wanted.extend(Some(read(row)?).filter(&mut is_wanted));
         }
     }
 }
