@@ -28,7 +28,7 @@ pub(super) async fn show(State(console): State<Shared>, Extension(guest): Extens
 fn table(entries: &[AuditEntry]) -> Markup {
     let now = clock::now();
     html! {
-        div.table tabindex="0" role="region" aria-label="Audit" {
+        div.table.lines tabindex="0" role="region" aria-label="Audit" {
             table {
                 thead { tr {
                     th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "Did" }
@@ -37,7 +37,7 @@ fn table(entries: &[AuditEntry]) -> Markup {
                 tbody { @for AuditEntry { at, who, action, arguments, count } in entries {
                     tr {
                         td { (time(*at, now)) } td { (who) } td { (action) }
-                        td.mono { (arguments) } td.number { (number(*count)) }
+                        td.mono { (arguments) } td.number data-name="Rows" { (number(*count)) }
                     }
                 } }
             }

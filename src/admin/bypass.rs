@@ -98,7 +98,7 @@ async fn page(console: &Shared, guest: &Guest, said: Markup) -> Markup {
 fn table(bypasses: &[Bypass], guest: &Guest) -> Markup {
     let now = clock::now();
     html! {
-        div.table.card tabindex="0" role="region" aria-label="What is bypassed" {
+        div.table.lines tabindex="0" role="region" aria-label="What is bypassed" {
             table {
                 thead { tr {
                     th scope="col" { "What" } th scope="col" { "Tracking" } th scope="col" { "Since" }
@@ -106,9 +106,9 @@ fn table(bypasses: &[Bypass], guest: &Guest) -> Markup {
                 } }
                 tbody { @for Bypass { target, tracking, since, until, who } in bypasses {
                     tr {
-                        th scope="row" { (target) } td { span.badge.bad { (tracking.as_str()) } } td { (time(*since, now)) }
-                        td { @match until { Some(until) => (time(*until, now)), None => "somebody ends it" } }
-                        td { (who) }
+                        th scope="row" { (target) } td { span.badge.bad { (tracking.as_str()) } } td data-name="since" { (time(*since, now)) }
+                        td data-name="until" { @match until { Some(until) => (time(*until, now)), None => "somebody ends it" } }
+                        td data-name="by" { (who) }
                         td { form method="post" action=(PATH) {
                             (proof(guest))
                             input type="hidden" name="target" value=(target);

@@ -223,7 +223,7 @@ fn table(rows: &[RowSummary], fields: &Fields, guest: &Guest) -> Markup {
         form method="post" action="/console/outbox" {
             (proof(guest))
             (carried(fields))
-            div.table tabindex="0" role="region" aria-label="Postbacks" {
+            div.table.lines tabindex="0" role="region" aria-label="Postbacks" {
                 table {
                     thead { tr {
                         th scope="col" { span.unseen { "Choose" } }
@@ -258,7 +258,7 @@ fn line(row: &RowSummary, now: Timestamp) -> Markup {
             td { a.mono href=(format!("/console/outbox/{id}")) { (id.get(..8).unwrap_or(&id)) "…" (id.get(id.len().saturating_sub(4)..).unwrap_or_default()) } }
             td { (row.site) } td { (row.conversion) } td { (row.network) }
             td { (state(row.state)) }
-            td.number { (row.attempts) }
+            td.number data-name="Tries" { (row.attempts) }
             td { (verdict(row, now)) }
         }
     }

@@ -132,7 +132,7 @@ impl Look<'_> {
                 @if rules.networks.is_empty() {
                     p.hint { "This site has no networks." }
                 } @else {
-                    div.table tabindex="0" role="region" aria-label=(format!("Networks of {name}")) {
+                    div.table.lines tabindex="0" role="region" aria-label=(format!("Networks of {name}")) {
                         table {
                             thead { tr {
                                 th scope="col" { "Network" }
@@ -167,10 +167,10 @@ impl Look<'_> {
                     }
                 }
                 td.spark { (chart::bars("Postbacks", &minutes(Count::Reported), &minutes(Count::Failed))) }
-                td { (words(figures.map(|figures| &figures.clicks))) }
-                td { (words(figures.map(|figures| &figures.outcomes))) }
-                td { (words(figures.map(|figures| &figures.verdicts))) }
-                td.number {
+                td data-name="clicks" { (words(figures.map(|figures| &figures.clicks))) }
+                td data-name="hits" { (words(figures.map(|figures| &figures.outcomes))) }
+                td data-name="postbacks" { (words(figures.map(|figures| &figures.verdicts))) }
+                td.number data-name="waiting" {
                     @if !self.is_queue_known { "?" } @else if pending == 0 { "0" } @else {
                         a href=(outbox::link(name, key, "pending")) { (number(pending)) }
                     }
@@ -178,7 +178,7 @@ impl Look<'_> {
                         br; small { "oldest " (span(self.now.since(oldest))) }
                     }
                 }
-                td.number {
+                td.number data-name="dead letters" {
                     @if !self.is_queue_known { "?" } @else if dead == 0 { "0" } @else {
                         a.bad href=(outbox::link(name, key, "dead")) { (number(dead)) }
                     }

@@ -103,7 +103,7 @@ fn listed(hits: &[HitRecord]) -> Markup {
     html! {
         h2 { "Newest hits" }
         @if hits.is_empty() { (frame::notice(Notice::Plain, "None so far.")) } @else {
-            div.table tabindex="0" role="region" aria-label="Newest hits" {
+            div.table.lines tabindex="0" role="region" aria-label="Newest hits" {
                 table {
                     thead { tr {
                         th scope="col" { "Page" } th scope="col" { "Site" } th scope="col" { "Conversion" } th scope="col" { "Network" }

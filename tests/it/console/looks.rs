@@ -1,7 +1,7 @@
 //! The console in a real browser: every page in both colour schemes, on a desk and on a phone.
 
 use super::{OUTCOMES, Story, TOKEN};
-use crate::support::browser::{Browser, Screen, Tab};
+use crate::support::browser::{Browser, Screen};
 
 /// Which pages are looked at, and what they are called.
 const PAGES: [(&str, &str); 10] = [
@@ -34,11 +34,6 @@ fn with_a_history() -> Story {
     let set = [("target", "shop/other"), ("tracking", "observe"), ("for", "1h")];
     operator.fills("/console/bypass", "/console/bypass", &set);
     story
-}
-
-/// Nothing but tables and code is wider than the screen.
-fn fits(browser: &mut Browser, tab: &Tab) -> bool {
-    browser.evaluate(tab, "document.documentElement.scrollWidth <= innerWidth").as_bool().unwrap()
 }
 
 #[test]
@@ -78,7 +73,7 @@ fn every_page_fits_every_screen_and_has_no_fault_in_it() {
         }
         for screen in Screen::ALL {
             browser.shows(&tab, screen);
-            assert!(fits(&mut browser, &tab), "{name} on {}", screen.name());
+            assert!(browser.fits(&tab, screen), "{name} on {}", screen.name());
             browser.screenshot(&tab, &format!("console-{name}-{}", screen.name()));
         }
         let unlabelled = "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter(it => !it.labels.length && !it.ariaLabel).length";
@@ -89,6 +84,22 @@ fn every_page_fits_every_screen_and_has_no_fault_in_it() {
             "{name} has its style"
         );
         assert_eq!(browser.evaluate(&tab, "document.querySelectorAll('h1').length"), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_page_that_is_too_wide_is_noticed() {
+    let mut browser = Browser::start();
+    let window = browser.window();
+    for (width, fits) in [(360, true), (380, false), (500, false)] {
+        let page = format!(
+            "data:text/html,<!doctype html><meta name=viewport content=width=device-width><body style='margin:0'><div style='position:absolute;width:{width}px'>wide"
+        );
+        let tab = browser.open(&window, &page);
+        let phone = Screen::ALL[2];
+        browser.shows(&tab, phone);
+        browser.await_text(&tab, "wide");
+        assert_eq!(browser.fits(&tab, phone), fits, "{width} px on {}", phone.name());
     }
 }
 

@@ -153,6 +153,14 @@ impl Browser {
         fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 
+    /// Whether a person can read the page on this screen, which it is shown on, without scrolling sideways.
+    ///
+    /// The window's own width can't tell: that of a phone grows with what is too wide for it.
+    pub(crate) fn fits(&mut self, tab: &Tab, screen: Screen) -> bool {
+        let fits = format!("document.documentElement.scrollWidth <= {}", screen.width);
+        self.evaluate(tab, &fits).as_bool().expect("a page")
+    }
+
     /// Waits until the page shows this.
     pub(crate) fn await_text(&mut self, tab: &Tab, text: &str) {
         await_fact(|| self.text(tab).contains(text).then_some(()), || format!("{text:?} in the browser"));
