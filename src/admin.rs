@@ -12,7 +12,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, header},
-    middleware,
+    middleware::{from_fn_with_state, map_response_with_state},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -51,6 +51,7 @@ mod outbox;
 mod overview;
 mod patience;
 mod phrase;
+mod port;
 mod question;
 mod samples;
 mod search;
@@ -58,6 +59,8 @@ mod session;
 
 use door::{Door, Guest, Refused};
 use in_force::InForce;
+pub use port::Callers;
+use port::{Caller, Port};
 use samples::Samples;
 
 /// What operators can ask for.
@@ -88,30 +91,26 @@ struct Console {
 type Shared = Arc<Console>;
 
 impl Admin {
-    /// Serves on a bound socket until `handed_over` says true; yields its address.
-    pub fn start(self, listener: TcpListener, mut handed_over: watch::Receiver<bool>) -> io::Result<SocketAddr> {
-        let address = listener.local_addr()?;
+    /// Serves on a bound socket until `handed_over` says true; yields its address, and who is connected.
+    pub fn start(self, listener: TcpListener, handed_over: watch::Receiver<bool>) -> io::Result<(SocketAddr, Callers)> {
+        let (address, callers) = (listener.local_addr()?, Callers::none());
         let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
+        let port = {
+            let _context = runtime.enter();
+            Port::new(listener, handed_over.clone(), &callers)?
+        };
         let console = Arc::new(Console::new(self, address));
-        let routes = routes(&console).into_make_service_with_connect_info::<SocketAddr>();
+        let routes = routes(&console).layer(map_response_with_state(handed_over, port::part));
         thread::Builder::new().name("admin".into()).spawn(move || {
-            let served: io::Result<()> = runtime.block_on(async move {
+            let served = runtime.block_on(async move {
                 tokio::spawn(keep_samples(console));
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::select! {
-                    served = axum::serve(listener, routes).into_future() => return served,
-                    // Who was not told goes on.
-                    Ok(_) = handed_over.wait_for(|handed_over| *handed_over) => {}
-                }
-                // What was accepted is still answered, as long as the process lives: axum's own end would cut off
-                // whoever has connected and not been read.
-                std::future::pending().await
+                axum::serve(port, routes.into_make_service_with_connect_info::<Caller>()).await
             });
             if let Err(error) = served {
                 tracing::error!(%error, "the admin port is closed");
             }
         })?;
-        Ok(address)
+        Ok((address, callers))
     }
 }
 
@@ -132,7 +131,7 @@ fn routes(console: &Shared) -> Router {
         .route("/console/audit", get(audit::show))
         .route(frame::STYLE, get(frame::style))
         .route(frame::SCRIPT, get(frame::script))
-        .layer(middleware::from_fn_with_state(Arc::clone(console), door::guard))
+        .layer(from_fn_with_state(Arc::clone(console), door::guard))
         .layer(DefaultBodyLimit::max(LARGEST_FORM));
     Router::new()
         .route("/", get(async || Redirect::to(frame::HOME)))

@@ -7,7 +7,7 @@
 //! [`Submitted`](super::form::Submitted), which has read the form.)
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,7 +20,7 @@ use axum::{
 use prometheus::IntCounterVec;
 
 use super::{
-    Shared, frame, login,
+    Caller, Shared, frame, login,
     patience::Patience,
     session::{Session, Sessions, random},
 };
@@ -203,11 +203,11 @@ impl std::fmt::Debug for Token {
 /// Lets nobody in but operators, and sends no answer without its rules for browsers.
 pub(super) async fn guard(
     State(console): State<Shared>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let answer = match console.door.judge(&request, remote.ip().to_canonical()) {
+    let answer = match console.door.judge(&request, caller.address.ip().to_canonical()) {
         Ok(guest) => {
             if let Some(guest) = guest {
                 request.extensions_mut().insert(guest);

@@ -1,7 +1,5 @@
 //! Logging in with the admin token, and out again.
 
-use std::net::SocketAddr;
-
 use axum::{
     Extension,
     body::Bytes,
@@ -13,7 +11,7 @@ use maud::{Markup, html};
 use tokio::time::sleep;
 
 use super::{
-    Shared,
+    Caller, Shared,
     door::{COOKIE, Guest, Refused, session_cookie},
     form::{Fields, Submitted},
     frame::{self, HOME, Notice},
@@ -32,11 +30,11 @@ pub(super) async fn form(guest: Option<Extension<Guest>>) -> Response {
 /// Opens a session for whoever has the token.
 pub(super) async fn submit(
     State(console): State<Shared>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let (door, address, fields) = (&console.door, remote.ip(), Fields::parse(&body));
+    let (door, address, fields) = (&console.door, caller.address.ip(), Fields::parse(&body));
     if !door.is_locked() {
         return Redirect::to(HOME).into_response();
     }

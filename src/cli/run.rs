@@ -278,10 +278,10 @@ impl Prepared {
             .start(admin, handed_over.clone());
         let ending = runtime.block_on(async {
             let addresses: Vec<_> = listeners.addresses().collect();
-            let announce = move || {
+            let announce = || {
                 addresses.iter().for_each(|address| say(&format!("listening {address}")));
-                match admin {
-                    Ok(address) => say(&format!("admin listening {address}")),
+                match &admin {
+                    Ok((address, _)) => say(&format!("admin listening {address}")),
                     Err(error) => tracing::error!(%error, "the admin port is closed"),
                 }
             };
@@ -311,9 +311,9 @@ impl Prepared {
                 if proxy.await.is_err() {
                     tracing::error!("the proxy ended in a panic");
                 }
-                if let Ending::HandedOver(_) = ending {
+                if let (Ending::HandedOver(_), Ok((_, callers))) = (&ending, &admin) {
                     // Who asked the admin port at the last moment gets an answer.
-                    tokio::time::sleep(LAST_ANSWERS).await;
+                    callers.leave(LAST_ANSWERS).await;
                 }
                 join!(forwarder.drain(DRAIN), delivery.drain(DRAIN));
                 store.close().await;
@@ -359,4 +359,4 @@ fn follow(events: &Bus, settings: &EventSettings) {
 /// How long postbacks under way may go on after that.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the admin port takes for answers that were asked for just before a hand-over.
-const LAST_ANSWERS: Duration = Duration::from_millis(300);
+const LAST_ANSWERS: Duration = Duration::from_secs(2);

@@ -33,6 +33,7 @@ use crate::support::{
 };
 
 mod commanded;
+mod operators;
 
 /// Visitors who buy at the same time: those who keep their connection, and those who never do.
 const KEEPERS: usize = 4;
