@@ -26,7 +26,7 @@ use signal::signal;
 
 /// Reads a site's `consent`; `networks` are those of the site, with what they ask for themselves.
 pub fn consent(site: &Field<'_>, field: Option<&Field<'_>>, networks: &[Option<Requirement>]) -> Arc<ConsentRules> {
-    let Some(mut section) = field.and_then(Field::section) else {
+    let Some(mut section) = field.and_then(|field| field.section_with("require")) else {
         // What is there but no map has been noted.
         if field.is_none() {
             if networks.contains(&None) {

@@ -116,7 +116,13 @@ impl<'a> Field<'a> {
     /// A map with known keys; nothing counts as an empty one, anything else is a problem.
     #[must_use]
     pub fn section(&self) -> Option<Section<'a>> {
-        self.map().map(|entries| Section::new(self.clone(), entries))
+        self.map(None).map(|entries| Section::new(self.clone(), entries))
+    }
+
+    /// The same; whoever writes a text in its place is told of the key that was most likely meant.
+    #[must_use]
+    pub fn section_with(&self, usual: &str) -> Option<Section<'a>> {
+        self.map(Some(usual)).map(|entries| Section::new(self.clone(), entries))
     }
 
     /// A map with free keys, such as networks or headers; nothing counts as an empty one.
@@ -124,21 +130,23 @@ impl<'a> Field<'a> {
     /// Values that are null are included: `exoclick:` alone may well be an account.
     #[must_use]
     pub fn entries(&self) -> Option<Vec<(&'a str, Field<'a>)>> {
-        let entries = self.map()?;
+        let entries = self.map(None)?;
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    fn map(&self) -> Option<&'a [super::tree::Entry]> {
+    fn map(&self, usual: Option<&str>) -> Option<&'a [super::tree::Entry]> {
         match &self.node.kind {
             Kind::Map(entries) => Some(entries),
             Kind::Scalar(_) if self.node.is_null() => Some(&[]),
             Kind::Scalar(scalar) if told(scalar) => None,
             Kind::Scalar(_) | Kind::List(_) => {
                 let whole = if self.path.is_empty() { "the file must be" } else { "expected" };
-                self.error(
-                    format!("{whole} a map of `key: value` lines, found {}", noun(self.node)),
-                    "write a space after the `:` of a key".to_owned(),
-                );
+                let key = self.path.rsplit('.').next().unwrap_or_default();
+                let remedy = match (usual, &self.node.kind) {
+                    (Some(usual), Kind::Scalar(_)) => format!("write `{key}: {{ {usual}: … }}`"),
+                    _ => "write a space after the `:` of a key".to_owned(),
+                };
+                self.error(format!("{whole} a map of `key: value` lines, found {}", noun(self.node)), remedy);
                 None
             }
         }

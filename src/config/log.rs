@@ -31,7 +31,7 @@ pub enum LogFormat {
 /// Reads `log`; visitors' addresses are written as they may be stored.
 pub fn log(field: &Field<'_>, files: Files<'_>, client_ip: StoredAddress) -> Log {
     let default = Log::default();
-    let Some(mut section) = field.section() else { return default };
+    let Some(mut section) = field.section_with("level") else { return default };
     let log = Log {
         level: section.get("level").and_then(|field| field.choice(&LEVELS)).unwrap_or(default.level),
         format: section.get("format").and_then(|field| field.choice(&FORMATS)).unwrap_or(default.format),

@@ -131,7 +131,7 @@ struct Admin {
 }
 
 fn admin(field: &Field<'_>) -> Option<Admin> {
-    let mut section = field.section()?;
+    let mut section = field.section_with("listen")?;
     let listen = section.get("listen");
     let address = listen.as_ref().and_then(address);
     let token = section.get("token").and_then(|field| secret_text(&field, "token", "THROUGHLINE_ADMIN_TOKEN"));
@@ -200,7 +200,7 @@ fn secrets(field: &Field<'_>) -> Vec<String> {
 }
 
 fn client_ip(field: &Field<'_>) -> StoredAddress {
-    let Some(mut section) = field.section() else { return StoredAddress::default() };
+    let Some(mut section) = field.section_with("client_ip") else { return StoredAddress::default() };
     let client_ip = section.get("client_ip").and_then(|field| field.choice(&ADDRESSES)).unwrap_or_default();
     section.finish();
     client_ip

@@ -34,7 +34,7 @@ impl State {
 /// Reads `state`.
 pub fn state(field: &Field<'_>, files: Files<'_>) -> State {
     let default = State::beside(files.folder);
-    let Some(mut section) = field.section() else { return default };
+    let Some(mut section) = field.section_with("path") else { return default };
     let folder = section.get("path").and_then(|field| files.path(&field)).unwrap_or(default.folder);
     let fleet = section.get("postgres").and_then(|field| fleet(&field, files));
     section.finish();

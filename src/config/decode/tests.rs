@@ -123,6 +123,11 @@ fn a_value_that_does_not_fit_says_what_would() {
             |f| ignore(f.entries()),
             "expected a map of `key: value` lines, found `b`; write a space after the `:` of a key",
         ),
+        (
+            "a: b",
+            |f| ignore(f.section_with("path")),
+            "expected a map of `key: value` lines, found `b`; write `a: { path: … }`",
+        ),
     ] {
         let said = said(text, |root| read(&root.entries().unwrap()[0].1));
         assert_eq!(said, [format!("1:4: a: {expected}")], "{text}");

@@ -10,7 +10,7 @@ use crate::{
 
 /// Reads the map under `click`, and how long its cookie lives.
 pub(super) fn click_rule(key: &str, field: &Field<'_>, block: &Field<'_>) -> Option<(ClickRule, Duration)> {
-    let mut section = field.section()?;
+    let mut section = field.section_with("param")?;
     let param = section.get("param").and_then(|field| field.text().map(ToOwned::to_owned));
     if !section.contains("param") {
         // The map may stand in the network's file; what is missing belongs into the operator's.

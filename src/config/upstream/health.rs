@@ -7,7 +7,7 @@ use crate::config::decode::Field;
 
 /// Reads the map under `health`.
 pub fn health(field: &Field<'_>) -> Option<HealthRules> {
-    let mut section = field.section()?;
+    let mut section = field.section_with("path")?;
     let path = section.require("path", "write what is asked for: `path: /up`").and_then(|field| health_path(&field));
     let interval = section.get("interval");
     let interval = interval.and_then(|field| field.duration_within(Duration::from_secs(1)..=Duration::from_hours(1)));
