@@ -38,7 +38,7 @@ pub(super) fn parser(rule: &PageRule, sheet: &Shared) -> Parser {
     let has_text_marks = rule.marks.iter().any(|mark| matches!(mark, Mark::Text(_)));
     if has_text_marks || rule.fields.iter().any(is_text) {
         // First, so that a block begins before the field that it is.
-        settings = settings.append_element_content_handler((Cow::Borrowed(&*BLOCKS), blocks(sheet)));
+        settings = settings.append_element_content_handler((Cow::Borrowed(&*EVERYTHING), blocks(sheet)));
     }
     if rule.reads_scripts() {
         let handlers = scripts(sheet, rule.reads_json_ld(), rule.reads_data_layer());
@@ -73,6 +73,9 @@ fn blocks(sheet: &Shared) -> Handlers {
     let sheet = Arc::clone(sheet);
     Handlers::default().element(move |element: &mut Element<'_, '_>| {
         let name = element.tag_name();
+        if !is_block(&name) {
+            return Ok(());
+        }
         lock(&sheet).open_block(&name);
         if let Some(handlers) = element.end_tag_handlers() {
             let sheet = Arc::clone(&sheet);
@@ -183,14 +186,63 @@ fn lock(sheet: &Mutex<Sheet>) -> MutexGuard<'_, Sheet> {
     sheet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Elements that begin a line of their own, or a cell.
-static BLOCKS: LazyLock<Selector> = LazyLock::new(|| {
-    constant(
-        "address,article,aside,blockquote,br,button,caption,center,dd,details,div,dl,dt,fieldset,figcaption,figure,\
-         footer,form,h1,h2,h3,h4,h5,h6,header,hr,legend,li,main,nav,ol,option,p,pre,section,select,summary,table,\
-         tbody,td,textarea,tfoot,th,thead,title,tr,ul",
+/// Whether an element begins a line of its own, or a cell.
+///
+/// No selector: the parser would compare each element with each name of the list.
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "br"
+            | "button"
+            | "caption"
+            | "center"
+            | "dd"
+            | "details"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "header"
+            | "hr"
+            | "legend"
+            | "li"
+            | "main"
+            | "nav"
+            | "ol"
+            | "option"
+            | "p"
+            | "pre"
+            | "section"
+            | "select"
+            | "summary"
+            | "table"
+            | "tbody"
+            | "td"
+            | "textarea"
+            | "tfoot"
+            | "th"
+            | "thead"
+            | "title"
+            | "tr"
+            | "ul"
     )
-});
+}
+
+static EVERYTHING: LazyLock<Selector> = LazyLock::new(|| constant("*"));
 static SCRIPTS: LazyLock<Selector> = LazyLock::new(|| constant("script"));
 
 #[expect(clippy::expect_used, reason = "constants, which tests compile")]
