@@ -32,6 +32,7 @@ pub mod route;
 pub mod share;
 
 mod alarm;
+mod departure;
 mod drain;
 mod echo;
 mod lane;

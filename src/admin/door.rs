@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
@@ -24,17 +24,17 @@ use super::{
     patience::Patience,
     session::{Session, Sessions, random},
 };
-use crate::{
-    store::{audit::Actor, clock},
-    tracking::site::normal_host,
-};
+use crate::store::{audit::Actor, clock};
+
+mod origin;
+
+use origin::{Names, is_same_origin};
 
 /// The way into the console.
 #[derive(Debug)]
 pub(super) struct Door {
     token: Option<Token>,
-    hosts: Vec<String>,
-    listen: IpAddr,
+    names: Names,
     /// What the forms of those show who need no session.
     csrf: String,
     sessions: Mutex<Sessions>,
@@ -79,8 +79,7 @@ impl Door {
         }
         Self {
             token: token.map(Token),
-            hosts,
-            listen,
+            names: Names { hosts, listen },
             // Without randomness nobody's form is accepted: see `Submitted`.
             csrf: random().unwrap_or_default(),
             sessions: Mutex::default(),
@@ -106,19 +105,7 @@ impl Door {
 
     /// Whether it is asked for under a name of ours.
     pub(super) fn is_ours(&self, headers: &HeaderMap) -> bool {
-        let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
-        let host = normal_host(host);
-        if self.hosts.iter().any(|name| *name == *host) {
-            return true;
-        }
-        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            // No name stands for itself as an address does, so none can be made to stand for another.
-            Ok(address) => {
-                let both_here = address.is_loopback() && self.listen.is_loopback();
-                address == self.listen || self.listen.is_unspecified() || both_here
-            }
-            Err(_) => self.listen.is_loopback() && (host == "localhost" || host.ends_with(".localhost")),
-        }
+        self.names.are_asked_for(headers)
     }
 
     /// Whether a token is needed at all.
@@ -235,20 +222,6 @@ pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     lines.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// Whether a request comes from a page of this same origin.
-///
-/// Browsers say so in `Sec-Fetch-Site`, but only to https and localhost (W3C Fetch Metadata, section 2);
-/// otherwise `Origin` stands in every form's request that our `Referrer-Policy` does not hide.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
-        return site == "same-origin";
-    }
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
-    let host = text(header::HOST);
-    origin.is_some_and(|(_, authority)| host.is_some_and(|host| authority.eq_ignore_ascii_case(host)))
-}
-
 /// The session's cookie.
 pub(super) const COOKIE: &str = "throughline_session";
 
@@ -265,53 +238,8 @@ mod tests {
         Door::new(Some("a token".into()), hosts, listen.parse().unwrap(), metrics.admin_refused_total)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn only_names_of_ours_lead_to_the_console() {
-        for (listen, host, is_ours) in [
-            ("127.0.0.1", "127.0.0.1:9180", true),
-            ("127.0.0.1", "localhost:9999", true),
-            ("127.0.0.1", "LocalHost.", true),
-            ("127.0.0.1", "a.localhost", true),
-            ("127.0.0.1", "[::1]:9180", true),
-            ("127.0.0.1", "console.example", true),
-            ("127.0.0.1", "CONSOLE.example:9180", true),
-            ("127.0.0.1", "evil.example", false),
-            ("127.0.0.1", "localhost.evil.example", false),
-            ("127.0.0.1", "127.0.0.1.evil.example", false),
-            ("127.0.0.1", "10.0.0.5", false),
-            ("127.0.0.1", "", false),
-            ("10.0.0.5", "10.0.0.5:9180", true),
-            ("10.0.0.5", "10.0.0.6", false),
-            ("10.0.0.5", "localhost", false),
-            ("0.0.0.0", "192.0.2.7:9180", true),
-            ("0.0.0.0", "[2001:db8::1]", true),
-            ("0.0.0.0", "localhost", false),
-            ("0.0.0.0", "evil.example", false),
-        ] {
-            assert_eq!(door(listen).is_ours(&headers(&[("host", host)])), is_ours, "{listen} as {host:?}");
-        }
-        assert!(!door("127.0.0.1").is_ours(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn what_changes_something_must_come_from_our_own_pages() {
-        for (pairs, is_ours) in [
-            (&[("host", "a:1"), ("sec-fetch-site", "same-origin")][..], true),
-            (&[("host", "a:1"), ("sec-fetch-site", "same-site"), ("origin", "http://a:1")], false),
-            (&[("host", "a:1"), ("sec-fetch-site", "none")], false),
-            (&[("host", "a:1"), ("origin", "http://a:1")], true),
-            (&[("host", "a:1"), ("origin", "https://A:1")], true),
-            (&[("host", "a:1"), ("origin", "http://a")], false),
-            (&[("host", "a:1"), ("origin", "http://a:1.evil.example")], false),
-            (&[("host", "a:1"), ("origin", "null")], false),
-            (&[("host", "a:1")], false),
-        ] {
-            assert_eq!(is_same_origin(&headers(pairs)), is_ours, "{pairs:?}");
-        }
+    fn cookies(line: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::COOKIE, line.parse().unwrap())])
     }
 
     #[test]
@@ -323,8 +251,7 @@ mod tests {
             assert_eq!(door.opens(shown), opens, "{shown}");
         }
         assert!(!format!("{door:?}").contains("a token"));
-        let cookies = headers(&[("cookie", "a=b; throughline_session=xyz; c=d")]);
-        assert_eq!(session_cookie(&cookies), Some("xyz"));
-        assert_eq!(session_cookie(&headers(&[("cookie", "xthroughline_session=a; throughline_sessions=b")])), None);
+        assert_eq!(session_cookie(&cookies("a=b; throughline_session=xyz; c=d")), Some("xyz"));
+        assert_eq!(session_cookie(&cookies("xthroughline_session=a; throughline_sessions=b")), None);
     }
 }

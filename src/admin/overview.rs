@@ -14,7 +14,7 @@ use super::{
     ledger::{Ledger, Sums},
     outbox,
     phrase::{mode, number, span, time, word},
-    queue,
+    probes::queue,
     samples::{Count, Samples},
 };
 use crate::{

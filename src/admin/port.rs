@@ -30,6 +30,7 @@ pub(super) struct Caller {
 }
 
 /// Those who are connected.
+#[derive(Debug, Default)]
 pub struct Callers(watch::Sender<()>);
 
 impl Port {
@@ -72,10 +73,6 @@ impl Connected<IncomingStream<'_, Port>> for Caller {
 }
 
 impl Callers {
-    pub(super) fn none() -> Self {
-        Self(watch::Sender::new(()))
-    }
-
     /// Waits until all have their answers, but no longer than `patience`.
     pub async fn leave(&self, patience: Duration) {
         timeout(patience, self.0.closed()).await.ok();

@@ -13,7 +13,7 @@ use tokio::runtime;
 
 use super::{
     Exit, check, complain, logging,
-    run::{Hangup, Lineage, Prepared},
+    run::{self, Hangup, Lineage, Prepared},
     say,
 };
 use crate::{
@@ -80,7 +80,7 @@ fn play(options: &Options, folder: &Path) -> io::Result<Exit> {
     serve("shop", shop, shop::router(first_order))?;
     serve("networks", networks, network::router(ReceivedLog::new(&entrance)))?;
     say(&guide);
-    Ok(prepared.run(Hangup::Ends, Lineage::default()))
+    Ok(run::serve(prepared, Hangup::Ends, Lineage::default()))
 }
 
 /// What the proxy will stand between.

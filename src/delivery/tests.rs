@@ -1,119 +1,32 @@
 //! The worker and its client against networks on real sockets.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 use url::Url;
-use uuid::Uuid;
 
 use super::{client::Client, route::Route, *};
 use crate::{
     store::{
-        Accepted, ErrorKind, NewRow, Retention, StoreObserver, clock,
+        clock,
         inspector::{Filter, RowState, RowSummary},
     },
     tracking::{
-        event::{Event, EventId, Payload},
-        postback::{
-            Authorization, BodyRule, ConfiguredNames, ExtraPlace, Postback, PostbackRule, RequestRule, Unrenderable,
-            UrlRule,
-        },
-        template::Template,
-        verdict::{RetryReason, VerdictRules},
+        event::Event,
+        postback::{Postback, PostbackRule},
+        verdict::VerdictRules,
     },
 };
 
+mod answers;
 mod batches;
+mod network;
 mod policy;
+mod world;
 
-/// What a network does with the n-th request (from 0).
-#[derive(Clone, Copy)]
-enum Reaction {
-    Answer(&'static str),
-    /// The same after a while.
-    Late(&'static str),
-    /// Nothing, ever.
-    Hang,
-    /// Closes the connection.
-    Reset,
-    /// A body without end.
-    Endless,
-    /// A body that stops in the middle and stays open.
-    Stall,
-}
-
-const OK: Reaction = Reaction::Answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK");
-
-struct Network {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-impl Network {
-    async fn that(react: impl Fn(usize) -> Reaction + Send + Copy + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(Self::serve(connection, Arc::clone(&noted), react));
-            }
-        });
-        Self { address, seen }
-    }
-
-    async fn serve(mut connection: TcpStream, noted: Arc<Mutex<Vec<String>>>, react: impl Fn(usize) -> Reaction) {
-        let mut head = Vec::new();
-        while let Ok(byte) = connection.read_u8().await {
-            head.push(byte);
-            if !head.ends_with(b"\r\n\r\n") {
-                continue;
-            }
-            let number = {
-                let mut seen = noted.lock().unwrap();
-                seen.push(String::from_utf8(std::mem::take(&mut head)).unwrap());
-                seen.len() - 1
-            };
-            match react(number) {
-                Reaction::Answer(answer) => connection.write_all(answer.as_bytes()).await.unwrap(),
-                Reaction::Late(answer) => {
-                    tokio::time::sleep(Duration::from_millis(1500)).await;
-                    connection.write_all(answer.as_bytes()).await.unwrap();
-                }
-                Reaction::Hang => std::future::pending::<()>().await,
-                Reaction::Reset => return,
-                Reaction::Endless => {
-                    connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                    while connection.write_all(&[b'x'; 1024]).await.is_ok() {}
-                }
-                Reaction::Stall => {
-                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nOK").await.unwrap();
-                    std::future::pending::<()>().await;
-                }
-            }
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/pb?click=abc", self.address)
-    }
-
-    fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-}
+use network::{Network, OK, Reaction};
+use world::{World, any_rule, destination, event};
 
 fn client() -> Client {
     // Another test of this process may have installed it.
@@ -127,180 +40,6 @@ fn get(url: &str) -> Postback {
 
 async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
-}
-
-#[tokio::test]
-async fn redirects_are_not_followed() {
-    let network = Network::that(|_| {
-        Reaction::Answer("HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n")
-    })
-    .await;
-    let reply = client().send(get(&network.url())).await.unwrap();
-    assert_eq!((reply.status, network.count()), (302, 1));
-    assert_eq!(reply.retry_after.as_deref(), Some("7"));
-    assert!(network.seen.lock().unwrap()[0].contains(concat!("user-agent: throughline/", env!("CARGO_PKG_VERSION"))));
-}
-
-#[tokio::test]
-async fn a_postback_may_bring_its_own_user_agent() {
-    let network = Network::that(|_| OK).await;
-    let mut postback = get(&network.url());
-    postback.headers.insert("user-agent", "visitor".parse().unwrap());
-    assert_eq!(client().send(postback).await.unwrap().body.as_deref(), Some(&b"OK"[..]));
-    assert!(network.seen.lock().unwrap()[0].contains("user-agent: visitor"));
-}
-
-#[tokio::test]
-async fn an_endless_body_is_no_body() {
-    let network = Network::that(|_| Reaction::Endless).await;
-    let reply = within(6, client().send(get(&network.url()))).await.unwrap();
-    assert_eq!((reply.status, reply.body), (200, None));
-}
-
-#[tokio::test]
-async fn a_body_that_stalls_is_no_body() {
-    let network = Network::that(|_| Reaction::Stall).await;
-    let reply = within(7, client().send(get(&network.url()))).await.unwrap();
-    assert_eq!((reply.status, reply.body), (200, None));
-}
-
-#[tokio::test]
-async fn refused_and_broken_connections_are_told_apart() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    assert_eq!(client().send(get(&format!("http://{gone}/"))).await.unwrap_err(), RetryReason::Connect);
-    let network = Network::that(|_| Reaction::Reset).await;
-    assert_eq!(client().send(get(&network.url())).await.unwrap_err(), RetryReason::Reset);
-}
-
-#[derive(Default)]
-struct Noted {
-    attempts: Mutex<Vec<(String, &'static str)>>,
-    verdicts: Mutex<Vec<Verdict>>,
-    left_alone: Mutex<Vec<(String, bool)>>,
-    gone: Mutex<Vec<String>>,
-}
-
-impl DeliveryObserver for Noted {
-    fn attempted(&self, _: &str, network: &str, result: &'static str, _: Duration) {
-        self.attempts.lock().unwrap().push((network.into(), result));
-    }
-    fn settled(&self, _: &str, _: &str, verdict: Verdict) {
-        self.verdicts.lock().unwrap().push(verdict);
-    }
-    fn left_alone(&self, _: &str, network: &str, is_left_alone: bool) {
-        self.left_alone.lock().unwrap().push((network.into(), is_left_alone));
-    }
-    fn gone(&self, _: &str, network: &str) {
-        self.gone.lock().unwrap().push(network.into());
-    }
-}
-
-impl StoreObserver for Noted {
-    fn committed(&self, _: Duration, _: usize) {}
-    fn withdrawn(&self, _: &str, _: &str) {}
-    fn failed(&self, kind: ErrorKind) {
-        panic!("the store failed: {kind:?}");
-    }
-}
-
-/// A rule whose content does not matter: the tests render by themselves.
-fn any_rule() -> PostbackRule {
-    PostbackRule {
-        request: RequestRule {
-            method: Method::GET,
-            url: UrlRule { origin: Template::literal("http://127.0.0.1"), path: Template::literal("/"), query: None },
-            query: Vec::new(),
-            headers: Vec::new(),
-            authorization: Authorization::None,
-            body: BodyRule::Empty,
-            extra: ExtraPlace::Query,
-            sign: None,
-        },
-        names: ConfiguredNames::default(),
-        extra: Vec::new(),
-    }
-}
-
-fn destination(network: &str) -> Destination {
-    let routes = BTreeMap::from([("purchase".into(), any_rule())]);
-    Destination { max_age: Duration::from_hours(7 * 24), routes, ..Destination::plain(network) }
-}
-
-/// The field `url` is the address; `panic` and `broken` are what they say.
-fn render(_: &PostbackRule, event: &Event) -> Result<Postback, Unrenderable> {
-    match event.payload.fields["url"].as_str() {
-        "panic" => panic!("as the test wants"),
-        "broken" => Err(Unrenderable::Url),
-        url => Ok(get(url)),
-    }
-}
-
-fn event(network: &str, url: &str) -> Event {
-    Event {
-        id: EventId::new(Uuid::new_v4()),
-        time: clock::now(),
-        site: "shop".into(),
-        conversion: "purchase".into(),
-        network: network.into(),
-        payload: Payload { fields: BTreeMap::from([("url".into(), url.into())]), ..Payload::default() },
-    }
-}
-
-struct World {
-    store: Store,
-    delivery: Delivery,
-    noted: Arc<Noted>,
-}
-
-impl World {
-    /// Puts other destinations in force.
-    fn follow(&self, destinations: Vec<Destination>) {
-        let destinations = Arc::new(Destinations::new(destinations));
-        self.delivery.replace(self.delivery.prepare(destinations).expect("clients"));
-    }
-
-    fn start(folder: &Path, destinations: Vec<Destination>) -> Self {
-        Self::rendering(folder, destinations, Box::new(render))
-    }
-
-    fn rendering(folder: &Path, destinations: Vec<Destination>, render: Render) -> Self {
-        drop(client());
-        let noted = Arc::new(Noted::default());
-        let (store, fresh) = Store::start(folder, Retention::default(), Arc::clone(&noted) as Arc<dyn StoreObserver>);
-        let observer = Arc::clone(&noted) as Arc<dyn DeliveryObserver>;
-        let destinations = Arc::new(Destinations::new(destinations));
-        let delivery = Delivery::start_with(store.clone(), fresh, destinations, observer, render).unwrap();
-        Self { store, delivery, noted }
-    }
-
-    async fn accept(&self, events: Vec<Event>) {
-        let rows = events.into_iter().map(|event| NewRow { event, key: None, hold: None }).collect();
-        let answer = within(10, async { self.store.accept(rows).await.await.unwrap() }).await;
-        assert!(answer.iter().all(|answer| *answer == Accepted::Queued));
-    }
-
-    /// Waits until a row of the store is as wanted.
-    async fn row(&self, seconds: u64, is_wanted: impl Fn(&RowSummary) -> bool) -> RowSummary {
-        within(seconds, async {
-            loop {
-                let rows = self.store.inspect().list(&Filter::default()).unwrap();
-                if let Some(row) = rows.into_iter().find(&is_wanted) {
-                    return row;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-    }
-
-    async fn until(&self, what: &str, seconds: u64, mut is_so: impl FnMut() -> bool) {
-        let reached = async {
-            while !is_so() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        assert!(tokio::time::timeout(Duration::from_secs(seconds), reached).await.is_ok(), "{what}");
-    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Sockets that visitors connect to, and the way of a connection from there to Pingora.
+//! Sockets that visitors connect to, until each connection goes its way to Pingora.
 //!
 //! Pingora's own listeners bind late, panic when an address is in use, and know neither limits nor the
 //! PROXY protocol. Its proxy can be fed by hand.
@@ -10,38 +10,23 @@ use std::{
     time::Duration,
 };
 
-use pingora::{
-    apps::{HttpServerApp as _, ServerApp as _},
-    protocols::{ALPN, Stream, http::ServerSession},
-};
-use pingora_proxy::HttpProxy;
-use prometheus::IntGauge;
-use tokio::{
-    net::TcpStream,
-    sync::{mpsc::UnboundedSender, watch},
-};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    connection::{Connection, Over},
-    edition::Current,
-    multiplex::Multiplexed,
-    preamble,
-    refusal::Refusal,
-    service::Proxy,
     sockets::{self, Inherited, Listening, Role},
-    stream::VisitorStream,
     tls::Certificates,
-    transport::Transport,
-    watch::Place,
 };
 use crate::{
-    access::{AccessLog, Ending, Record},
-    config::{self, Limits, Purpose},
-    metrics::Metrics,
+    config::{self, Purpose},
     store::clock,
     throttle::{Pass, Throttle},
 };
+
+mod front;
+
+pub use front::Front;
+use front::{Arrival, Counted};
 
 /// A socket that accepts connections already.
 #[derive(Debug)]
@@ -66,22 +51,6 @@ pub struct Facts {
     pub proxy_protocol: bool,
     /// The label of its metrics.
     pub name: String,
-}
-
-/// What all listeners hand their connections to.
-pub struct Front {
-    /// The proxy behind.
-    pub proxy: Arc<HttpProxy<Proxy>>,
-    /// Whom to trust, and what one visitor may cost.
-    pub current: Arc<Current>,
-    /// Where what became no request is noted.
-    pub access: AccessLog,
-    /// Where refusals are counted.
-    pub metrics: Arc<Metrics>,
-    /// Held by each HTTP/2 connection, whose last bytes leave after the request that they answer is over.
-    pub multiplexed: Arc<()>,
-    /// Says true when no more requests are wanted.
-    pub stop: watch::Receiver<bool>,
 }
 
 impl Bound {
@@ -161,156 +130,6 @@ impl Bound {
                 }
             }
         }
-    }
-}
-
-/// A connection that is counted until it is dropped, also by a panic.
-struct Counted(IntGauge);
-
-/// A connection that nothing is known of yet.
-struct Arrival {
-    tcp: TcpStream,
-    peer: SocketAddr,
-    place: Place,
-    facts: Arc<Facts>,
-    tls: Option<TlsAcceptor>,
-}
-
-impl Front {
-    /// Prepares a connection and serves it to its end.
-    async fn welcome(self: Arc<Self>, arrival: Arrival, _counted: Counted) {
-        match self.prepare(arrival).await {
-            Ok((stream, connection, limits)) => self.serve(stream, &connection, limits).await,
-            Err(Some(refusal)) => self.refused(refusal),
-            Err(None) => {}
-        }
-    }
-
-    async fn prepare(&self, arrival: Arrival) -> Result<(Stream, Arc<Connection>, Limits), Option<Refusal>> {
-        let Arrival { mut tcp, peer, mut place, facts, tls } = arrival;
-        let edition = self.current.edition();
-        let limits = edition.limits;
-        // Small answers must not wait for an acknowledgement of what went before.
-        if tcp.set_nodelay(true).is_err() {
-            return Err(None);
-        }
-        let local = tcp.local_addr().map_err(|_| None)?;
-        let (visitor, local) = if facts.proxy_protocol {
-            if !edition.table.trusts(peer.ip()) {
-                return Err(Some(Refusal::ProxyProtocol));
-            }
-            match tokio::time::timeout(limits.header_timeout, preamble::proxy_header(&mut tcp)).await {
-                Ok(Ok(addresses)) => addresses.unwrap_or((peer, local)),
-                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(None),
-                Ok(Err(_)) | Err(_) => return Err(Some(Refusal::ProxyProtocol)),
-            }
-        } else {
-            (peer, local)
-        };
-        if !edition.table.trusts(visitor.ip()) {
-            place.taken_by(visitor.ip())?;
-        }
-        // It may be long until something is asked.
-        drop(edition);
-        let over_tls = tls.is_some();
-        let (transport, is_http2) = match tls {
-            Some(acceptor) => {
-                let handshake = tokio::time::timeout(limits.header_timeout, acceptor.accept(tcp));
-                let Ok(Ok(stream)) = handshake.await else { return Err(Some(Refusal::TlsHandshake)) };
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                (Transport::Tls(Box::new(stream)), is_http2)
-            }
-            None => {
-                // Until something is asked, a connection costs no more than its socket. A new one is always
-                // said to be readable, so this looks.
-                let first = tokio::time::timeout(limits.keep_alive_timeout, tcp.peek(&mut [0])).await;
-                let Ok(Ok(1)) = first else { return Err(None) };
-                let looked = tokio::time::timeout(limits.header_timeout, preamble::speaks_http2(&tcp)).await;
-                match looked {
-                    Ok(Ok(is_http2)) => (Transport::Plain(tcp), is_http2),
-                    Ok(Err(_)) => return Err(None),
-                    Err(_) => return Err(Some(Refusal::HeaderTimeout)),
-                }
-            }
-        };
-        let connection = Arc::new(Connection::new(
-            (visitor, local),
-            (over_tls, is_http2),
-            facts,
-            Arc::clone(&self.current.watch().clock),
-            limits,
-        ));
-        Ok((Box::new(VisitorStream::new(transport, Arc::clone(&connection), is_http2, place)), connection, limits))
-    }
-
-    async fn serve(&self, stream: Stream, connection: &Connection, limits: Limits) {
-        if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            let _open = self.multiplexed.clone();
-            Arc::new(Multiplexed::new(Arc::clone(&self.proxy), &limits)).process_new(stream, &self.stop).await;
-        } else {
-            self.serve_http1(stream, connection).await;
-        }
-        if let Some(Over::Refused(refusal)) = connection.over() {
-            self.refused(refusal);
-            if connection.is_in_head() {
-                self.note(refusal, connection);
-            }
-        } else if connection.was_answered_in_head() {
-            self.refused(Refusal::Malformed);
-            self.note(Refusal::Malformed, connection);
-        }
-    }
-
-    async fn serve_http1(&self, stream: Stream, connection: &Connection) {
-        let mut session = ServerSession::new_http1(stream);
-        // Without a timer of Pingora's: the watch knows when its time is over.
-        session.set_keepalive(Some(0));
-        loop {
-            let Some(reused) = self.proxy.process_new_http(session, &self.stop).await else { return };
-            let (stream, settings) = reused.consume();
-            connection.idle();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-        }
-    }
-
-    /// Notes a head that did not become a request.
-    fn note(&self, refusal: Refusal, connection: &Connection) {
-        if self.access.is_on() {
-            self.access.note(Record {
-                time: clock::now(),
-                request_id: None,
-                client: Some(connection.address()),
-                site: None,
-                asked: None,
-                status: refusal.status(),
-                bytes: 0,
-                took: connection.in_phase(),
-                server: None,
-                server_took: None,
-                ending: Ending::Complete,
-                refused: Some(refusal.as_str()),
-            });
-        }
-    }
-
-    fn refused(&self, refusal: Refusal) {
-        self.metrics.refused_total.with_label_values(&[refusal.as_str()]).inc();
-    }
-}
-
-impl Counted {
-    fn new(gauge: IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -21,26 +21,17 @@ use pingora::{
     http::{RequestHeader, ResponseHeader},
     modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module},
 };
-use uuid::Uuid;
 
 use super::{
-    commit::{self, Pixels, Written},
-    consequences,
     preview::Notes,
     runtime::{TrackedSite, Tracker},
 };
 use crate::{
-    html::{
-        coding,
-        page::{self, Page, Syntax, Untouchable},
-    },
-    metrics::site::Injection,
     store::clock,
     tracking::{
         body::BodyTee,
-        late::Awaited,
         preview::{Conversions, Preview},
-        visit::{Answered, Client, Reply, Request, Room, Visit},
+        visit::{Client, Request, Visit},
     },
 };
 
@@ -50,18 +41,20 @@ mod edit;
 mod head;
 mod insertion;
 mod late;
+mod passage;
 mod reading;
 mod recall;
+mod recipient;
 mod script;
 
-use breakage::{Breakage, Sent};
-use edit::{Edit, Onward};
-use insertion::Insertion;
-use late::{Found, Lookup};
+use breakage::Breakage;
+use edit::Edit;
+use late::Lookup;
+use passage::Passage;
 pub(crate) use reading::Body;
 use reading::Reading;
-use recall::{Recall, Recalled};
-use script::Script;
+use recall::Recall;
+use recipient::Recipient;
 
 pub use breakage::break_off;
 
@@ -77,9 +70,7 @@ impl HttpModuleBuilder for Builder {
         Box::new(Tracking {
             tracker: None,
             stage: Stage::Inert,
-            is_http10: false,
-            takes_plain: true,
-            takes_gzip: false,
+            recipient: Recipient::speaking(Version::HTTP_11),
             waited: Duration::ZERO,
             upload: None,
             recall: None,
@@ -96,10 +87,7 @@ pub struct Tracking {
     /// Known once it is armed.
     tracker: Option<Arc<Tracker>>,
     stage: Stage,
-    is_http10: bool,
-    /// Whether the client takes a page that is not encoded.
-    takes_plain: bool,
-    takes_gzip: bool,
+    recipient: Recipient,
     waited: Duration,
     /// The body of the request, where a rule reads it.
     upload: Option<Box<BodyTee>>,
@@ -193,9 +181,8 @@ impl Tracking {
             if conversions == Conversions::Held {
                 visit.hold_conversions();
             }
-            self.takes_plain = !coding::refuses_identity(&request.headers);
-            self.takes_gzip = coding::accepts_gzip(&request.headers);
-            head::ask_for_whole_page(request, &visit, self.takes_plain);
+            self.recipient = self.recipient.accepting(&request.headers);
+            head::ask_for_whole_page(request, &visit, self.recipient.takes_plain);
             if visit.has_click_parameter() {
                 head::spare_click_parameters(request, &site.rules);
             }
@@ -227,99 +214,21 @@ impl Tracking {
         }
     }
 
+    /// Takes the visit from the head of its answer to what follows it.
     async fn answered(&mut self, response: &mut ResponseHeader, ends: bool) {
-        let status = response.status.as_u16();
         let Stage::Visiting(site, mut visit) = mem::replace(&mut self.stage, Stage::Inert) else { return };
         let Some(tracker) = self.tracker.clone() else { return };
-        let hits: Vec<usize> = visit.conversions().collect();
-        let now = clock::now();
         if let Some(upload) = self.upload.take() {
             guarded(|| visit.take_body(upload.finish()));
         }
-        let has_body = visit.has_body() && !ends;
-        let page = self.editable(status, response, has_body);
-        if !visit.has_body()
-            && visit.may_edit_page()
-            && let Ok(page) = self.editable(status, response, true)
-        {
-            // What GET would answer may be another page for everybody, and longer.
-            head::of_unknown_length(response, page, self.takes_gzip);
-            head::keep_from_all_caches(response);
-        }
-        let start = clock::instant();
-        let journey = Recall::finish(self.recall.take(), &tracker, &visit, &response.headers).await;
-        let reads = has_body && visit.may_read_answer();
-        let body = reads.then(|| guarded(|| Body::following(&response.headers, &site)).flatten()).flatten();
-        let plan = {
-            let restricted = insertion::restricted_page(&response.headers, &visit);
-            let lets_load =
-                |url: &str| restricted.as_ref().is_none_or(|page| site.csp.lets_load(&response.headers, page, url));
-            let room = if page.is_ok() { Room::For(&lets_load) } else { Room::Closed };
-            let reply = Reply { status, headers: &response.headers, may_have_body: body.is_some(), room, now };
-            guarded(|| match &journey {
-                Recalled::InTime(journey) => visit.answered(reply, journey.as_deref(), &mut Uuid::now_v7),
-                Recalled::Late(_) => visit.answered_too_soon(reply, &mut Uuid::now_v7),
-            })
-        };
-        let Some(mut plan) = plan else {
-            return hits.into_iter().for_each(|conversion| site.metrics.unanswered(conversion));
-        };
-        hits.iter().for_each(|conversion| site.metrics.hit(*conversion));
-        head::set_cookies(response, &plan.set_cookies);
-        consequences::at_once(&tracker, &site, &mut plan);
-        let Answered { rows, claims, owing, matches, unreached, set_cookies, .. } = plan;
-        let refused = page.as_ref().err().copied().map_or(Injection::Csp, Injection::Untouchable);
-        unreached.into_iter().for_each(|network| site.metrics.injection(network, refused));
-        let matched = |(network, urls)| Pixels { network, urls, awaits: None, result: Injection::Injected };
-        let mut pixels: Vec<Pixels> = matches.into_iter().map(matched).collect();
-        let awaited: Vec<Awaited> =
-            rows.iter().filter(|row| row.awaits_verdict).map(|row| Awaited::of(&row.event)).chain(owing).collect();
-        let lookup = self.late.take();
-        let is_late = lookup.is_some();
-        // What the journey has taken of the page's time is gone.
-        let left = tracker.max_page_delay.saturating_sub(start.elapsed());
-        let (shown, Written { committed, refused }, mut late) = tokio::join!(
-            commit::claim(&tracker, &site, claims, now, left),
-            commit::commit(&tracker, &site, rows, left),
-            Found::of(lookup, &tracker, &site, &visit, page.is_ok().then_some(&response.headers), left)
-        );
-        pixels.extend(shown);
-        pixels.append(&mut late.pixels);
-        if !hits.is_empty() || is_late {
-            self.waited = start.elapsed();
-        }
-        let awaited = awaited.into_iter().filter(|it| !refused.contains(&it.event_id)).collect();
-        let frame = late
-            .remember(awaited, &visit, &set_cookies, response)
-            .filter(|_| self.endpoint == Endpoint::Answered && page.is_ok())
-            .and_then(|late| visit.late_frame(&late))
-            .filter(|path| site.csp.lets_own_frame(&response.headers, &insertion::page(&visit), path));
-        // In XML its text would not be a script's.
-        let can_run = page.is_ok_and(|page| page.syntax == Syntax::Html)
-            && self.endpoint == Endpoint::Answered
-            && visit.is_bridged();
-        let prepared = can_run.then(|| guarded(|| Script::prepare(&site, &insertion::page(&visit), response)));
-        let script = prepared.flatten().flatten();
-        let is_edited = !pixels.is_empty() || frame.is_some() || script.is_some();
-        let insertion = page.ok().filter(|_| is_edited).map(|page| {
-            let insertion = Insertion::new(pixels, frame, insertion::page(&visit), site.csp, response);
-            (page, insertion.with_script(script))
-        });
-        if visit.awaits_body() {
-            let claims = insertion.as_ref().map(|(_, insertion)| insertion.awaited()).unwrap_or_default();
-            let awaited = reading::Awaited { journey, committed, claims };
-            let is_read = body.is_some();
-            let reading = Reading::new(&tracker, &site, visit, awaited, body);
-            if is_read {
-                self.reading = Some(Box::new(reading));
-            } else {
-                // Only a late journey is awaited.
-                drop(reading.finish());
-            }
-        }
-        if let Some((page, insertion)) = insertion {
-            self.edit(site, insertion, page, response);
-        }
+        let client = (self.recipient, self.endpoint);
+        let mut passage = Passage::new(tracker, site, visit, client, response, ends);
+        let Some(decision) = passage.decide(self.recall.take()).await else { return };
+        let commitment = passage.commit(decision, self.late.take()).await;
+        self.waited = commitment.waited;
+        let (reading, edit) = passage.go_on(commitment);
+        self.reading = reading;
+        self.stage = edit.map_or(Stage::Inert, Stage::Editing);
     }
 
     /// Lets rules look at the bytes of the answer, before anything is done with them.
@@ -333,27 +242,6 @@ impl Tracking {
                 edit.heed(&ends);
             }
         }
-    }
-
-    /// Whether pixels can go into the page that begins with this head.
-    fn editable(&self, status: u16, response: &ResponseHeader, has_body: bool) -> Result<Page, Untouchable> {
-        let page = page::editable(status, &response.headers, has_body)?;
-        // A plain one that breaks off must do so visibly, which takes chunks.
-        let can_be_plain = self.takes_plain && !self.is_http10;
-        let is_left_encoded = page.coding.is_some() && !self.takes_gzip && !can_be_plain;
-        if is_left_encoded { Err(Untouchable::Encoded) } else { Ok(page) }
-    }
-
-    fn edit(&mut self, site: Arc<TrackedSite>, insertion: Insertion, page: Page, response: &mut ResponseHeader) {
-        head::of_unknown_length(response, page, self.takes_gzip);
-        head::in_chunks(response, self.is_http10);
-        if !insertion.may_be_kept() {
-            head::keep_from_all_caches(response);
-        }
-        let onward = page
-            .coding
-            .map(|_| if self.takes_gzip { Onward::Gzip(Box::default()) } else { Onward::Plain(Sent::new(response)) });
-        self.stage = Stage::Editing(Box::new(Edit::new(site, insertion, page, onward)));
     }
 }
 
@@ -376,7 +264,7 @@ impl Drop for Tracking {
 #[async_trait]
 impl HttpModule for Tracking {
     async fn request_header_filter(&mut self, request: &mut RequestHeader) -> Result<()> {
-        self.is_http10 = request.version == Version::HTTP_10;
+        self.recipient = Recipient::speaking(request.version);
         self.begin(request);
         Ok(())
     }
@@ -388,7 +276,7 @@ impl HttpModule for Tracking {
             return Ok(());
         }
         head::in_our_version(response);
-        if self.is_http10 {
+        if self.recipient.is_http10 {
             head::without_chunks(response);
         }
         if matches!(self.stage, Stage::Visiting(..)) {

@@ -7,7 +7,6 @@
 
 use std::{
     mem,
-    ops::Deref,
     sync::{Arc, LazyLock},
 };
 
@@ -16,18 +15,17 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::{
-    metrics::site::{Injection, SiteMetrics},
     store::clock,
     tracking::{
-        click::ClickResult,
-        consent::Decision,
-        conversion::Outcome,
         preview::{Preview, PreviewId},
         site::SiteRules,
         timestamp::Timestamp,
-        visit::CaptureResult,
     },
 };
+
+mod counters;
+
+pub use counters::Counters;
 
 /// What was decided about one request of a visitor who previews a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,97 +160,6 @@ impl Drop for Notes {
     }
 }
 
-/// A site's counters, and what a visitor who previews it is shown of them.
-#[derive(Clone, Debug)]
-pub struct Counters {
-    metrics: Arc<SiteMetrics>,
-    notes: Option<Arc<Notes>>,
-}
-
-impl Counters {
-    /// Counts alone.
-    pub(super) fn new(metrics: SiteMetrics) -> Self {
-        Self { metrics: Arc::new(metrics), notes: None }
-    }
-
-    /// The same counters; what is counted is also taken down.
-    pub(super) fn noting(&self, notes: Arc<Notes>) -> Self {
-        Self { metrics: Arc::clone(&self.metrics), notes: Some(notes) }
-    }
-
-    /// What is taken down of this request, if it is one of a preview.
-    pub(super) fn notes(&self) -> Option<&Notes> {
-        self.notes.as_deref()
-    }
-
-    /// Counts a hit.
-    pub fn hit(&self, conversion: usize) {
-        self.metrics.hit(conversion);
-        if let Some(notes) = &self.notes {
-            let sends = notes.rules.conversions.get(conversion).map_or(0, |rule| rule.send.len());
-            notes.noted.lock().awaited.extend((0..sends).map(|send| (conversion, send)));
-        }
-    }
-
-    /// Counts a hit that was never answered.
-    pub fn unanswered(&self, conversion: usize) {
-        self.metrics.unanswered(conversion);
-        if let Some(notes) = &self.notes {
-            notes.note(format!("{}=unanswered", notes.conversion(conversion)));
-        }
-    }
-
-    /// Counts what became of a click parameter.
-    pub fn click(&self, network: usize, result: ClickResult) {
-        self.metrics.click(network, result);
-        if let Some(notes) = &self.notes {
-            notes.note(format!("click {}={}", notes.network(network), result.as_str()));
-        }
-    }
-
-    /// Counts what became of a network's pixels.
-    pub fn injection(&self, network: usize, result: Injection) {
-        self.metrics.injection(network, result);
-        if let Some(notes) = &self.notes {
-            notes.note(format!("pixels {}={}", notes.network(network), result.as_str()));
-        }
-    }
-
-    /// Counts what became of a capture.
-    pub fn capture(&self, capture: usize, result: CaptureResult) {
-        self.metrics.capture(capture, result);
-        if let Some(notes) = &self.notes {
-            let name = notes.rules.captures.get(capture).map_or("", |rule| &rule.name);
-            notes.note(format!("capture {name}={}", result.as_str()));
-        }
-    }
-
-    /// Counts what a visitor has agreed to.
-    pub fn consent(&self, decision: Decision) {
-        self.metrics.consent(decision);
-        if let Some(notes) = &self.notes {
-            notes.note(format!("consent={}", decision.as_str()));
-        }
-    }
-
-    /// Counts the outcome of a hit for one network.
-    pub fn outcome(&self, conversion: usize, send: usize, outcome: Outcome) {
-        self.metrics.outcome(conversion, send, outcome);
-        if let Some(notes) = &self.notes {
-            notes.noted.lock().awaited.retain(|it| *it != (conversion, send));
-            notes.note(notes.outcome_line(conversion, send, outcome.as_str()));
-        }
-    }
-}
-
-impl Deref for Counters {
-    type Target = SiteMetrics;
-
-    fn deref(&self) -> &SiteMetrics {
-        &self.metrics
-    }
-}
-
 /// It outlives every configuration, as those who watch do.
 static STREAM: LazyLock<broadcast::Sender<Arc<PreviewDecision>>> = LazyLock::new(|| broadcast::channel(WATCHED).0);
 /// Requests that somebody who watches may be behind.
@@ -269,14 +176,11 @@ const WAITS: &str = "waits";
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::{
-        config::{Config, Environment},
-        metrics::Metrics,
-        proxy::runtime::TrackedSite,
-        tracking::preview::Conversions,
+        metrics::{Metrics, site::Injection},
+        proxy::runtime::{TrackedSite, sample},
+        tracking::{click::ClickResult, conversion::Outcome, preview::Conversions},
     };
 
     const CONFIG: &str = "
@@ -293,8 +197,7 @@ sites:
 ";
 
     fn site() -> TrackedSite {
-        let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
-        TrackedSite::new(&config.sites[0], None, &Arc::new(Metrics::new()), &crate::events::Bus::default())
+        sample::site(CONFIG, &Arc::new(Metrics::new()))
     }
 
     fn begun(id: &str, site: &TrackedSite, path: &str, accept: &'static str) -> (Arc<Notes>, Arc<TrackedSite>) {

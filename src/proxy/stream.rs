@@ -75,7 +75,7 @@ impl VisitorStream {
     }
 
     fn ended(&self) -> Option<io::Error> {
-        self.connection.over().map(|_| io::ErrorKind::TimedOut.into())
+        self.connection.pace.over().map(|_| io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -106,10 +106,10 @@ impl AsyncRead for VisitorStream {
         let polled = Pin::new(self.transport.get_mut()).poll_read(cx, buf);
         let may_go_on = match &polled {
             Poll::Pending => {
-                self.connection.waits_to_read(cx.waker());
-                self.connection.over().is_none()
+                self.connection.pace.waits_to_read(cx.waker());
+                self.connection.pace.over().is_none()
             }
-            Poll::Ready(_) => self.connection.has_read(buf.filled().len() - before),
+            Poll::Ready(_) => self.connection.pace.has_read(buf.filled().len() - before),
         };
         if may_go_on { polled } else { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) }
     }
@@ -120,7 +120,7 @@ impl AsyncWrite for VisitorStream {
         if let Some(error) = self.ended() {
             return Poll::Ready(Err(error));
         }
-        if self.connection.answers_in_head() {
+        if self.connection.pace.answers_in_head() {
             // Words of Pingora's, which would name it.
             self.farewell.get_or_insert(if bytes.starts_with(b"HTTP/1.1 405") { NOT_ALLOWED } else { BAD_REQUEST });
             return Poll::Ready(Ok(bytes.len()));
@@ -172,10 +172,10 @@ impl AsyncWrite for VisitorStream {
 impl VisitorStream {
     fn has_polled<T>(&self, cx: &Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.connection.has_written();
+            self.connection.pace.has_written();
             return polled;
         }
-        self.connection.waits_to_write(cx.waker());
+        self.connection.pace.waits_to_write(cx.waker());
         self.ended().map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
     }
 }
@@ -186,7 +186,7 @@ impl VisitorStream {
         if self.is_http2 {
             return None;
         }
-        match self.connection.over() {
+        match self.connection.pace.over() {
             Some(Over::Refused(Refusal::HeaderTimeout)) => Some(REQUEST_TIMEOUT),
             Some(Over::Refused(Refusal::HeaderBytes)) => Some(HEAD_TOO_LARGE),
             Some(_) => None,

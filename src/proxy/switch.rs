@@ -64,12 +64,10 @@ fn lowered(rules: &SiteRules, bypasses: &[Bypass]) -> Option<SiteRules> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::{
-        config::{Config, Environment},
         metrics::Metrics,
+        proxy::runtime::sample,
         store::bypass::{Halt, Target},
         tracking::timestamp::Timestamp,
     };
@@ -84,8 +82,7 @@ sites:
 ";
 
     fn site(metrics: &Arc<Metrics>) -> Arc<TrackedSite> {
-        let config = Config::parse(Path::new("test.yaml"), CONFIG, Environment::Process).expect("a configuration");
-        Arc::new(TrackedSite::new(&config.sites[0], None, metrics, &crate::events::Bus::default()))
+        Arc::new(sample::site(CONFIG, metrics))
     }
 
     fn bypass(target: &str, tracking: Halt) -> Bypass {

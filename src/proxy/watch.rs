@@ -96,7 +96,7 @@ impl Watch {
         let now = self.clock.now();
         let watched = self.watched.lock();
         for connection in watched.connections.values().flatten().filter_map(Weak::upgrade) {
-            connection.look(now);
+            connection.pace.look(now);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Click IDs: how they are found in a query, checked, and combined with those already known.
+//! Where a network's click IDs are found and kept, and which of several count.
 //!
 //! A click ID is opaque, so nothing is repaired: what is not plainly an identifier is refused with a
 //! reason that is counted, and the page goes on.
@@ -9,9 +9,12 @@ use regex::Regex;
 
 use super::{cookie, value::QueryPairs};
 
-/// A click ID that passed all checks: 1 to 1,024 bytes of visible ASCII.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClickId(String);
+mod id;
+mod result;
+
+use id::MAX_CLICK_ID;
+pub use id::{ClickId, InvalidClickId};
+pub use result::ClickResult;
 
 /// Where a network's click IDs come from and where they are kept.
 #[derive(Clone, Debug)]
@@ -36,125 +39,6 @@ pub enum Keep {
     First,
     /// All, without repeats, oldest first.
     All,
-}
-
-/// Why a value is no click ID; also what became of one that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InvalidClickId {
-    /// The parameter stands in the query more than once.
-    Duplicated,
-    /// No value at all.
-    Empty,
-    /// More than 1,024 bytes.
-    TooLong,
-    /// Something other than visible ASCII, or quotes and angle brackets.
-    Bytes,
-    /// Not what the network's click IDs look like.
-    Pattern,
-    /// A placeholder that the network did not replace.
-    Macro,
-}
-
-/// What became of a click parameter, as counted in `clicks_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClickResult {
-    /// A cookie was set.
-    Accepted,
-    /// The cookie already says the same.
-    Kept,
-    /// The value was refused.
-    Invalid(InvalidClickId),
-    /// The answer was a 304, which may refresh an answer in a shared cache.
-    NotModified,
-    /// Our cookies would have grown over 4 KiB.
-    Oversized,
-    /// A prefetch or a request for something other than a page.
-    NotVisited,
-    /// A program followed the link.
-    Bot,
-    /// The connection changed its protocol: nothing that follows is a page.
-    Unset,
-    /// The visitor has not agreed.
-    Refused,
-    /// The visitor has not chosen yet; a later request may still bring it.
-    Pending,
-    /// The visitor has not chosen yet; a sealed cookie holds it.
-    Held,
-    /// The visitor has not chosen yet, and it is lost.
-    Dropped,
-}
-
-impl ClickResult {
-    /// All results, so that counters exist from the start.
-    pub const ALL: [Self; 17] = [
-        Self::Accepted,
-        Self::Kept,
-        Self::Invalid(InvalidClickId::Duplicated),
-        Self::Invalid(InvalidClickId::Empty),
-        Self::Invalid(InvalidClickId::TooLong),
-        Self::Invalid(InvalidClickId::Bytes),
-        Self::Invalid(InvalidClickId::Pattern),
-        Self::Invalid(InvalidClickId::Macro),
-        Self::NotModified,
-        Self::Oversized,
-        Self::NotVisited,
-        Self::Bot,
-        Self::Unset,
-        Self::Refused,
-        Self::Pending,
-        Self::Held,
-        Self::Dropped,
-    ];
-
-    /// The metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Kept => "kept",
-            Self::Invalid(InvalidClickId::Duplicated) => "duplicated",
-            Self::Invalid(InvalidClickId::Empty) => "empty",
-            Self::Invalid(InvalidClickId::TooLong) => "too_long",
-            Self::Invalid(InvalidClickId::Bytes) => "bytes",
-            Self::Invalid(InvalidClickId::Pattern) => "pattern",
-            Self::Invalid(InvalidClickId::Macro) => "macro",
-            Self::NotModified => "not_modified",
-            Self::Oversized => "oversized",
-            Self::NotVisited => "not_visited",
-            Self::Bot => "bot",
-            Self::Unset => "unset",
-            Self::Refused => "no_consent",
-            Self::Pending => "pending",
-            Self::Held => "held",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-impl ClickId {
-    /// Checks a decoded value.
-    pub fn parse(text: &str) -> Result<Self, InvalidClickId> {
-        if text.is_empty() {
-            return Err(InvalidClickId::Empty);
-        }
-        if text.len() > MAX_CLICK_ID {
-            return Err(InvalidClickId::TooLong);
-        }
-        let all = text.bytes().fold(0, |all, byte| all | trait_of(byte));
-        if all & FOREIGN != 0 {
-            Err(InvalidClickId::Bytes)
-        } else if all & OPENS_MACRO != 0 && is_unresolved_macro(text) {
-            Err(InvalidClickId::Macro)
-        } else {
-            Ok(Self(text.to_owned()))
-        }
-    }
-
-    /// The identifier.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl ClickRule {
@@ -248,33 +132,6 @@ fn encoded_length(ids: &[ClickId]) -> usize {
     cookie_value(ids).len()
 }
 
-/// What one byte says about a value, so that a single pass without branches finds everything odd.
-///
-/// Foreign is all but visible ASCII, and quotes and angle brackets, which no network uses and every
-/// attack does.
-const fn trait_of(byte: u8) -> u8 {
-    let foreign = !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\'' | b'<' | b'>');
-    let opens_macro = matches!(byte, b'{' | b'[' | b'#');
-    (foreign as u8) * FOREIGN + (opens_macro as u8) * OPENS_MACRO
-}
-
-const FOREIGN: u8 = 1;
-const OPENS_MACRO: u8 = 2;
-
-/// Whether this is a placeholder that the network left standing.
-///
-/// The literal `${SUBID}` in place of a click ID is the commonest fault in the field; one stored
-/// placeholder would otherwise be credited with every sale.
-fn is_unresolved_macro(text: &str) -> bool {
-    let encloses = |open: &str, close: &str| {
-        text.split_once(open)
-            .is_some_and(|(_, inside)| inside.split_once(close).is_some_and(|(name, _)| !name.is_empty()))
-    };
-    encloses("{", "}") || encloses("[", "]") || encloses("##", "##")
-}
-
-/// Longest click ID in bytes.
-const MAX_CLICK_ID: usize = 1024;
 /// Most click IDs in one cookie.
 const MAX_CLICKS: usize = 10;
 /// Longest list of click IDs in bytes, as it stands in the cookie.

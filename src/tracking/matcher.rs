@@ -5,7 +5,11 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 
-use super::value::{Source, View};
+mod condition;
+mod segment;
+
+pub use condition::{Condition, Test};
+use segment::Segment;
 
 /// A pattern for the path of a request.
 #[derive(Clone, Debug)]
@@ -17,13 +21,6 @@ pub struct PathPattern {
 enum PatternKind {
     Segments { segments: Vec<Segment>, rest: bool },
     Regex(Regex),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(String),
-    Any,
-    Named { prefix: String, name: String, suffix: String },
 }
 
 /// Why a text is no path pattern.
@@ -128,11 +125,7 @@ impl fmt::Display for PathPattern {
             }
         };
         for segment in segments {
-            match segment {
-                Segment::Literal(text) => write!(f, "/{text}")?,
-                Segment::Any => f.write_str("/*")?,
-                Segment::Named { prefix, name, suffix } => write!(f, "/{prefix}{{{name}}}{suffix}")?,
-            }
+            write!(f, "/{segment}")?;
         }
         f.write_str(if rest {
             "/**"
@@ -150,106 +143,9 @@ fn match_segments(segments: &[Segment], rest: bool, raw_path: &str) -> Option<Ve
     let mut parts = path.split('/').skip(usize::from(path.is_empty()));
     let mut names = Vec::new();
     for segment in segments {
-        let raw = parts.next()?;
-        // Most requests end here: a segment that needs no decoding and is another one.
-        if let Segment::Literal(text) = segment
-            && raw != text
-            && !raw.contains('%')
-        {
-            return None;
-        }
-        // Decoded segment by segment, so that `%2F` stays inside its segment.
-        let decoded = percent_decode_str(raw).decode_utf8().ok()?;
-        match segment {
-            Segment::Literal(text) => (*text == decoded).then_some(())?,
-            Segment::Any => (!decoded.is_empty()).then_some(())?,
-            Segment::Named { prefix, name, suffix } => {
-                let value = decoded.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
-                (!value.is_empty()).then(|| names.push((name.clone(), value.to_owned())))?;
-            }
-        }
+        segment.take(parts.next()?, &mut names)?;
     }
     (rest || parts.next().is_none()).then_some(names)
-}
-
-impl Segment {
-    fn parse(text: &str) -> Result<Self, InvalidPattern> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let invalid = || InvalidPattern::Segment(text.to_owned());
-        let Some((prefix, after)) = text.split_once('{') else {
-            return if text.contains(['}', '*']) { Err(invalid()) } else { Ok(Self::Literal(text.to_owned())) };
-        };
-        let (name, suffix) = after.split_once('}').ok_or_else(invalid)?;
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_name || suffix.contains(['{', '}', '*']) || prefix.contains(['}', '*']) {
-            return Err(invalid());
-        }
-        Ok(Self::Named { prefix: prefix.to_owned(), name: name.to_owned(), suffix: suffix.to_owned() })
-    }
-
-    /// Whether it matches whatever another one matches.
-    fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Literal(text), Self::Literal(other)) => text == other,
-            (Self::Literal(_), Self::Any | Self::Named { .. }) => false,
-            (Self::Any, Self::Literal(text)) => !text.is_empty(),
-            (Self::Any, Self::Any | Self::Named { .. }) => true,
-            (Self::Named { prefix, suffix, .. }, Self::Literal(text)) => {
-                let inner = text.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
-                inner.is_some_and(|inner| !inner.is_empty())
-            }
-            (Self::Named { prefix, suffix, .. }, Self::Any) => prefix.is_empty() && suffix.is_empty(),
-            (Self::Named { prefix, suffix, .. }, Self::Named { prefix: longer, suffix: other, .. }) => {
-                longer.starts_with(prefix.as_str()) && other.ends_with(suffix.as_str())
-            }
-        }
-    }
-
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Named { name, .. } => Some(name),
-            Self::Literal(_) | Self::Any => None,
-        }
-    }
-}
-
-/// A condition on the visitor's request, or on the answer to it.
-#[derive(Clone, Debug)]
-pub struct Condition {
-    /// What is looked at.
-    pub source: Source,
-    /// What it must be.
-    pub test: Test,
-}
-
-/// What a condition asks of a value.
-#[derive(Clone, Debug)]
-pub enum Test {
-    /// One of these texts.
-    OneOf(Vec<String>),
-    /// A pattern, anywhere in the text.
-    Regex(Regex),
-}
-
-impl Condition {
-    /// Whether what is known fulfils it; an absent value fulfils nothing.
-    #[must_use]
-    pub fn holds<'a>(&self, view: impl Into<View<'a>>) -> bool {
-        self.source.read_text(view.into()).is_some_and(|found| self.test.passes(&found))
-    }
-}
-
-impl Test {
-    /// Whether a value is what is asked for.
-    #[must_use]
-    pub fn passes(&self, found: &str) -> bool {
-        match self {
-            Self::OneOf(texts) => texts.iter().any(|text| text == found),
-            Self::Regex(regex) => regex.is_match(found),
-        }
-    }
 }
 
 #[cfg(test)]

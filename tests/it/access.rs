@@ -152,7 +152,7 @@ sites:
         socket.address()
     );
     let setup = Proxy::with(&config);
-    crate::support::tls_client::Issued::to(&["shop.example"]).write(setup.folder(), "shop");
+    crate::support::tls::Issued::to(&["shop.example"]).write(setup.folder(), "shop");
     let proxy = setup.start();
     let [plain, redirecting, tls] = proxy.addresses()[..] else { panic!("three listeners") };
 

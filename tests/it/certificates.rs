@@ -24,7 +24,8 @@ use crate::support::{
     origin::{Origin, PAGE},
     proxy::{Proxy, Setup},
     server::lock,
-    tls_client::{Issued, TlsClient},
+    tls::Issued,
+    tls_client::TlsClient,
 };
 
 /// A site behind a TLS listener with these certificates, each as `NAME.pem` and `NAME.key`.

@@ -4,11 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use throughline::{
-    html::frame::frame_markup,
-    store::{Inspector, clock, inspector::Filter},
+    store::{Inspector, inspector::Filter},
     tracking::{
-        event::EventId,
-        late::{Awaited, LateSync, ROUNDS},
+        late::{Awaited, LateSync},
         visitor::Seal,
     },
 };
@@ -17,15 +15,17 @@ use crate::support::{
     accounting::assert_accounts,
     await_fact,
     browser::Browser,
-    config::{GOAL, THANKS, shop, shop_of, with_site_key},
+    config::{GOAL, THANKS, shop_of, with_site_key},
     network::AdNetwork,
     origin::{Origin, PAGE},
     proxy::Proxy,
     response::Response,
     server::lock,
-    streams::Multiplexed,
     visitor::{Answer, Visitor},
 };
+
+mod endpoint;
+mod frames;
 
 const SECRET: &str = "a secret of more than thirty-two characters";
 const INVALID: &str = "ERROR: Tag is invalid!";
@@ -86,6 +86,15 @@ impl Story {
     }
 }
 
+/// A network that says that it does not know the click ID, once the gate is open.
+fn answering_behind(gate: &Arc<Mutex<()>>) -> AdNetwork {
+    let gate = Arc::clone(gate);
+    AdNetwork::judging(move |_| {
+        drop(lock(&gate));
+        INVALID.into()
+    })
+}
+
 fn seal() -> Seal {
     Seal::new([SECRET]).unwrap()
 }
@@ -120,160 +129,6 @@ fn assert_kept_to_ourselves(answer: &Answer, what: &str) {
     let policy = answer.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with("; frame-ancestors 'self'"), "{policy}");
     assert!(answer.set_cookies().is_empty(), "{what}");
-}
-
-#[test]
-fn nothing_below_the_endpoint_reaches_the_site_or_is_tracked() {
-    let origin = Origin::start();
-    let config = shop(&origin, &AdNetwork::answering(["OK"])).replace("/thank-you/{order_id}", "/**");
-    let proxy = Proxy::with(&config).start();
-    let mut visitor = proxy.visitor().on_one_connection();
-    for (method, path, status) in [
-        ("GET", "/.throughline", 404),
-        ("GET", "/.throughline/", 404),
-        ("GET", "/.throughline?exotracker=abc", 404),
-        ("GET", "/.throughline/frame", 404),
-        ("GET", "/.throughline/frame/", 404),
-        ("GET", "/.throughline/frame/a/b", 404),
-        ("GET", "/.throughline/frame/forged?exotracker=abc", 404),
-        ("HEAD", "/.throughline/frame/forged", 404),
-        ("POST", "/.throughline/unknown", 404),
-        ("POST", "/.throughline/frame/forged", 405),
-        ("DELETE", "/.throughline/frame/forged", 405),
-    ] {
-        let answer = visitor.request(method, path, &[], if method == "POST" { "a body" } else { "" });
-        assert_eq!(answer.status, status, "{method} {path}");
-        assert_eq!(answer.header("allow"), (status == 405).then_some("GET, HEAD"), "{method} {path}");
-        assert!(answer.is_complete());
-        assert_kept_to_ourselves(&answer, path);
-    }
-    assert!(origin.requests().is_empty(), "{:?}", origin.requests());
-    for metric in ["throughline_clicks_total", "throughline_conversion_hits_total", "throughline_unanswered_total"] {
-        assert!(proxy.metric(metric, &[]) < 0.5, "{metric}");
-    }
-    assert_eq!(visitor.get("/.throughlines?exotracker=abc").text_without_frame(), PAGE, "that is the site's own");
-    assert!(proxy.metric("throughline_clicks_total", &[]) > 0.5);
-}
-
-#[test]
-fn the_endpoint_stands_where_the_operator_wants_it() {
-    let origin = Origin::start();
-    let config = with_site_key(&shop(&origin, &AdNetwork::answering(["OK"])), "endpoint: /x/ours");
-    let proxy = Proxy::with(&config).start();
-    assert_eq!(proxy.visitor().get("/x/ours/frame/a").status, 404);
-    assert!(origin.requests().is_empty());
-    assert_eq!(proxy.visitor().get("/.throughline/frame/a").text(), PAGE);
-    assert_eq!(proxy.visitor().get("/x/our").text(), PAGE);
-}
-
-#[test]
-fn the_endpoint_answers_over_http_2_too() {
-    let story = Story::with(AdNetwork::answering([INVALID]));
-    let (_visitor, awaited) = story.bought();
-    story.proxy.await_settled();
-    let mut visitor = Multiplexed::plain(story.proxy.address());
-    assert_eq!(visitor.get("/.throughline/frame/forged").status, 404);
-    let answer = visitor.get(&frame(awaited));
-    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
-    assert!(answer.text().contains("<img"), "{}", answer.text());
-    let refused = http::Request::post(format!("http://shop.example{}", frame(awaited))).body(()).unwrap();
-    let asked = visitor.send(refused);
-    assert_eq!(visitor.hear(asked).status, 405);
-}
-
-#[test]
-fn a_click_id_that_the_network_does_not_know_gets_its_pixels_once() {
-    let story = Story::with(AdNetwork::answering([INVALID]));
-    let (mut visitor, awaited) = story.bought();
-    story.proxy.await_settled();
-    // Who only looks, or looks ahead, takes nothing.
-    let head = visitor.head(&frame(awaited));
-    assert_eq!((head.status, head.body.len()), (200, 0));
-    assert!(is_empty(&visitor.request("GET", &frame(awaited), &[("Sec-Purpose", "prefetch")], "")));
-    let shown = visitor.request("GET", &frame(awaited), &[("Sec-Fetch-Dest", "iframe")], "");
-    assert_kept_to_ourselves(&shown, "the pixels");
-    let pixel = format!("http://{}", story.pixel.address());
-    assert!(
-        shown.text().contains(&format!("<img src=\"{pixel}/pixel?goal={GOAL}&amp;value=49.90\"")),
-        "{}",
-        shown.text()
-    );
-    assert!(shown.header("content-security-policy").unwrap().contains(&format!("img-src https: {pixel};")));
-    assert!(is_empty(&visitor.get(&frame(awaited))), "another token for the same conversion shows nothing more");
-    story.proxy.await_metric("throughline_injections_total", &[("result", "late")], 1);
-    assert_accounts(&story.proxy);
-}
-
-#[test]
-fn a_click_id_that_the_network_knows_gets_none() {
-    let story = Story::with(AdNetwork::answering(["OK"]));
-    let (mut visitor, awaited) = story.bought();
-    story.proxy.await_settled();
-    let answer = visitor.get(&frame(awaited));
-    assert!(is_empty(&answer), "{}", answer.text());
-    assert_kept_to_ourselves(&answer, "the empty document");
-    assert!(story.proxy.metric("throughline_injections_total", &[("result", "late")]) < 0.5);
-}
-
-#[test]
-fn a_frame_asks_five_times_more_and_then_gives_up() {
-    let story = Story::with(AdNetwork::answering([Response::hang()]));
-    let (mut visitor, awaited) = story.bought();
-    let unknown = Awaited { event_id: EventId::parse("00000000-0000-4000-8000-000000000001").unwrap(), ..awaited };
-    for awaited in [awaited, unknown] {
-        let mut answer = visitor.get(&frame(awaited));
-        for round in 0..ROUNDS {
-            assert_kept_to_ourselves(&answer, "the waiting document");
-            let address = next(&answer).unwrap_or_else(|| panic!("round {round}: {}", answer.text()));
-            answer = visitor.get(&address);
-        }
-        assert!(is_empty(&answer), "{}", answer.text());
-    }
-}
-
-#[test]
-fn an_old_token_or_one_for_another_site_is_unknown() {
-    let story = Story::with(AdNetwork::answering([INVALID]));
-    let (mut visitor, awaited) = story.bought();
-    story.proxy.await_settled();
-    let now = clock::now().as_millis();
-    let old =
-        Awaited { time: throughline::tracking::timestamp::Timestamp::from_millis(now - 25 * 3_600_000), ..awaited };
-    assert_eq!(visitor.get(&frame(old)).status, 404);
-    let elsewhere = LateSync::new([awaited]).unwrap().token(&seal(), "tickets");
-    assert_eq!(visitor.get(&format!("/.throughline/frame/{elsewhere}")).status, 404);
-    assert!(visitor.get(&frame(awaited)).text().contains("<img"), "the right one was not used up");
-}
-
-#[test]
-fn a_browser_waits_in_the_frame_and_loads_the_pixels_when_the_verdict_stands() {
-    let gate = Arc::new(Mutex::new(()));
-    let closed = lock(&gate);
-    let network = {
-        let gate = Arc::clone(&gate);
-        AdNetwork::judging(move |_| {
-            drop(lock(&gate));
-            INVALID.into()
-        })
-    };
-    let story = Story::with(network);
-    let (_visitor, awaited) = story.bought();
-    let markup = String::from_utf8(frame_markup(&frame(awaited))).unwrap();
-    story.origin.change("/later", Response::html(PAGE.replace("</body>", &format!("{markup}</body>"))));
-    let mut browser = Browser::start();
-    let window = browser.window();
-    let site = format!("http://{}", story.proxy.address());
-    let tab = browser.open(&window, &format!("{site}/later"));
-    let shows = "document.querySelector('iframe').contentDocument.querySelector('meta[http-equiv]') !== null";
-    await_fact(|| browser.evaluate(&tab, shows).as_bool().filter(|shows| *shows), || "the waiting document".into());
-    assert!(story.pixel.received().is_empty());
-    drop(closed);
-    let pixel = &story.pixel.await_received(1)[0];
-    assert_eq!(pixel.parameter("goal"), Some(GOAL));
-    assert_eq!(pixel.headers.get("referer"), Some(&*format!("{site}/")), "the site, and not the frame's address");
-    let extent = "(it => it.offsetWidth + it.offsetHeight)(document.querySelector('iframe'))";
-    assert_eq!(browser.evaluate(&tab, extent), 0, "nobody sees it");
-    story.proxy.await_metric("throughline_injections_total", &[("result", "late")], 1);
 }
 
 #[test]
@@ -357,14 +212,7 @@ fn while_a_verdict_is_open_pages_stay_as_they_are_and_a_refresh_awaits_nothing_n
 fn two_orders_are_awaited_together() {
     let gate = Arc::new(Mutex::new(()));
     let closed = lock(&gate);
-    let network = {
-        let gate = Arc::clone(&gate);
-        AdNetwork::judging(move |_| {
-            drop(lock(&gate));
-            INVALID.into()
-        })
-    };
-    let story = Story::with(network);
+    let story = Story::with(answering_behind(&gate));
     let (mut visitor, _) = story.thanked();
     let second = visitor.get("/thank-you/1002?total=5");
     assert!(second.frame().is_some() && story.shown(&second) == 0);

@@ -16,7 +16,7 @@ use crate::support::{
     proxy::Proxy,
     response::Response,
     streams::Multiplexed,
-    tls_client::Issued,
+    tls::Issued,
 };
 
 /// The shop on a plain and on a TLS listener, with more keys at the top.

@@ -7,7 +7,8 @@ use crate::support::{
     origin::{Origin, nobody},
     proxy::{Proxy, Setup},
     response::Response,
-    secure_origin::{Authority, SecureOrigin, Way},
+    secure_origin::{SecureOrigin, Way},
+    tls::Authority,
 };
 
 const VERDICTS: &str = "throughline_postbacks_total";
@@ -136,7 +137,7 @@ postback: {{ url: \"https://127.0.0.1:{}/pb\", query: {{ c: \"{{click_id}}\" }} 
     };
     let known = shop(&origin, &block("tls: { ca: ca.pem, client_cert: us.pem, client_key: us.key }"))
         .file("ca.pem", &authority.pem())
-        .file("us.pem", &ours.chain)
+        .file("us.pem", &ours.cert)
         .file("us.key", &ours.key)
         .start();
     buys(&known);

@@ -8,7 +8,8 @@ use crate::support::{
     network::AdNetwork,
     origin::{Origin, PAGE},
     proxy::Proxy,
-    tls_client::{Issued, TlsClient},
+    tls::Issued,
+    tls_client::TlsClient,
 };
 
 const BALANCER: &str = "127.0.0.2";

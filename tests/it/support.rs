@@ -37,6 +37,7 @@ pub(crate) mod site;
 pub(crate) mod streams;
 pub(crate) mod tls;
 pub(crate) mod tls_client;
+pub(crate) mod tunnel;
 pub(crate) mod twin;
 pub(crate) mod visitor;
 pub(crate) mod websocket;

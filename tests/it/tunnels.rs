@@ -2,12 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    iter,
     os::unix::net::UnixListener,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,49 +15,14 @@ use crate::support::{
     proxy::Proxy,
     raw_origin::{Connection, RawOrigin},
     response::Response,
-    server::lock,
+    tunnel::{self, SWITCHED, echo, greeting_echo, handshake},
 };
 
-const ROUNDS: usize = 500;
-
-const AT_A_TIME: usize = 4;
-
-const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-fn handshake(path: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-}
+mod openings;
 
 /// Opens a tunnel, sending `early` together with the request.
 fn open(proxy: &Proxy, early: &[u8]) -> io::Result<Connection> {
-    let mut visitor = Connection::to(proxy.address());
-    visitor.send([handshake("/socket").as_bytes(), early].concat())?;
-    let head = visitor.head()?.unwrap_or_default();
-    assert!(head.starts_with("HTTP/1.1 101 "), "no tunnel: {head:?}");
-    Ok(visitor)
-}
-
-/// A site that greets in the packet of its 101 and then returns what it gets.
-fn greeting_echo() -> RawOrigin {
-    RawOrigin::start(|visitor| {
-        visitor.head()?;
-        visitor.send([SWITCHED.as_bytes(), b"hello"].concat())?;
-        echo(visitor)
-    })
-}
-
-fn echo(visitor: &mut Connection) -> io::Result<()> {
-    loop {
-        let some = visitor.some()?;
-        if some.is_empty() {
-            return Ok(());
-        }
-        visitor.send(some)?;
-    }
+    tunnel::open(proxy.address(), "shop.example", early)
 }
 
 /// Bytes without a pattern that could be lost unnoticed.
@@ -75,85 +35,6 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
         state.to_le_bytes()[3]
     };
     (0..length).map(|_| next()).collect()
-}
-
-/// How many of so many rounds fail, and how one of them did.
-///
-/// Several run at a time: a busy machine is what makes races visible.
-fn failures(rounds: usize, round: impl Fn(usize) -> io::Result<()> + Sync) -> (usize, Option<io::Error>) {
-    let next = AtomicUsize::new(0);
-    let errors = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                for number in iter::from_fn(|| Some(next.fetch_add(1, Ordering::SeqCst)).filter(|it| *it < rounds)) {
-                    if let Err(error) = round(number) {
-                        lock(&errors).push(error);
-                    }
-                }
-            });
-        }
-    });
-    let mut errors = errors.into_inner().unwrap();
-    (errors.len(), errors.pop())
-}
-
-#[test]
-fn a_switch_at_once_with_the_first_frame_in_its_packet_opens_a_tunnel_500_times_out_of_500() {
-    let origin = greeting_echo();
-    let proxy = Proxy::with(&origin.site()).start();
-    let (failed, error) = failures(ROUNDS, |round| {
-        let mut visitor = open(&proxy, b"")?;
-        assert_eq!(latin1(&visitor.exactly(5)?), "hello");
-        let frame = noise(1 + round * 7, 1);
-        visitor.send(&frame)?;
-        assert!(visitor.exactly(frame.len())? == frame, "round {round}: other bytes came back");
-        Ok(())
-    });
-    assert_eq!(failed, 0, "of {ROUNDS} tunnels were torn down; one of them: {error:?}");
-}
-
-/// The race of an early 101 in its worst form: it lies in the socket before the request is sent.
-#[test]
-fn a_switch_that_is_there_before_the_request_opens_a_tunnel_too() {
-    let origin = RawOrigin::start(|visitor| {
-        visitor.send([SWITCHED.as_bytes(), b"hello"].concat())?;
-        visitor.head()?;
-        echo(visitor)
-    });
-    let proxy = Proxy::with(&origin.site()).start();
-    let (failed, error) = failures(ROUNDS, |_| {
-        let mut visitor = open(&proxy, b"")?;
-        assert_eq!(latin1(&visitor.exactly(5)?), "hello");
-        visitor.send("ping")?;
-        assert_eq!(latin1(&visitor.exactly(4)?), "ping");
-        Ok(())
-    });
-    assert_eq!(failed, 0, "of {ROUNDS} tunnels were torn down; one of them: {error:?}");
-}
-
-/// What is special about the way to a server is special about the way to its tunnels.
-#[test]
-fn a_tunnel_to_a_server_that_wants_to_be_told_of_the_visitor_begins_with_that() {
-    let origin = RawOrigin::start(|visitor| {
-        let introduction = visitor.exactly(28)?;
-        if introduction[..12] != *b"\r\n\r\n\0\r\nQUIT\n" {
-            return visitor.send("HTTP/1.1 400 No PROXY Protocol\r\nContent-Length: 0\r\n\r\n");
-        }
-        visitor.head()?;
-        visitor.send([SWITCHED.as_bytes(), b"hello"].concat())?;
-        echo(visitor)
-    });
-    let site = format!("sites:\n  - upstream: {{ url: \"http://{}\", proxy_protocol: v2 }}\n", origin.address());
-    let proxy = Proxy::with(&site).start();
-    let (failed, error) = failures(100, |_| {
-        let mut visitor = open(&proxy, b"")?;
-        assert_eq!(latin1(&visitor.exactly(5)?), "hello");
-        visitor.send("ping")?;
-        assert_eq!(latin1(&visitor.exactly(4)?), "ping");
-        Ok(())
-    });
-    assert_eq!(failed, 0, "of 100 tunnels were torn down; one of them: {error:?}");
 }
 
 #[test]
@@ -181,32 +62,8 @@ fn a_tunnel_to_a_server_on_a_unix_socket_opens_too() {
 }
 
 #[test]
-fn a_first_frame_that_comes_with_the_request_waits_for_the_switch_and_then_arrives() {
-    let origin = RawOrigin::start(|visitor| {
-        let head = visitor.until(b"\r\n\r\n")?.unwrap_or_default();
-        // A frame must not be there before the answer: it could pass for another request.
-        visitor.stream().set_read_timeout(Some(Duration::from_millis(2)))?;
-        let early = visitor.some().unwrap_or_default();
-        visitor.stream().set_read_timeout(Some(Duration::from_secs(10)))?;
-        let verdict = if early.is_empty() && !latin1(&head).contains("early") { "clean" } else { "early" };
-        visitor.send([SWITCHED.as_bytes(), verdict.as_bytes()].concat())?;
-        echo(visitor)
-    });
-    let proxy = Proxy::with(&origin.site()).start();
-    let (failed, error) = failures(ROUNDS, |_| {
-        let mut visitor = open(&proxy, b"early frame")?;
-        assert_eq!(latin1(&visitor.exactly(5)?), "clean");
-        assert_eq!(latin1(&visitor.exactly(11)?), "early frame");
-        visitor.send("ping")?;
-        assert_eq!(latin1(&visitor.exactly(4)?), "ping");
-        Ok(())
-    });
-    assert_eq!(failed, 0, "of {ROUNDS} tunnels were torn down; one of them: {error:?}");
-}
-
-#[test]
 fn large_binary_messages_pass_both_ways_at_once() {
-    let origin = greeting_echo();
+    let origin = greeting_echo("hello");
     let proxy = Proxy::with(&origin.site()).start();
     // Several at a time: an echo that is slow to read is what gets a proxy stuck between two full buffers.
     thread::scope(|scope| {
@@ -284,7 +141,7 @@ fn nothing_is_injected_into_a_tunnel_on_a_conversion_path() {
         .replace(&site.address().to_string(), &origin.address().to_string());
     let proxy = Proxy::with(&configuration).start();
     let mut visitor = Connection::to(proxy.address());
-    visitor.send(handshake("/thank-you/1001?total=49.90")).unwrap();
+    visitor.send(handshake("shop.example", "/thank-you/1001?total=49.90")).unwrap();
     assert!(visitor.head().unwrap().unwrap().starts_with("HTTP/1.1 101 "));
     let mut all = Vec::new();
     loop {

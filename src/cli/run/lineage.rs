@@ -1,14 +1,15 @@
 //! What comes before a running proxy and what comes after it: other processes, and the service manager.
 
-use std::{ffi::OsString, future::Future, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use super::{Options, Signals, complain};
+use super::{Exit, Options, Signals, complain};
 use crate::{
     config::{Server, problem::Problem},
     handover::{
         endpoint::Claim,
+        parent,
         predecessor::{Estate, Predecessor},
         successor::{NoSuccession, Succession},
     },
@@ -39,6 +40,17 @@ pub(super) enum Ending {
     HandedOver(u32),
     /// It was to take over and could not.
     Failed,
+}
+
+impl Ending {
+    /// What the process says of it with its own end.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::HandedOver(pid) if parent::is_first() && !parent::outlive(pid) => Exit::Failure,
+            Self::HandedOver(_) | Self::Stopped => Exit::Success,
+            Self::Failed => Exit::Failure,
+        }
+    }
 }
 
 impl Lineage {
@@ -120,21 +132,6 @@ impl Lineage {
         tokio::select! {
             pid = predecessor.succeeded() => Ending::HandedOver(pid),
             () = signals.stop() => predecessor.stop().await.map_or(Ending::Stopped, Ending::HandedOver),
-        }
-    }
-}
-
-/// Waits for the end; told to stop once more, for nothing.
-///
-/// Who has handed over is then told for the first time: it no longer waits for visitors who ask for nothing.
-pub(super) async fn patiently(end: impl Future<Output = ()>, handing: &watch::Sender<bool>, signals: &Signals) {
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => return,
-            () = signals.stop() => if !handing.send_replace(false) {
-                return tracing::warn!("told to stop a second time: ending at once, whatever is under way");
-            },
         }
     }
 }

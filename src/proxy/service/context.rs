@@ -76,7 +76,7 @@ impl Busy {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.0.uploaded();
+        self.0.pace.uploaded();
     }
 }
 

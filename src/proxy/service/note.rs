@@ -88,7 +88,7 @@ impl Proxy {
 
 /// Why it was refused, before it began or while it was served.
 fn refusal(ctx: &Context) -> Option<Refusal> {
-    ctx.refused.or_else(|| match ctx.connection.as_ref()?.over()? {
+    ctx.refused.or_else(|| match ctx.connection.as_ref()?.pace.over()? {
         Over::Refused(refusal) => Some(refusal),
         Over::Idle => None,
     })

@@ -45,7 +45,7 @@ impl Proxy {
         }
         let head = session.req_header();
         let timed = has_body && refusal::has_timed_body(&head.method, &head.headers);
-        connection.serving(timed);
+        connection.pace.serving(timed);
         ctx.upload = timed.then(|| Upload(Arc::clone(&connection)));
         let Edition { table, limits, .. } = &*ctx.edition;
         ctx.is_trusted = table.trusts(connection.visitor.ip());

@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::{Unrenderable, push_pair};
+use super::{Unrenderable, address::push_pair};
 use crate::tracking::{
     digest::{Algorithm, Writing},
     event::Datum,

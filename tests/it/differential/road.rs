@@ -20,7 +20,7 @@ use crate::support::{
     config::GOAL,
     proxy::Proxy,
     server::lock,
-    tls::Identity,
+    tls::{ANYWHERE, Issued},
     twin::{Client, Heard, Seen, Transport, TwinOrigin},
 };
 
@@ -58,7 +58,7 @@ pub(super) struct Findings {
 /// Compares all cases on all roads from this site; prints the figures and fails with all that differs.
 #[expect(clippy::print_stdout, reason = "the figures of the comparison")]
 pub(super) fn compare(cases: &[Case], mode: Mode, origin: Transport) -> Findings {
-    let (started, identity) = (Instant::now(), Arc::new(Identity::new()));
+    let (started, identity) = (Instant::now(), Arc::new(Issued::to(&ANYWHERE)));
     let site = start_site(origin, &identity, cases);
     let direct = walk(
         cases,
@@ -177,7 +177,7 @@ pub(super) fn enabled(table: &[(Transport, bool)]) -> impl Iterator<Item = Trans
     table.iter().filter(|(_, on)| *on).map(|(transport, _)| *transport)
 }
 
-pub(super) fn start_site(transport: Transport, identity: &Arc<Identity>, cases: &[Case]) -> TwinOrigin {
+pub(super) fn start_site(transport: Transport, identity: &Arc<Issued>, cases: &[Case]) -> TwinOrigin {
     TwinOrigin::start(transport, identity, cases.iter().map(|case| (case.name.clone(), case.reply.clone())))
 }
 
@@ -231,7 +231,7 @@ pub(super) fn exchange(case: &Case, mode: Mode, fetch: &str, site: &TwinOrigin, 
 }
 
 /// A proxy between this kind of visitor and this site.
-fn start_proxy(mode: Mode, visitor: Transport, site: &TwinOrigin, origin: Transport, identity: &Identity) -> Proxy {
+fn start_proxy(mode: Mode, visitor: Transport, site: &TwinOrigin, origin: Transport, identity: &Issued) -> Proxy {
     let listen = if visitor.tls {
         "{ address: 127.0.0.1:0, tls: [{ cert: visitor.pem, key: visitor.key }] }"
     } else {
@@ -258,9 +258,9 @@ sites:
 "#
     );
     Proxy::with(&config)
-        .file("visitor.pem", &identity.certificate_pem)
-        .file("visitor.key", &identity.key_pem)
-        .file("site.pem", &identity.certificate_pem)
+        .file("visitor.pem", &identity.cert)
+        .file("visitor.key", &identity.key)
+        .file("site.pem", &identity.cert)
         .start()
 }
 

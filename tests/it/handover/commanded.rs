@@ -87,7 +87,7 @@ fn a_successor_that_fails_leaves_the_old_process_serving_and_the_command_says_wh
         ("", &["--binary", &script(proxy.folder(), "echo GET / >&0")], &["another language"]),
     ];
     for (keys, arguments, words) in cases {
-        proxy.reconfigure(&shop_under(keys, &origin));
+        proxy.configure(&shop_under(keys, &origin));
         // A broken configuration does not even say where the running process is.
         let state = proxy.folder().join("state").display().to_string();
         let output: Output = proxy.command(&[&["handover", "--state", &state], arguments].concat());
@@ -100,7 +100,7 @@ fn a_successor_that_fails_leaves_the_old_process_serving_and_the_command_says_wh
         assert_eq!(proxy.admin("/readyz").status, 200);
         assert!(is_alive(proxy.pid()));
     }
-    proxy.reconfigure(&good);
+    proxy.configure(&good);
     let _new = hand_over(&proxy);
     assert_eq!(proxy.visitor().get("/").text(), PAGE);
 }

@@ -8,7 +8,8 @@ use crate::support::{
     origin::{Origin, PAGE},
     proxy::Proxy,
     tell,
-    tls_client::{Issued, TlsClient},
+    tls::Issued,
+    tls_client::TlsClient,
 };
 
 /// Many sites and networks, which differ by the letter; `care` is more about each site's server.

@@ -5,8 +5,6 @@
 //! know: which events it took in, and which of its answers it sent to the last byte.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -23,54 +21,19 @@ use super::{
     server::{Request, lock, reset},
 };
 
+mod ledger;
+mod mix;
+
+use ledger::Attempt;
+pub(crate) use ledger::Ledger;
+use mix::number;
+pub(crate) use mix::{Fault, Mix};
+
 /// A listener on loopback that fails as its mix says; stops accepting when dropped.
 #[derive(Debug)]
 pub(crate) struct Chaos {
     address: SocketAddr,
     desk: Arc<Desk>,
-}
-
-/// How a request may be treated instead of a plain 200.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
-    /// 500, 502, 503 or 504; nothing was taken in.
-    ServerError,
-    /// Reset instead of an answer; nothing was taken in.
-    ResetBefore,
-    /// Taken in, but the answer is reset within its head.
-    CutHead,
-    /// Taken in, but the answer is reset within its body.
-    CutBody,
-    /// Taken in; the answer's body comes a byte at a time, for longer than anyone waits.
-    Drip,
-    /// Taken in; the answer's body never ends.
-    Endless,
-    /// Taken in; the answer comes when the client has given up.
-    Late,
-    /// Nothing ever comes, and nothing was taken in.
-    Hang,
-}
-
-/// How often each fault happens.
-#[derive(Clone, Debug)]
-pub(crate) struct Mix {
-    seed: u64,
-    /// Of a hundred thousand attempts, so many.
-    shares: Vec<(Fault, u64)>,
-    most: usize,
-}
-
-/// What happened, by event id.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger(BTreeMap<String, Vec<Attempt>>);
-
-/// One request about one event.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
-    /// What it met; `None` is a plain 200.
-    pub(crate) fault: Option<Fault>,
-    /// Whether an answer of 200 was sent to its last byte.
-    pub(crate) whole: bool,
 }
 
 type Ids = dyn Fn(&Request) -> Vec<String> + Send + Sync;
@@ -155,45 +118,6 @@ impl Drop for Chaos {
     }
 }
 
-impl Mix {
-    /// No fault at all, until some are added.
-    pub(crate) const fn seeded(seed: u64) -> Self {
-        Self { seed, shares: Vec::new(), most: usize::MAX }
-    }
-
-    /// Three of ten attempts fail, most of them fast: those that are waited for would outlast a test.
-    pub(crate) fn bad_week(seed: u64) -> Self {
-        let fast = [(Fault::ServerError, 11_000), (Fault::ResetBefore, 9_500), (Fault::CutHead, 6_000)];
-        let slow = [(Fault::Drip, 60), (Fault::Endless, 60), (Fault::Late, 60), (Fault::Hang, 60)];
-        let mix = fast.into_iter().chain([(Fault::CutBody, 3_260)]).chain(slow);
-        mix.fold(Self::seeded(seed), |mix, (fault, share)| mix.with(fault, share))
-    }
-
-    /// Adds a fault that meets so many of a hundred thousand attempts.
-    pub(crate) fn with(mut self, fault: Fault, share: u64) -> Self {
-        self.shares.push((fault, share));
-        self
-    }
-
-    /// Lets no event fail more often than this, because the waits between attempts grow.
-    pub(crate) const fn at_most(mut self, faults: usize) -> Self {
-        self.most = faults;
-        self
-    }
-
-    fn choose(&self, id: &str, before: &[Attempt]) -> Option<Fault> {
-        if before.iter().filter(|attempt| attempt.fault.is_some()).count() >= self.most {
-            return None;
-        }
-        let mut drawn = number((self.seed, id, before.len())) % SHARES;
-        self.shares.iter().find_map(|(fault, share)| {
-            let is_drawn = drawn < *share;
-            drawn = drawn.saturating_sub(*share);
-            is_drawn.then_some(*fault)
-        })
-    }
-}
-
 impl Desk {
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
@@ -263,49 +187,6 @@ impl std::fmt::Debug for Desk {
     }
 }
 
-impl Ledger {
-    /// Which of these events were never taken in.
-    pub(crate) fn missing(&self, events: &BTreeSet<String>) -> Vec<String> {
-        let is_taken =
-            |id: &String| self.0.get(id).is_some_and(|attempts| attempts.iter().any(|attempt| attempt.is_taken()));
-        events.iter().filter(|id| !is_taken(id)).cloned().collect()
-    }
-
-    /// How many requests came about events whose 200 had been sent to its last byte.
-    pub(crate) fn repeats(&self) -> usize {
-        let after_whole = |attempts: &[Attempt]| {
-            attempts.iter().position(|attempt| attempt.whole).map_or(0, |first| attempts.len() - first - 1)
-        };
-        self.0.values().map(|attempts| after_whole(attempts)).sum()
-    }
-
-    /// How many requests there were.
-    pub(crate) fn attempts(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
-    }
-
-    /// How many events there were.
-    pub(crate) fn events(&self) -> usize {
-        self.0.len()
-    }
-
-    /// How many requests met each fault.
-    pub(crate) fn faults(&self) -> BTreeMap<Fault, usize> {
-        let mut faults = BTreeMap::new();
-        for fault in self.0.values().flatten().filter_map(|attempt| attempt.fault) {
-            *faults.entry(fault).or_default() += 1;
-        }
-        faults
-    }
-}
-
-impl Attempt {
-    /// Whether the network has the event now.
-    pub(crate) const fn is_taken(self) -> bool {
-        !matches!(self.fault, Some(Fault::ServerError | Fault::ResetBefore | Fault::Hang))
-    }
-}
-
 /// Resets the connection after so many bytes of the answer.
 fn break_off(mut stream: TcpStream, reader: BufReader<TcpStream>, after: usize) -> io::Result<()> {
     stream.write_all(&ANSWER[..after])?;
@@ -326,21 +207,13 @@ fn drip(stream: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The same number in every run.
-fn number(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
-
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nOK";
-const SHARES: u64 = 100_000;
 /// Longer than any client of ours waits for an answer.
 const LATE: Duration = Duration::from_secs(16);
 
 #[cfg(test)]
 mod tests {
-    use super::{super::visitor::Visitor, *};
+    use super::{super::visitor::Visitor, mix::SHARES, *};
 
     fn asks(chaos: &Chaos, id: &str) -> Option<u16> {
         let answer = Visitor::at(chaos.address()).try_request("GET", &format!("/pb?e={id}"), &[], "");
@@ -366,34 +239,5 @@ mod tests {
         assert!(asks(&chaos, "a").is_some_and(|status| status >= 500));
         chaos.calms_down();
         assert_eq!(asks(&chaos, "a"), Some(200));
-    }
-
-    #[test]
-    fn a_week_is_as_bad_as_its_mix_and_the_same_again_for_the_same_seed() {
-        let faults = |seed| {
-            let mix = Mix::bad_week(seed);
-            (0..20_000).map(|id| mix.choose(&id.to_string(), &[])).collect::<Vec<_>>()
-        };
-        let week = faults(7);
-        let bad = week.iter().flatten().count();
-        assert!((5_600..6_400).contains(&bad), "{bad} of 20,000 are not three of ten");
-        assert!(week == faults(7) && week != faults(8));
-    }
-
-    #[test]
-    fn the_ledger_knows_what_is_missing_and_what_came_again() {
-        let attempt = |fault, whole| Attempt { fault, whole };
-        let (taken, lost) = (attempt(None, true), attempt(Some(Fault::CutHead), false));
-        let refused = attempt(Some(Fault::ServerError), false);
-        let events = [
-            ("once", vec![taken]),
-            ("again because the answer was lost", vec![lost, taken]),
-            ("again for no reason", vec![refused, taken, taken, taken]),
-            ("refused", vec![refused]),
-        ];
-        let ledger = Ledger(events.into_iter().map(|(id, attempts)| (id.to_owned(), attempts)).collect());
-        let expected = ["once", "refused", "never came"].map(str::to_owned).into();
-        assert_eq!(ledger.missing(&expected), ["never came", "refused"]);
-        assert_eq!((ledger.repeats(), ledger.attempts(), ledger.events()), (2, 8, 4));
     }
 }

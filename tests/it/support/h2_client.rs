@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 use tokio::{
     net::TcpStream,
     runtime::{Builder, Runtime},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -30,34 +31,10 @@ impl Connection {
     /// Opens one, in the clear with prior knowledge.
     pub(crate) fn open(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Result<Self, String> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let opened = runtime.block_on(async {
-            timeout(SOCKET_TIMEOUT, async {
-                let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-                stream.set_nodelay(true).map_err(|error| error.to_string())?;
-                let mut builder = h2::client::Builder::new();
-                builder
-                    .initial_window_size(1 << 24)
-                    .initial_connection_window_size(1 << 25)
-                    .max_header_list_size(1 << 20);
-                match tls {
-                    None => {
-                        let (requests, driver) = builder.handshake(stream).await.map_err(|error| error.to_string())?;
-                        tokio::spawn(driver);
-                        Ok(requests)
-                    }
-                    Some(config) => {
-                        let connected = TlsConnector::from(config).connect(shop_name(), stream).await;
-                        let stream = connected.map_err(|error| error.to_string())?;
-                        let (requests, driver) = builder.handshake(stream).await.map_err(|error| error.to_string())?;
-                        tokio::spawn(driver);
-                        Ok(requests)
-                    }
-                }
-            })
-            .await
-        });
-        let requests: Result<_, String> = opened.map_err(|_| "no connection in time".to_owned())?;
-        Ok(Self { runtime, requests: requests? })
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1 << 24).initial_connection_window_size(1 << 25).max_header_list_size(1 << 20);
+        let (requests, _driver) = runtime.block_on(connected(&builder, address, tls))?;
+        Ok(Self { runtime, requests })
     }
 
     /// Sends a request and reads its answer.
@@ -66,6 +43,32 @@ impl Connection {
         let fetched = runtime.block_on(async { timeout(SOCKET_TIMEOUT, fetch(requests, ask)).await });
         fetched.map_err(|_| "no answer in time".to_owned())?
     }
+}
+
+/// Opens a connection, in the clear with prior knowledge (RFC 9113, section 3.3) or over TLS, and a task that
+/// keeps it going.
+pub(super) async fn connected(
+    builder: &h2::client::Builder,
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<(SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>), String> {
+    let connecting = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        match tls {
+            None => {
+                let (requests, driver) = builder.handshake(stream).await.map_err(|error| error.to_string())?;
+                Ok((requests, tokio::spawn(driver)))
+            }
+            Some(config) => {
+                let connected = TlsConnector::from(config).connect(shop_name(), stream).await;
+                let stream = connected.map_err(|error| error.to_string())?;
+                let (requests, driver) = builder.handshake(stream).await.map_err(|error| error.to_string())?;
+                Ok((requests, tokio::spawn(driver)))
+            }
+        }
+    };
+    timeout(SOCKET_TIMEOUT, connecting).await.map_err(|_| "no connection in time".to_owned())?
 }
 
 async fn fetch(requests: &mut SendRequest<Bytes>, ask: &Ask) -> Result<Seen, String> {

@@ -1,19 +1,18 @@
 //! A visitor on HTTP/2, with as many streams as it likes.
 
-use std::{future::poll_fn, net::SocketAddr};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use http::{HeaderMap, Request};
+use rustls::ClientConfig;
 use tokio::{
-    net::TcpStream,
     runtime::{Builder, Runtime},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 
-use super::{SOCKET_TIMEOUT, tls_client::TlsClient};
+use super::{SOCKET_TIMEOUT, h2_client::connected, tls_client::TlsClient};
 
 /// One connection.
 pub(crate) struct Multiplexed {
@@ -31,26 +30,23 @@ pub(crate) struct Streamed {
 }
 
 impl Multiplexed {
-    /// In the clear, with prior knowledge (RFC 9113, section 3.3).
+    /// In the clear, with prior knowledge.
     pub(crate) fn plain(address: SocketAddr) -> Self {
-        let runtime = runtime();
-        let (requests, driver) = runtime.block_on(async {
-            let (requests, connection) = spacious().handshake(tcp(address).await).await.expect("HTTP/2");
-            (requests, tokio::spawn(connection))
-        });
-        Self { runtime, requests, driver }
+        Self::open(address, None)
     }
 
     /// Over TLS, agreed upon by ALPN.
     pub(crate) fn secure(address: SocketAddr) -> Self {
-        let runtime = runtime();
-        let connector = TlsConnector::from(TlsClient::speaking(rustls::ALL_VERSIONS, &["h2"]).config());
-        let (requests, driver) = runtime.block_on(async {
-            let name = "shop.example".try_into().expect("a name");
-            let tls = connector.connect(name, tcp(address).await).await.expect("TLS");
-            let (requests, connection) = spacious().handshake(tls).await.expect("HTTP/2");
-            (requests, tokio::spawn(connection))
-        });
+        Self::open(address, Some(TlsClient::speaking(rustls::ALL_VERSIONS, &["h2"]).config()))
+    }
+
+    fn open(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Self {
+        // With a thread of its own, so that the connection lives while nobody waits for it.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let mut builder = client::Builder::new();
+        // Answers that are not looked at yet must not stop the others.
+        builder.initial_connection_window_size(1 << 25);
+        let (requests, driver) = runtime.block_on(connected(&builder, address, tls)).expect("HTTP/2");
         Self { runtime, requests, driver }
     }
 
@@ -139,24 +135,6 @@ impl Streamed {
     }
 }
 
-async fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).expect("a socket option");
-    stream
-}
-
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     timeout(SOCKET_TIMEOUT * 2, future).await.expect("in time")
-}
-
-/// Answers that are not looked at yet must not stop the others.
-fn spacious() -> client::Builder {
-    let mut builder = client::Builder::new();
-    builder.initial_connection_window_size(1 << 25);
-    builder
-}
-
-/// With a thread of its own, so that the connection lives while nobody waits for it.
-fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }

@@ -1,16 +1,11 @@
-//! Certificates for listeners, and visitors who look closely at what they are shown.
+//! Visitors who look closely at the certificates that they are shown.
 
 use std::{
-    fs, io,
+    io,
     net::{SocketAddr, TcpStream},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
 };
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme,
     StreamOwned, SupportedProtocolVersion,
@@ -18,17 +13,8 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use time::{Duration, OffsetDateTime};
 
 use super::{SOCKET_TIMEOUT, edge::Wire};
-
-/// A certificate and its key.
-#[derive(Clone, Debug)]
-pub(crate) struct Issued {
-    pub(crate) cert: String,
-    pub(crate) key: String,
-    pub(crate) der: Vec<u8>,
-}
 
 /// A client that takes any certificate and remembers it.
 #[derive(Clone, Debug)]
@@ -49,26 +35,6 @@ pub(crate) struct Agreed {
 /// The signature is checked, the name and the issuer are not: which one is shown is what is tested.
 #[derive(Debug)]
 struct AnyIssuer(Arc<CryptoProvider>);
-
-impl Issued {
-    /// One for these names, valid for a month, unlike any before.
-    pub(crate) fn to(names: &[&str]) -> Self {
-        static SERIAL: AtomicU32 = AtomicU32::new(1);
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
-        params.serial_number = Some(u64::from(SERIAL.fetch_add(1, Ordering::Relaxed)).into());
-        params.not_after = OffsetDateTime::now_utc() + Duration::days(30);
-        let key = KeyPair::generate().expect("a key");
-        let cert = params.self_signed(&key).expect("a certificate");
-        Self { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().to_vec() }
-    }
-
-    /// Writes `NAME.pem` and `NAME.key`.
-    pub(crate) fn write(&self, folder: &Path, name: &str) {
-        fs::write(folder.join(format!("{name}.pem")), &self.cert).expect("a file");
-        fs::write(folder.join(format!("{name}.key")), &self.key).expect("a file");
-    }
-}
 
 impl TlsClient {
     /// Speaks both versions and no ALPN.

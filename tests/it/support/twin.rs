@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{SOCKET_TIMEOUT, h2_client, h2_origin, server::lock, tls::Identity};
+use super::{SOCKET_TIMEOUT, h2_client, h2_origin, server::lock, tls::Issued};
 
 pub(crate) mod ask;
 mod http1;
@@ -95,7 +95,7 @@ pub(crate) struct Notes {
 pub(crate) struct Client {
     transport: Transport,
     address: SocketAddr,
-    identity: Arc<Identity>,
+    identity: Arc<Issued>,
     http1: Option<http1::Connection>,
     http2: Option<h2_client::Connection>,
     /// How many connections it opened.
@@ -159,12 +159,12 @@ impl TwinOrigin {
     /// Opens one that speaks only this.
     pub(crate) fn start(
         transport: Transport,
-        identity: &Arc<Identity>,
+        identity: &Arc<Issued>,
         replies: impl IntoIterator<Item = (String, Reply)>,
     ) -> Self {
         let replies = replies.into_iter().map(|(name, reply)| (name, Arc::new(reply))).collect();
         let notes = Arc::new(Notes { replies, heard: Mutex::default() });
-        let tls = transport.tls.then(|| identity.server(transport.protocol()));
+        let tls = transport.tls.then(|| identity.server(&[transport.protocol()], None));
         let (address, stop): (_, Box<dyn fmt::Debug + Send + Sync>) = match transport.version {
             Version::Http1 => http1::serve(tls, &notes),
             Version::Http2 => h2_origin::serve(tls, &notes),
@@ -197,7 +197,7 @@ impl Notes {
 
 impl Client {
     /// A visitor of whatever listens there.
-    pub(crate) fn new(transport: Transport, address: SocketAddr, identity: &Arc<Identity>) -> Self {
+    pub(crate) fn new(transport: Transport, address: SocketAddr, identity: &Arc<Issued>) -> Self {
         Self { transport, address, identity: identity.clone(), http1: None, http2: None, connections: 0 }
     }
 

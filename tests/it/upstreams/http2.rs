@@ -1,7 +1,10 @@
 //! Servers that speak HTTP/2.
 
 use super::*;
-use crate::support::secure_origin::{Authority, SecureOrigin, Way};
+use crate::support::{
+    secure_origin::{SecureOrigin, Way},
+    tls::Authority,
+};
 
 const BOTH: &[&str] = &["h2", "http/1.1"];
 

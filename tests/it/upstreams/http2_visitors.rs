@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::support::secure_origin::{Authority, Way};
+use crate::support::{secure_origin::Way, tls::Authority};
 
 /// What a visitor got.
 struct Got {
@@ -23,7 +23,7 @@ struct Got {
 fn start(upstream: &str, authority: &Authority) -> Proxy {
     let shown = authority.certifies(&["shop.example"]);
     let listen = "listen: [{ address: 127.0.0.1:0, tls: { cert: p.pem, key: p.key } }]\n";
-    Proxy::with(&(listen.to_owned() + &site(upstream))).file("p.pem", &shown.chain).file("p.key", &shown.key).start()
+    Proxy::with(&(listen.to_owned() + &site(upstream))).file("p.pem", &shown.cert).file("p.key", &shown.key).start()
 }
 
 /// Asks for one thing over a connection of its own.

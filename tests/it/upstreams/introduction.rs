@@ -3,7 +3,7 @@
 use ppp::{v1, v2};
 
 use super::*;
-use crate::support::secure_origin::{Authority, Way};
+use crate::support::{secure_origin::Way, tls::Authority};
 
 #[test]
 fn a_site_is_reached_over_a_unix_socket() {

@@ -1,7 +1,7 @@
 //! What is tried again, and what never is.
 
 use super::*;
-use crate::support::secure_origin::{Authority, Way};
+use crate::support::{secure_origin::Way, tls::Authority};
 
 #[test]
 fn a_conversion_whose_first_server_refuses_is_counted_once() {

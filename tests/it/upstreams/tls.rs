@@ -3,7 +3,8 @@
 use super::*;
 use crate::support::{
     proxy::Setup,
-    secure_origin::{Authority, SecureOrigin, Way},
+    secure_origin::{SecureOrigin, Way},
+    tls::Authority,
 };
 
 const H1: &[&str] = &["http/1.1"];
@@ -112,7 +113,7 @@ fn a_server_that_wants_to_know_us_is_shown_our_certificate() {
     );
     let proxy = Proxy::with(&config)
         .file("ca.pem", &authority.pem())
-        .file("c.pem", &shown.chain)
+        .file("c.pem", &shown.cert)
         .file("c.key", &shown.key)
         .start();
     let mut known = proxy.visitor().host("known.example").on_one_connection();
