@@ -43,6 +43,18 @@ pub struct HitFilter {
     pub limit: Option<usize>,
 }
 
+impl HitFilter {
+    /// Whether a hit is meant, apart from how many are.
+    #[must_use]
+    pub fn means(&self, hit: &HitRecord) -> bool {
+        let Self { site, network, conversion, outcome, since, until, limit: _ } = self;
+        let named = [(site, &hit.site), (network, &hit.network), (conversion, &hit.conversion), (outcome, &hit.outcome)];
+        named.into_iter().all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted == name))
+            && since.is_none_or(|since| hit.time >= since)
+            && until.is_none_or(|until| hit.time < until)
+    }
+}
+
 /// What became of a hit for one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HitRecord {
@@ -88,6 +100,15 @@ pub struct Story {
     /// What the request to the network is made of, with personal values hidden.
     #[serde(skip)]
     pub event: Option<Event>,
+}
+
+/// What was found by a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stories {
+    /// The stories, the oldest first.
+    pub told: Vec<Story>,
+    /// Whether everything was looked through; else there may be more.
+    pub is_whole: bool,
 }
 
 /// Something that happened.
