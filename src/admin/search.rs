@@ -1,7 +1,7 @@
 //! The story of an order, a click or an event: what happened, in order of time, and why nothing was
 //! reported if nothing was.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use axum::{
     Extension,
@@ -15,15 +15,16 @@ use super::{
     form::Fields,
     frame::{self, Notice, Section},
     phrase::{time, word},
-    tale::{badge, money, tell},
+    tale::{badge, marked, money, tell},
 };
 use crate::{
+    guide::{self, Meaning},
     operator::{Refusal, refusal},
     store::{
         clock,
         story::{HitFilter, HitRecord, Stories, Story},
     },
-    tracking::timestamp::Timestamp,
+    tracking::{conversion::Outcome, timestamp::Timestamp},
 };
 
 /// The page: a search, or the newest hits.
@@ -117,7 +118,7 @@ fn filters(fields: &Fields) -> Markup {
         form.filters method="get" action="/console/search" {
             label { "Outcome" select name="outcome" {
                 option value="" { "any" }
-                @for outcome in crate::tracking::conversion::Outcome::ALL.map(crate::tracking::conversion::Outcome::as_str) {
+                @for outcome in Outcome::ALL.map(Outcome::as_str) {
                     option value=(outcome) selected[fields.get("outcome") == Some(outcome)] { (word(outcome)) }
                 }
             } }
@@ -144,7 +145,19 @@ fn listed(hits: &[HitRecord]) -> Markup {
                     tbody { @for hit in hits { (line(hit, now)) } }
                 }
             }
+            (meanings(hits))
         }
+    }
+}
+
+/// What the outcomes of a list mean, and what to do.
+fn meanings(hits: &[HitRecord]) -> Markup {
+    let outcomes: BTreeSet<&str> = hits.iter().map(|hit| hit.outcome.as_str()).collect();
+    let told = outcomes.into_iter().filter(|outcome| *outcome != Outcome::Queued.as_str());
+    html! {
+        dl.pairs { @for (outcome, Meaning { means, remedy }) in told.filter_map(|it| Some((it, guide::outcome(it)?))) {
+            div { dt { (word(outcome)) } dd { (marked(&means)) ". " b { "What to do" } ": " (marked(&remedy)) "." } }
+        } }
     }
 }
 
@@ -156,7 +169,7 @@ fn line(hit: &HitRecord, now: Timestamp) -> Markup {
             td { (time(hit.time, now)) } td { (hit.site) } td { (hit.conversion) } td { (hit.network) }
             td.mono { @if let Some(about) = about { a href=(link(about)) { @match &hit.order_id { Some(order) => (order), None => "story" } } } }
             td.number { (money(hit)) }
-            td { (badge(&hit.outcome)) }
+            td { (badge(&hit.outcome)) @if let Some(reason) = &hit.reason { " " small { (word(reason)) } } }
             td { @if let Some(verdict) = &hit.verdict { (badge(verdict)) } }
         }
     }

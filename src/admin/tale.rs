@@ -150,7 +150,7 @@ pub(super) fn badge(text: &str) -> Markup {
 }
 
 /// A text of the guide: what stands between backticks is code.
-fn marked(text: &str) -> Markup {
+pub(super) fn marked(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }

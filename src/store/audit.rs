@@ -78,8 +78,7 @@ impl<'a> Entry<'a> {
 
     /// Notes which rows were changed, after [`add`](Self::add): so the story of each can tell of it.
     pub(super) fn touch(&self, connection: &Connection, rows: &[&RowId], now: Timestamp) -> rusqlite::Result<()> {
-        let mut insert =
-            connection.prepare_cached("INSERT INTO deeds (at_ms, event_id, audit) VALUES (?1, ?2, ?3)")?;
+        let mut insert = connection.prepare_cached("INSERT INTO deeds (at_ms, event_id, audit) VALUES (?1, ?2, ?3)")?;
         rows.iter().try_for_each(|row| insert.execute((now.as_millis(), &row.0, self.id)).map(drop))
     }
 }

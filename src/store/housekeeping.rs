@@ -15,9 +15,9 @@ use crate::tracking::timestamp::Timestamp;
 
 mod expiry;
 
+pub(super) use expiry::HITS_KEPT;
 #[cfg(test)]
 pub(super) use expiry::KEPT_PAGES;
-pub(super) use expiry::HITS_KEPT;
 use expiry::{
     expire_announcements, expire_dead, expire_first, expire_history, expire_hits, expire_incomplete, expire_journeys,
     expire_owed, shrink,

@@ -18,13 +18,17 @@ mod person;
 mod row;
 mod search;
 
+#[cfg(test)]
+mod tests;
+
 pub use counts::QueueCounts;
 pub use filter::{Filter, Names, RowId};
 pub(super) use hits::{clicks, why};
 pub use person::{Known, KnownHit, KnownJourney, Person};
 pub(super) use row::names;
-pub(super) use search::Search;
 pub use row::{RowDetail, RowState, RowSummary};
+pub(super) use search::Search;
+use search::Tables;
 
 /// Reads the store; each call opens it anew and sees the newest commit.
 #[derive(Clone, Debug)]
@@ -69,12 +73,14 @@ impl Inspector {
     pub fn show(&self, text: &str) -> Result<Vec<RowDetail>, InspectError> {
         let search = Search::new(text);
         self.read(|connection| {
-            let rows = rows_of(connection, &search, text, search.known(connection)?)?;
+            // Something may be done to what is found: all of it is looked for, however long it takes.
+            let mut events = search.read(connection, Tables::Open, None)?.events;
+            events.extend(search.known(connection)?);
+            let rows = rows_of(connection, &search, text, search::newest(events))?;
             if !rows.is_empty() {
                 return Ok(rows);
             }
-            // Something may be done to what is found: all of it is looked for, however long it takes.
-            rows_of(connection, &search, text, search.read(connection, None)?.events)
+            rows_of(connection, &search, text, search.read(connection, Tables::Over, None)?.events)
         })
     }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Refusal, plain, tell};
+use super::{Refusal, tell};
 use crate::{
-    cli::{Exit, complain, say},
+    cli::{Exit, complain, listing::plain, say},
     config::{Config, Environment, secrets},
     explain::{self, Mask},
     store::{

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::plain;
 use crate::{
+    cli::listing::plain,
     guide::{self, Meaning},
     store::{
         Attempt,

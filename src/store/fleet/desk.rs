@@ -125,7 +125,12 @@ impl Fleet {
                 let before = tally.done;
                 let result = async {
                     let transaction = session.transaction().await?;
-                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new(), touched: Vec::new() };
+                    let mut slice = Slice {
+                        transaction: &transaction,
+                        tally: &mut tally,
+                        told: BTreeMap::new(),
+                        touched: Vec::new(),
+                    };
                     change(&mut slice, rows).await?;
                     slice.end(deed, before).await?;
                     Ok(transaction.commit().await?)

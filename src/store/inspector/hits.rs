@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
 use super::{
     InspectError, Inspector, names, newest, row,
-    search::{self, Search},
+    search::{self, Search, Tables},
 };
 use crate::{
     store::{
@@ -47,12 +47,16 @@ impl Inspector {
     pub fn story(&self, text: &str) -> Result<Stories, InspectError> {
         let search = Search::new(text);
         self.read(|connection| {
-            let told = stories(connection, &search, &search.known(connection)?)?;
+            let until = Some(clock::instant() + PATIENCE);
+            let mut open = search.read(connection, Tables::Open, until)?;
+            open.events.extend(search.known(connection)?);
+            let told = stories(connection, &search, &search::newest(open.events))?;
             if !told.is_empty() {
-                return Ok(Stories { told, is_whole: true });
+                return Ok(Stories { told, is_whole: open.is_whole });
             }
-            let read = search.read(connection, Some(clock::instant() + PATIENCE))?;
-            Ok(Stories { told: stories(connection, &search, &read.events)?, is_whole: read.is_whole })
+            let over = search.read(connection, Tables::Over, until)?;
+            let told = stories(connection, &search, &over.events)?;
+            Ok(Stories { told, is_whole: open.is_whole && over.is_whole })
         })
     }
 }

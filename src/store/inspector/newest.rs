@@ -20,8 +20,7 @@ use crate::{
 pub(super) fn each(connection: &Connection, filter: &HitFilter, show: Show<'_>) -> rusqlite::Result<()> {
     // One moment of the store, though it is read in slices.
     let moment = connection.unchecked_transaction()?;
-    let is_of_rows =
-        |outcome: &String| [Outcome::Queued, Outcome::Incomplete].iter().any(|it| it.as_str() == outcome);
+    let is_of_rows = |outcome: &String| [Outcome::Queued, Outcome::Incomplete].iter().any(|it| it.as_str() == outcome);
     let mut rows = Slices::of(&moment, Part::Rows, filter)?;
     rows.is_over = !filter.outcome.as_ref().is_none_or(is_of_rows);
     let mut records = Slices::of(&moment, Part::Records, filter)?;
@@ -109,7 +108,8 @@ impl<'a> Slices<'a> {
         let held = if schema::has(self.connection, schema::WITH_JOURNEYS)? { HELD } else { "" };
         let sql = format!("{OPEN_AND_OVER}{held} ORDER BY event_id DESC LIMIT {SLICE}");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let ids = statement.query_map([&self.before], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
+        let ids =
+            statement.query_map([&self.before], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
         Ok(ids.first().zip(ids.last()).map(|(last, first)| Bounds {
             newest_ms: millis(last),
             first: Value::Blob(first.clone()),

@@ -1,7 +1,8 @@
 //! Which events are meant by a text: an order id, a click ID, an event id or the beginning of one.
 //!
 //! Keys lead to nearly all of them. A row whose record was lost has none, nor has what is older than the
-//! keys; only when keys lead nowhere, everything is read, the newest first and for so long.
+//! keys: so what waits is read as well, which is little, and what is over only when nothing else was found,
+//! the newest first and for so long.
 
 use std::time::Instant;
 
@@ -14,6 +15,15 @@ pub(in crate::store) struct Search<'a> {
     text: &'a str,
     /// Of an event id, in capitals and without hyphens; `-` when it can't be one.
     prefix: String,
+}
+
+/// What can be read through.
+#[derive(Clone, Copy)]
+pub(super) enum Tables {
+    /// What waits: little, unless a network is away.
+    Open,
+    /// What is over.
+    Over,
 }
 
 /// What was found by reading.
@@ -66,43 +76,37 @@ impl<'a> Search<'a> {
     pub(super) fn known(&self, connection: &Connection) -> rusqlite::Result<Vec<Value>> {
         let mut events = Vec::new();
         if let Some([first, last]) = self.range() {
-            let steps = [("outbox", 0), ("history", 0), ("held", schema::WITH_JOURNEYS), ("hits", schema::WITH_STORIES)];
+            let steps =
+                [("outbox", 0), ("history", 0), ("held", schema::WITH_JOURNEYS), ("hits", schema::WITH_STORIES)];
             for (table, step) in steps {
                 if schema::has(connection, step)? {
-                    let sql = format!(
-                        "SELECT event_id FROM {table} WHERE event_id >= ?1 AND event_id <= ?2
-                         ORDER BY event_id DESC LIMIT {MOST}"
-                    );
-                    read(connection, &sql, &[&first, &last], &mut events)?;
+                    read(connection, &by_id(table), &[&first, &last], &mut events)?;
                 }
             }
         }
         if schema::has(connection, schema::WITH_LOOKUP)? {
-            let sql =
-                format!("SELECT event_id FROM lookup WHERE key IN (?1, ?2) ORDER BY event_id DESC LIMIT {MOST}");
             let [key, cut] = self.keys();
-            read(connection, &sql, &[&key, &cut], &mut events)?;
+            read(connection, BY_KEY, &[&key, &cut], &mut events)?;
         }
         Ok(newest(events))
     }
 
-    /// Reads everything, the newest first, until it has taken too long.
-    pub(super) fn read(&self, connection: &Connection, until: Option<Instant>) -> rusqlite::Result<Read> {
+    /// Reads one of the two kinds of tables, the newest first, until it has taken too long.
+    pub(super) fn read(&self, connection: &Connection, what: Tables, until: Option<Instant>) -> rusqlite::Result<Read> {
         let (told, in_json) = ("instr(payload, ?3) > 0", self.in_json());
         let noted = "event_id IS NOT NULL AND (order_id = ?3 OR instr(' ' || clicks || ' ', ' ' || ?3 || ' ') > 0)";
-        let tables = [
-            ("outbox", told, in_json.as_str(), 0),
-            ("held", told, &in_json, schema::WITH_JOURNEYS),
-            ("hits", noted, self.text, schema::WITH_STORIES),
-            ("history", told, &in_json, 0),
-        ];
+        let tables = match what {
+            Tables::Open => [("outbox", told, in_json.as_str(), 0), ("held", told, &in_json, schema::WITH_JOURNEYS)],
+            Tables::Over => [("hits", noted, self.text, schema::WITH_STORIES), ("history", told, &in_json, 0)],
+        };
         let mut events = Vec::new();
         for (table, condition, text, step) in tables {
             if !schema::has(connection, step)? {
                 continue;
             }
             let edges = format!("SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM {table}");
-            let (first, mut last): (i64, i64) = connection.query_row(&edges, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (first, mut last): (i64, i64) =
+                connection.query_row(&edges, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let sql = format!("SELECT event_id FROM {table} WHERE rowid > ?1 AND rowid <= ?2 AND {condition}");
             while last >= first && events.len() < MOST {
                 if until.is_some_and(|until| clock::instant() > until) {
@@ -116,17 +120,17 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The newest events of a table whose ids are in a range.
+pub(super) fn by_id(table: &str) -> String {
+    format!("SELECT event_id FROM {table} WHERE event_id >= ?1 AND event_id <= ?2 ORDER BY event_id DESC LIMIT {MOST}")
+}
+
 /// A list of events for `IN`, to be filled with so many values.
 pub(super) fn places(events: &[Value]) -> String {
     (1..=events.len()).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ")
 }
 
-fn read(
-    connection: &Connection,
-    sql: &str,
-    values: &[&dyn ToSql],
-    events: &mut Vec<Value>,
-) -> rusqlite::Result<()> {
+fn read(connection: &Connection, sql: &str, values: &[&dyn ToSql], events: &mut Vec<Value>) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     for event in statement.query_map(values, |row| row.get::<_, Value>(0))? {
         events.push(event?);
@@ -135,7 +139,7 @@ fn read(
 }
 
 /// Ids begin with their time.
-fn newest(events: Vec<Value>) -> Vec<Value> {
+pub(super) fn newest(events: Vec<Value>) -> Vec<Value> {
     let bytes = |event: &Value| if let Value::Blob(bytes) = event { bytes.clone() } else { Vec::new() };
     let mut events: Vec<Vec<u8>> = events.iter().map(bytes).collect();
     events.sort_unstable_by(|one, other| other.cmp(one));
@@ -144,6 +148,8 @@ fn newest(events: Vec<Value>) -> Vec<Value> {
     events.into_iter().map(Value::Blob).collect()
 }
 
+/// The newest events of a key.
+pub(super) const BY_KEY: &str = "SELECT event_id FROM lookup WHERE key IN (?1, ?2) ORDER BY event_id DESC LIMIT 100";
 /// Events of one search.
 const MOST: usize = 100;
 /// Rows that are read before somebody looks at the clock.

@@ -64,10 +64,11 @@ impl Fleet {
         let keys = search.keys();
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
         let within = |table: &str| {
-            format!("(SELECT event_id FROM {table} WHERE event_id >= $1 AND event_id <= $2 ORDER BY event_id DESC LIMIT {MOST_TOLD})")
+            format!(
+                "(SELECT event_id FROM {table} WHERE event_id >= $1 AND event_id <= $2 ORDER BY event_id DESC LIMIT {MOST_TOLD})"
+            )
         };
-        let by_id =
-            ["throughline_outbox", "throughline_history", "throughline_hits"].map(within).join(" UNION ALL ");
+        let by_id = ["throughline_outbox", "throughline_history", "throughline_hits"].map(within).join(" UNION ALL ");
         let by_key = format!(
             "SELECT event_id FROM throughline_lookup WHERE key = ANY($1) ORDER BY event_id DESC LIMIT {MOST_TOLD}"
         );
