@@ -43,7 +43,7 @@ pub(super) async fn show(
                 let requests = in_force.requests(&told);
                 Ok((told.into_iter().zip(requests).collect::<Vec<_>>(), is_whole))
             });
-            answered(found.await, unwritten)
+            answered(found.await, &unwritten)
         }
         None => {
             let filter = filter(&fields);
@@ -67,9 +67,9 @@ pub(super) async fn show(
 /// What is on disk, and what is known in memory alone: while the disk is away, that is all there is.
 fn answered(
     found: Result<(Vec<(Story, Option<String>)>, bool), Refusal>,
-    unwritten: Vec<Story>,
+    unwritten: &[Story],
 ) -> Result<Markup, Refusal> {
-    let waiting = html! { @for story in &unwritten { (tell(story, None)) } };
+    let waiting = html! { @for story in unwritten { (tell(story, None)) } };
     match found {
         Err(refusal) if unwritten.is_empty() => Err(refusal),
         Err(refusal) => Ok(html! { (frame::notice(Notice::Bad, &refusal)) (waiting) }),

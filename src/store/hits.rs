@@ -141,10 +141,10 @@ impl Hits {
 
 impl Hits {
     /// Shows what waits and has no row, so that it is nowhere else.
-    pub(super) fn waiting(&self, mut show: impl FnMut(&Hit)) {
+    pub(super) fn waiting(&self, show: impl FnMut(&Hit)) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let has_row = |hit: &&Hit| matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete);
-        waiting.judged.iter().chain(&waiting.unstored).filter(|hit| !has_row(hit)).for_each(&mut show);
+        waiting.judged.iter().chain(&waiting.unstored).filter(|hit| !has_row(hit)).for_each(show);
     }
 }
 

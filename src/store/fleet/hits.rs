@@ -113,7 +113,7 @@ async fn insert_keys(client: &ClientWrapper, hits: &[DepartingHit]) -> Result<()
     if keys.is_empty() {
         return Ok(());
     }
-    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
     let statement = client
         .prepare_cached(
             "INSERT INTO throughline_lookup (key, event_id, at_ms)

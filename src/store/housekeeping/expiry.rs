@@ -84,7 +84,7 @@ pub(super) fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite:
     Ok(rest_after(deleted, 200))
 }
 
-/// By age, and by number: a flood of bots must not fill the disk. Small rows, so a larger slice.
+/// By age, and by number: a flood of bots must not fill the disk. Those of buyers take their keys along.
 pub(super) fn expire_hits(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
     let edge = "SELECT id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2 FROM hits ORDER BY id LIMIT 1";
     let is_old =
@@ -94,11 +94,11 @@ pub(super) fn expire_hits(connection: &Connection, kept_from: i64) -> rusqlite::
     }
     let deleted = connection
         .prepare_cached(
-            "DELETE FROM hits WHERE id IN (SELECT id FROM hits ORDER BY id LIMIT 2000)
+            "DELETE FROM hits WHERE id IN (SELECT id FROM hits ORDER BY id LIMIT 1000)
              AND (id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2)",
         )?
         .execute((HITS_KEPT, kept_from))?;
-    Ok(rest_after(deleted, 2000))
+    Ok(rest_after(deleted, 1000))
 }
 
 /// What every living process has long heard of.

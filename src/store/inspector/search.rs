@@ -140,8 +140,8 @@ fn read(connection: &Connection, sql: &str, values: &[&dyn ToSql], events: &mut 
 
 /// Ids begin with their time.
 pub(super) fn newest(events: Vec<Value>) -> Vec<Value> {
-    let bytes = |event: &Value| if let Value::Blob(bytes) = event { bytes.clone() } else { Vec::new() };
-    let mut events: Vec<Vec<u8>> = events.iter().map(bytes).collect();
+    let bytes = |event| if let Value::Blob(bytes) = event { Some(bytes) } else { None };
+    let mut events: Vec<Vec<u8>> = events.into_iter().filter_map(bytes).collect();
     events.sort_unstable_by(|one, other| other.cmp(one));
     events.dedup();
     events.truncate(MOST);

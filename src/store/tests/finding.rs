@@ -84,9 +84,12 @@ async fn records_of_before_get_their_keys_by_and_by() {
     assert_eq!(found(folder.path(), "order-3"), 1, "before anybody brought it up to date");
     let (store, _fresh, _) = start(folder.path());
     assert_eq!(found(folder.path(), "order-3"), 1, "before its turn");
-    eventually("all keys are there", || async { (keys(&connection) == all).then_some(()) }).await;
+    let is_done = || {
+        let left = connection.query_row("SELECT count(*) FROM unlisted", [], |row| row.get::<_, i64>(0)).unwrap();
+        (keys(&connection) == all && left == 0).then_some(())
+    };
+    eventually("all keys are there", || async { is_done() }).await;
     store.close().await;
-    assert_eq!(connection.query_row("SELECT count(*) FROM unlisted", [], |row| row.get::<_, i64>(0)), Ok(0));
 }
 
 #[tokio::test]
@@ -116,17 +119,16 @@ async fn what_operators_do_to_many_is_in_the_story_of_each() {
     let deeds = |order: &str| -> Vec<(String, u64)> {
         let stories = inspector.story(order).unwrap().told;
         let scenes = stories.into_iter().flat_map(|story| story.scenes);
-        let deeds = scenes.filter_map(|scene| match scene.what {
-            Happening::Deed(deed) => Some((deed.action, deed.count)),
-            _ => None,
+        let deeds = scenes.filter_map(|scene| {
+            if let Happening::Deed(deed) = scene.what { Some((deed.action, deed.count)) } else { None }
         });
         deeds.collect()
     };
-    for order in 0..12 {
-        assert_eq!(deeds(&format!("order-{order}")), [("replay".to_owned(), 15)], "{order}");
+    let id = |row: &RowId| EventId::from_slice(&row.0).unwrap().to_string();
+    for row in &dead[3..] {
+        assert_eq!(deeds(&id(row)), [("replay".to_owned(), 15)]);
     }
-    let purged = EventId::from_slice(&dead[0].0).unwrap().to_string();
-    assert_eq!(deeds(&purged), [("replay".to_owned(), 15), ("purge".to_owned(), 3)]);
+    assert_eq!(deeds(&id(&dead[0])), [("replay".to_owned(), 15), ("purge".to_owned(), 3)]);
     assert_eq!(deeds("untouched"), []);
     store.close().await;
 }

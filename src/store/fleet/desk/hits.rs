@@ -40,13 +40,13 @@ impl Fleet {
         let search = Search::new(text);
         let events = self.known(&search).await?;
         let values: Vec<Value> = vec![Box::new(events)];
-        let mut found = self.meant(&search, &select("details", "event_id = ANY($1)", None), values).await?;
+        let mut found = self.meant(&search, &select("details", "event_id = ANY($1)", None), &values).await?;
         if found.is_empty() {
             // What no key leads to: a row whose record was lost, or what is older than the keys.
             let conditions = "(order_id = $1 OR strpos(' ' || clicks || ' ', ' ' || $1 || ' ') > 0
                  OR strpos(payload, $2) > 0)";
             let values: Vec<Value> = vec![Box::new(text.to_owned()), Box::new(search.in_json())];
-            found = self.meant(&search, &select("details", conditions, Some(LOOKED_AT)), values).await?;
+            found = self.meant(&search, &select("details", conditions, Some(LOOKED_AT)), &values).await?;
         }
         let mut told = Vec::with_capacity(found.len());
         for mut sources in found {
@@ -62,7 +62,7 @@ impl Fleet {
     /// The newest events that keys lead to; not all of them may be meant.
     async fn known(&self, search: &Search<'_>) -> Result<Vec<Id>, FleetError> {
         let keys = search.keys();
-        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
         let within = |table: &str| {
             format!(
                 "(SELECT event_id FROM {table} WHERE event_id >= $1 AND event_id <= $2 ORDER BY event_id DESC LIMIT {MOST_TOLD})"
@@ -89,11 +89,11 @@ impl Fleet {
     }
 
     /// What a statement finds and a search means, the oldest first.
-    async fn meant(&self, search: &Search<'_>, sql: &str, values: Vec<Value>) -> Result<Vec<Sources>, FleetError> {
+    async fn meant(&self, search: &Search<'_>, sql: &str, values: &[Value]) -> Result<Vec<Sources>, FleetError> {
         let mut found = Vec::new();
         self.at_leisure(async {
             let mut session = self.session().await?;
-            let result = each(&mut session, sql, &values, &mut |row| {
+            let result = each(&mut session, sql, values, &mut |row| {
                 found.push(sources(row)?);
                 Ok(ControlFlow::Continue(()))
             })
