@@ -163,8 +163,8 @@ impl Story {
                 self.proxy.visitor().host("quiet.example").get("/thank-you/A-off");
             }
             Outcome::NoConsent => {
-                let refuser = self.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1");
-                { refuser }.get("/thank-you/A-no_consent");
+                let mut refuser = self.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1");
+                refuser.get("/thank-you/A-no_consent");
             }
             Outcome::Prefetch => {
                 self.buyer().sending("Sec-Purpose", "prefetch").get("/thank-you/A-prefetch");
