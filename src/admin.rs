@@ -55,6 +55,7 @@ mod question;
 mod samples;
 mod search;
 mod session;
+mod tale;
 
 use door::{Door, Guest};
 use in_force::InForce;

@@ -22,6 +22,7 @@ mod cookies;
 pub mod demo;
 mod explain;
 mod handover;
+mod listing;
 mod logging;
 mod networks;
 mod outbox;

@@ -12,13 +12,12 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread,
-    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::tracking::{
-    event::{Dedup, DedupKey, Event, EventId},
+    event::{DedupKey, EventId},
     timestamp::Timestamp,
 };
 
@@ -37,6 +36,7 @@ pub mod row;
 pub mod story;
 pub mod uptime;
 
+mod acceptance;
 mod attempts;
 mod batch;
 mod command;
@@ -55,15 +55,18 @@ mod hits;
 mod housekeeping;
 mod instance;
 mod journeys;
+mod lookup;
 mod notice;
 mod outbox;
 mod reader;
 mod recovery;
+mod retention;
 mod schema;
 mod shared;
 mod switches;
 mod transaction;
 mod unpark;
+mod unwritten;
 mod upkeep;
 mod visitor;
 mod withdrawal;
@@ -75,6 +78,7 @@ mod samples;
 mod tests;
 
 pub use crate::tracking::visit::Hold;
+pub use acceptance::{Accepted, CandidateEnd, Claim, End, NewRow};
 pub use attempts::Attempt;
 pub use fate::Fate;
 pub use fleet::Fleet;
@@ -82,7 +86,9 @@ pub use forwarder::{ForwardObserver, Forwarder};
 pub use hits::Hit;
 pub use inspector::{InspectError, Inspector};
 pub use observer::{ErrorKind, StoreObserver};
+pub use retention::Retention;
 pub use row::{AnswerRecord, LeasedRow, Settled, Settlement};
+pub use shared::Health;
 pub use switches::{Switched, Switches};
 pub use withdrawal::Ended;
 
@@ -98,96 +104,6 @@ pub struct Store {
     questions: SyncSender<Question>,
     shared: Arc<Shared>,
     switches: Arc<Switches>,
-}
-
-/// A conversion to accept.
-#[derive(Clone, Debug)]
-pub struct NewRow {
-    /// What happened.
-    pub event: Event,
-    /// What makes it the same conversion as another one; `None` accepts every one.
-    pub key: Option<Dedup>,
-    /// Why it is not to be sent yet; `None` sends it.
-    pub hold: Option<Hold>,
-}
-
-/// How the page of a candidate ended.
-#[derive(Clone, Debug)]
-pub struct CandidateEnd {
-    /// The candidate.
-    pub event_id: EventId,
-    /// How it ended.
-    pub end: End,
-}
-
-/// What a page made of its candidate.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "most pages end well, and an end lives no longer than its command")]
-pub enum End {
-    /// It is a conversion: with everything the page has shown, and with its key.
-    Accept(NewRow),
-    /// The page did not show its proof.
-    Unproven,
-    /// It is none for another reason.
-    Dropped,
-}
-
-/// How long what is over is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// The history: from the verdict.
-    pub history: Duration,
-    /// What is known of one visitor: from the last visit that added to it.
-    pub journeys: Duration,
-    /// Dead letters, from the verdict, and incomplete conversions, from their page.
-    pub dead_letters: Duration,
-}
-
-/// Takes a dedup key without a row, for pixels that the network counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    /// Who takes it.
-    pub event_id: EventId,
-    /// The key to take.
-    pub dedup: Dedup,
-    /// When the page was answered.
-    pub time: Timestamp,
-}
-
-impl Claim {
-    /// The claim of a row that is nothing but pixels.
-    fn of_pixels(row: &NewRow) -> Option<Self> {
-        let dedup = row.key.filter(|_| row.hold == Some(Hold::Owed))?;
-        Some(Self { event_id: row.event.id, dedup, time: row.event.time })
-    }
-}
-
-/// What became of a [`NewRow`] or a [`Claim`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is on disk (for a claim: the key is ours), now or from an earlier try.
-    Queued,
-    /// The key was taken by another conversion.
-    Duplicate,
-    /// It is on disk here, and the fleet decides later whether it is a duplicate; whoever learns it
-    /// counts it.
-    Provisional,
-    /// It is certainly not on disk.
-    Unstored,
-}
-
-/// Whether the store writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Everything is written.
-    Ready,
-    /// Nothing is written at present; the store tries again by itself.
-    Degraded {
-        /// What is wrong and what to do, for people.
-        reason: String,
-        /// Since when.
-        since: Timestamp,
-    },
 }
 
 impl Store {
@@ -221,17 +137,6 @@ impl Store {
         let (fresh, _) = mpsc::unbounded_channel();
         let (_, nothing) = mpsc::unbounded_channel();
         (Self::open(folder, retention, observer, Some(fleet), fresh), nothing)
-    }
-
-    /// How many conversions wait here for the fleet; `None` when that can't be read.
-    #[must_use]
-    pub fn departing(&self) -> Option<u64> {
-        self.inspect().read(departure::count).ok()
-    }
-
-    /// Waits until the fleet has got something from this node.
-    pub async fn forwarded(&self) {
-        self.shared.forwarded.notified().await;
     }
 
     /// The fleet that this store belongs to.
@@ -385,13 +290,6 @@ impl Store {
     #[cfg(test)]
     async fn on_connection(&self, action: impl FnOnce(&rusqlite::Connection) + Send + 'static) {
         self.send(Command::Test(Box::new(action))).await;
-    }
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        let month = Duration::from_hours(30 * 24);
-        Self { history: month, journeys: month, dead_letters: month }
     }
 }
 

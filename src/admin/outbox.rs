@@ -16,15 +16,19 @@ use super::{
     phrase::{time, word},
 };
 use crate::{
-    operator::{Refusal, age, ago, counted, max_age, refusal, said},
+    operator::{counted, max_age, refusal},
     store::{
         audit::Action,
         clock,
-        desk::{AgeLimit, Purged, Replayed},
-        inspector::{Filter, RowState, RowSummary},
+        desk::{Purged, Replayed},
+        inspector::{RowState, RowSummary},
     },
-    tracking::{event::EventId, timestamp::Timestamp, verdict::Verdict},
+    tracking::{timestamp::Timestamp, verdict::Verdict},
 };
+
+mod order;
+
+use order::{Deed, LISTED, NARROWING, Order, STATES, filter};
 
 /// The list.
 pub(super) async fn list(
@@ -86,110 +90,10 @@ pub(super) async fn act(
     frame::page(&guest, Section::Outbox, "Outbox", &content).into_response()
 }
 
-/// What an operator wants to be done.
-struct Order {
-    deed: Deed,
-    filter: Filter,
-    /// What the filter says, for the audit.
-    arguments: String,
-    is_confirmed: bool,
-}
-
-/// What can be done to many rows.
-#[derive(Clone, Copy)]
-enum Deed {
-    Replay(AgeLimit),
-    Purge,
-}
-
-impl Order {
-    fn of(fields: &Fields, now: Timestamp) -> Result<Self, Refusal> {
-        let deed = match (fields.text("deed"), fields.get("even_if_old")) {
-            ("replay", None) => Deed::Replay(AgeLimit::Respected),
-            ("replay", Some(_)) => Deed::Replay(AgeLimit::Waived),
-            ("purge", _) => Deed::Purge,
-            _ => return Err("Nothing was chosen to be done.".into()),
-        };
-        let mut filter = filter(fields, now)?;
-        let mut arguments = String::new();
-        filter.limit = None;
-        if fields.text("scope") == "all" {
-            for (name, value) in fields.iter().filter(|(name, _)| NARROWING.contains(name)) {
-                said(&mut arguments, &format!("--{} {value}", name.replace('_', "-")));
-            }
-        } else {
-            filter = Filter { ids: fields.all("id").filter_map(EventId::parse).collect(), ..Filter::default() };
-            if filter.ids.is_empty() {
-                return Err("No postback was chosen.".into());
-            }
-        }
-        let allowed = deed.states();
-        if filter.states.is_empty() {
-            filter.states = allowed.to_vec();
-        }
-        filter.states.retain(|state| allowed.contains(state));
-        if filter.states.is_empty() {
-            return Err(format!("Nothing of that can be done to what is {}.", fields.text("state")));
-        }
-        Ok(Self { deed, filter, arguments, is_confirmed: fields.get("confirmed").is_some() })
-    }
-
-    fn described(&self) -> String {
-        let mut words = self.arguments.clone();
-        self.filter.ids.iter().take(SAID).for_each(|id| said(&mut words, &id.to_string()));
-        if self.filter.ids.len() > SAID {
-            said(&mut words, "…");
-        }
-        if words.is_empty() {
-            said(&mut words, "--all");
-        }
-        if let Deed::Replay(AgeLimit::Waived) = self.deed {
-            said(&mut words, "--even-if-old");
-        }
-        words
-    }
-}
-
-impl Deed {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Replay(_) => "replay",
-            Self::Purge => "purge",
-        }
-    }
-
-    const fn states(self) -> &'static [RowState] {
-        match self {
-            Self::Replay(_) => &[RowState::Dead],
-            Self::Purge => &[RowState::Pending, RowState::Dead, RowState::Incomplete],
-        }
-    }
-}
-
 /// The list of what waits, or was given up, for one network.
 pub(super) fn link(site: &str, network: &str, state: &str) -> String {
     let pairs = [("state", state), ("site", site), ("network", network)];
     format!("/console/outbox?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
-}
-
-fn filter(fields: &Fields, now: Timestamp) -> Result<Filter, Refusal> {
-    let owned = |name| fields.get(name).map(ToOwned::to_owned);
-    let aged = |name| fields.get(name).map(|text| age(text).map(|age| ago(now, age))).transpose();
-    let limit = fields.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LISTED);
-    Ok(Filter {
-        site: owned("site"),
-        network: owned("network"),
-        conversion: owned("conversion"),
-        verdict: owned("verdict"),
-        states: match STATES.iter().find(|(word, ..)| Some(*word) == fields.get("state")) {
-            Some((_, _, states)) => states.to_vec(),
-            None => NEEDS_A_PERSON.to_vec(),
-        },
-        before: aged("older_than")?,
-        since: aged("newer_than")?,
-        ids: Vec::new(),
-        limit: Some(limit.clamp(1, MOST_LISTED)),
-    })
 }
 
 fn filters(fields: &Fields) -> Markup {
@@ -339,20 +243,3 @@ pub(super) fn purged(Purged { pending, dead, leased, gone }: Purged) -> Markup {
         @if gone > 0 { (frame::notice(Notice::Plain, &format!("{gone} not: over meanwhile."))) }
     }
 }
-
-const NEEDS_A_PERSON: &[RowState] = &[RowState::Dead, RowState::Incomplete];
-const STATES: [(&str, &str, &[RowState]); 7] = [
-    ("person", "needs a person", NEEDS_A_PERSON),
-    ("dead", "dead letters", &[RowState::Dead]),
-    ("incomplete", "incomplete", &[RowState::Incomplete]),
-    ("pending", "pending", &[RowState::Pending]),
-    ("settled", "settled", &[RowState::Settled]),
-    ("candidate", "candidates", &[RowState::Candidate]),
-    ("all", "all", &[]),
-];
-const NARROWING: [&str; 7] = ["state", "site", "network", "conversion", "verdict", "older_than", "newer_than"];
-/// Rows on a page.
-const LISTED: usize = 100;
-const MOST_LISTED: usize = 500;
-/// Event ids that are entered in the audit.
-const SAID: usize = 10;

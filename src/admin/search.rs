@@ -1,6 +1,8 @@
 //! The story of an order, a click or an event: what happened, in order of time, and why nothing was
 //! reported if nothing was.
 
+use std::{cmp::Reverse, collections::BTreeSet};
+
 use axum::{
     Extension,
     extract::{RawQuery, State},
@@ -13,17 +15,16 @@ use super::{
     form::Fields,
     frame::{self, Notice, Section},
     phrase::{time, word},
+    tale::{badge, marked, money, tell},
 };
 use crate::{
     guide::{self, Meaning},
-    operator::refusal,
+    operator::{Refusal, refusal},
     store::{
-        Attempt,
-        audit::AuditEntry,
         clock,
-        story::{Field, Happening, HitFilter, HitRecord, Scene, Story},
+        story::{HitFilter, HitRecord, Stories, Story},
     },
-    tracking::timestamp::Timestamp,
+    tracking::{conversion::Outcome, timestamp::Timestamp},
 };
 
 /// The page: a search, or the newest hits.
@@ -36,18 +37,19 @@ pub(super) async fn show(
     let found = match fields.get("q").map(ToOwned::to_owned) {
         Some(text) if text.len() > LONGEST => Err("No order id or click ID is so long.".to_owned()),
         Some(text) => {
-            let in_force = console.in_force();
-            let stories = console.at_work(&guest, move |_, office| {
-                let stories = office.story(&text).map_err(refusal)?;
-                let requests = in_force.requests(&stories);
-                Ok(stories.into_iter().zip(requests).collect::<Vec<_>>())
+            let (in_force, unwritten) = (console.in_force(), console.running().store.unwritten_stories(&text));
+            let found = console.at_work(&guest, move |_, office| {
+                let Stories { told, is_whole } = office.story(&text).map_err(refusal)?;
+                let requests = in_force.requests(&told);
+                Ok((told.into_iter().zip(requests).collect::<Vec<_>>(), is_whole))
             });
-            stories.await.map(|stories| told(&stories))
+            answered(found.await, &unwritten)
         }
         None => {
             let filter = filter(&fields);
+            let unwritten = console.running().store.unwritten_hits(&filter);
             let hits = console.at_work(&guest, move |_, office| office.hits(&filter).map_err(refusal)).await;
-            hits.map(|hits| html! { (filters(&fields)) (listed(&hits)) })
+            newest(hits, unwritten).map(|hits| html! { (filters(&fields)) (hits) })
         }
     };
     let content = html! {
@@ -60,6 +62,37 @@ pub(super) async fn show(
         @match found { Ok(found) => (found), Err(refusal) => (frame::notice(Notice::Bad, &refusal)) }
     };
     frame::page(&guest, Section::Search, "Search", &content)
+}
+
+/// What is on disk, and what is known in memory alone: while the disk is away, that is all there is.
+fn answered(
+    found: Result<(Vec<(Story, Option<String>)>, bool), Refusal>,
+    unwritten: &[Story],
+) -> Result<Markup, Refusal> {
+    let waiting = html! { @for story in unwritten { (tell(story, None)) } };
+    match found {
+        Err(refusal) if unwritten.is_empty() => Err(refusal),
+        Err(refusal) => Ok(html! { (frame::notice(Notice::Bad, &refusal)) (waiting) }),
+        Ok((stories, is_whole)) => Ok(html! {
+            @if !is_whole { (frame::notice(Notice::Plain, "Not everything was looked through: the store is large, and its older rows were not reached in time.")) }
+            @if unwritten.is_empty() || !stories.is_empty() { (told(&stories)) }
+            (waiting)
+        }),
+    }
+}
+
+/// The newest of both.
+fn newest(hits: Result<Vec<HitRecord>, Refusal>, unwritten: Vec<HitRecord>) -> Result<Markup, Refusal> {
+    match hits {
+        Err(refusal) if unwritten.is_empty() => Err(refusal),
+        Err(refusal) => Ok(html! { (frame::notice(Notice::Bad, &refusal)) (listed(&unwritten)) }),
+        Ok(mut hits) => {
+            hits.extend(unwritten);
+            hits.sort_by_key(|hit| Reverse(hit.time));
+            hits.truncate(NEWEST);
+            Ok(listed(&hits))
+        }
+    }
 }
 
 /// Where the story of something is told.
@@ -85,7 +118,7 @@ fn filters(fields: &Fields) -> Markup {
         form.filters method="get" action="/console/search" {
             label { "Outcome" select name="outcome" {
                 option value="" { "any" }
-                @for outcome in crate::tracking::conversion::Outcome::ALL.map(crate::tracking::conversion::Outcome::as_str) {
+                @for outcome in Outcome::ALL.map(Outcome::as_str) {
                     option value=(outcome) selected[fields.get("outcome") == Some(outcome)] { (word(outcome)) }
                 }
             } }
@@ -112,7 +145,19 @@ fn listed(hits: &[HitRecord]) -> Markup {
                     tbody { @for hit in hits { (line(hit, now)) } }
                 }
             }
+            (meanings(hits))
         }
+    }
+}
+
+/// What the outcomes of a list mean, and what to do.
+fn meanings(hits: &[HitRecord]) -> Markup {
+    let outcomes: BTreeSet<&str> = hits.iter().map(|hit| hit.outcome.as_str()).collect();
+    let told = outcomes.into_iter().filter(|outcome| *outcome != Outcome::Queued.as_str());
+    html! {
+        dl.pairs { @for (outcome, Meaning { means, remedy }) in told.filter_map(|it| Some((it, guide::outcome(it)?))) {
+            div { dt { (word(outcome)) } dd { (marked(&means)) ". " b { "What to do" } ": " (marked(&remedy)) "." } }
+        } }
     }
 }
 
@@ -124,7 +169,7 @@ fn line(hit: &HitRecord, now: Timestamp) -> Markup {
             td { (time(hit.time, now)) } td { (hit.site) } td { (hit.conversion) } td { (hit.network) }
             td.mono { @if let Some(about) = about { a href=(link(about)) { @match &hit.order_id { Some(order) => (order), None => "story" } } } }
             td.number { (money(hit)) }
-            td { (badge(&hit.outcome)) }
+            td { (badge(&hit.outcome)) @if let Some(reason) = &hit.reason { " " small { (word(reason)) } } }
             td { @if let Some(verdict) = &hit.verdict { (badge(verdict)) } }
         }
     }
@@ -139,157 +184,7 @@ fn told(stories: &[(Story, Option<String>)]) -> Markup {
     }
 }
 
-fn tell(story: &Story, request: Option<&str>) -> Markup {
-    let (hit, now) = (&story.hit, clock::now());
-    html! {
-        article.card {
-            div.title {
-                h2 { (hit.conversion) " to " (hit.network) }
-                (badge(&hit.outcome))
-                @if let Some(verdict) = &hit.verdict { (badge(verdict)) }
-            }
-            (why(hit))
-            dl.facts {
-                div { dt { "Page" } dd { (time(hit.time, now)) } }
-                div { dt { "Site" } dd { (hit.site) } }
-                @if let Some(order) = &hit.order_id { div { dt { "Order" } dd.mono { (order) } } }
-                @if hit.value.is_some() { div { dt { "Value" } dd { (money(hit)) } } }
-                @if let Some(id) = hit.event_id { div { dt { "Event" } dd.mono {
-                    @if story.state.is_some() { a href=(format!("/console/outbox/{id}")) { (id) } } @else { (id) }
-                } } }
-            }
-            ol.story { @for scene in &story.scenes { (played(scene, now)) } }
-            @if let Some(request) = request {
-                details { summary { "The request, as the configuration in force makes it" } pre.request { (request) } }
-            }
-        }
-    }
-}
-
-/// Why it was not reported, or whether it was, in words, and what to do.
-fn why(hit: &HitRecord) -> Markup {
-    let is_reported = hit.verdict.as_deref().is_some_and(|verdict| REPORTED.contains(&verdict));
-    let meaning = match &hit.verdict {
-        Some(verdict) => guide::verdict(verdict),
-        None => guide::outcome(&hit.outcome),
-    };
-    let lead = match (is_reported, &hit.verdict, hit.outcome.as_str()) {
-        (true, ..) => "Reported",
-        (false, None, "queued") => "Not reported yet",
-        (false, ..) => "Not reported",
-    };
-    let kind = if is_reported { "notice good" } else { "notice" };
-    html! {
-        p class=(kind) {
-            b { (lead) } ": "
-            @match &meaning {
-                Some(Meaning { means, .. }) => (marked(means)),
-                None => (word(hit.verdict.as_ref().unwrap_or(&hit.outcome))),
-            }
-            @if let Some(reason) = &hit.reason { " (" (word(reason)) ")" }
-            "."
-            @if let Some(Meaning { remedy, .. }) = meaning.filter(|meaning| meaning.remedy != "nothing") {
-                br; b { "What to do" } ": " (marked(&remedy)) "."
-            }
-        }
-    }
-}
-
-fn played(Scene { at, what }: &Scene, now: Timestamp) -> Markup {
-    html! { li {
-        span.when { @if let Some(at) = at { (time(*at, now)) } }
-        div { (happened(what, now)) }
-    } }
-}
-
-fn happened(what: &Happening, now: Timestamp) -> Markup {
-    match what {
-        Happening::Landing(landing) => html! {
-            b { @if landing.is_carried { "Click ID in a cookie" } @else { "Landing" } } ": " (landing.network)
-            ", " code { (landing.param) } " = " span.mono { (landing.click_id) }
-        },
-        Happening::Capture { name } => html! { b { "Capture" } ": " (name) },
-        Happening::Rival(rival) => html! { b { "Another paid visit" } ": " (rival.by) },
-        Happening::Page { status } => html! {
-            b { "Thank-you page" } @if let Some(status) = status { ", answered with " (status) }
-        },
-        Happening::Consent(choice) => html! {
-            b { "Consent" } ": " (word(&choice.decision)) @if let Some(from) = &choice.from { ", from " (from) }
-        },
-        Happening::Match { by } => {
-            html! { b { "Journey found" } " by " (by.iter().map(|it| word(it)).collect::<Vec<_>>().join(", ")) }
-        }
-        Happening::Clicks { ids, from } => html! {
-            b { "Click IDs" } ": " span.mono { (ids.join(", ")) } @if let Some(from) = from { " " small { "from " (from) } }
-        },
-        Happening::Fields { fields } => {
-            html! { b { "Fields" } dl.pairs { @for field in fields { (read(field, now)) } } }
-        }
-        Happening::Outcome { outcome, reason } => html! {
-            b { "Outcome" } ": " (badge(outcome)) @if let Some(reason) = reason { " " (word(reason)) }
-        },
-        Happening::WouldSend { request } => html! { b { "Would have been sent" } pre.request { (request) } },
-        Happening::Attempt(Attempt { number, answer }) => html! {
-            b { "Attempt " (number) } ": " (badge(&answer.result))
-            @if let Some(status) = answer.status { " status " (status) } ", " (answer.millis) " ms"
-            @if !answer.body.is_empty() { pre.request { (answer.body) } }
-        },
-        Happening::Waits { next, reason, missing } => html! {
-            b { "Waits" }
-            @if !missing.is_empty() { " for a person who adds " (missing.join(", ")) }
-            @if let Some(next) = next { "; next attempt " (time(*next, now)) }
-            @if let Some(reason) = reason { " (" (word(reason)) ")" }
-        },
-        Happening::Verdict { verdict, reason } => html! {
-            b { "Verdict" } ": " (badge(verdict)) @if let Some(reason) = reason { " " (word(reason)) }
-        },
-        Happening::Deed(AuditEntry { who, action, .. }) => html! { b { "Operator" } ": " (who) " did " (action) },
-    }
-}
-
-fn read(field: &Field, now: Timestamp) -> Markup {
-    html! { div {
-        dt { (field.name) }
-        dd {
-            @match &field.value { Some(value) => { span.mono { (value) } }, None => (badge(field.result.as_deref().unwrap_or("missing"))) }
-            @if let Some(from) = &field.from { " " small { "from " (from) } }
-            @if let Some(captured) = field.captured { " " small { "captured " (time(captured, now)) } }
-        }
-    } }
-}
-
-fn money(hit: &HitRecord) -> Markup {
-    html! { @if let Some(value) = &hit.value { (value) @if let Some(currency) = &hit.currency { " " (currency) } } }
-}
-
-fn badge(text: &str) -> Markup {
-    let is_good = text == "queued" || REPORTED.contains(&text);
-    let is_bad = BAD.contains(&text);
-    html! { span.badge.good[is_good].bad[is_bad] { (word(text)) } }
-}
-
-/// A text of the guide: what stands between backticks is code.
-fn marked(text: &str) -> Markup {
-    html! {
-        @for (index, part) in text.split('`').enumerate() {
-            @if index % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
-}
-
-const REPORTED: [&str; 2] = ["delivered", "already_known"];
-const BAD: [&str; 7] = ["rejected", "unclear", "expired", "invalid_click", "unstored", "incomplete", "missing"];
 /// Hits on the first page.
 const NEWEST: usize = 50;
 /// Click IDs have at most so many bytes.
 const LONGEST: usize = 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_of_the_guide_becomes_code_and_plain_words() {
-        assert_eq!(marked("a `b < c`, <d> `").into_string(), "a <code>b &lt; c</code>, &lt;d&gt; <code></code>");
-    }
-}

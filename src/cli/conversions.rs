@@ -41,8 +41,3 @@ pub(super) fn execute(file: &Path, options: &Options) -> Exit {
         Command::Export(export) => list::export(office, export),
     })
 }
-
-/// A text in one line.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
-}

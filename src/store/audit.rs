@@ -1,8 +1,9 @@
 //! Who did what to the store, and when: for people, after the fact.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
+use super::{inspector::RowId, schema};
 use crate::tracking::{event::EventId, timestamp::Timestamp};
 
 /// Who acts.
@@ -74,6 +75,24 @@ impl<'a> Entry<'a> {
         self.id = Some(connection.last_insert_rowid());
         Ok(())
     }
+
+    /// Notes which rows were changed, after [`add`](Self::add): so the story of each can tell of it.
+    pub(super) fn touch(&self, connection: &Connection, rows: &[&RowId], now: Timestamp) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached("INSERT INTO deeds (at_ms, event_id, audit) VALUES (?1, ?2, ?3)")?;
+        rows.iter().try_for_each(|row| insert.execute((now.as_millis(), &row.0, self.id)).map(drop))
+    }
+}
+
+/// What was done to an event: by an entry that touched its row, or that names it.
+pub(super) fn about(connection: &Connection, id: EventId) -> rusqlite::Result<Vec<AuditEntry>> {
+    let touched = if schema::has(connection, schema::WITH_LOOKUP)? { TOUCHED } else { "" };
+    connection
+        .prepare(&format!(
+            "SELECT at_ms, who, action, arguments, count FROM audit WHERE (instr(arguments, ?1) > 0 AND ?2 IS NOT NULL) {touched}
+             ORDER BY id DESC LIMIT 100"
+        ))?
+        .query_map(params![id.to_string(), id.as_bytes()], entry)?
+        .collect()
 }
 
 /// The newest entries, newest first.
@@ -81,17 +100,6 @@ pub(super) fn list(connection: &Connection, limit: usize) -> rusqlite::Result<Ve
     connection
         .prepare("SELECT at_ms, who, action, arguments, count FROM audit ORDER BY id DESC LIMIT ?1")?
         .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], entry)?
-        .collect()
-}
-
-/// What was done to an event that was named, the newest of it.
-pub(super) fn about(connection: &Connection, id: EventId) -> rusqlite::Result<Vec<AuditEntry>> {
-    connection
-        .prepare(
-            "SELECT at_ms, who, action, arguments, count FROM audit WHERE instr(arguments, ?1) > 0
-             ORDER BY id DESC LIMIT 100",
-        )?
-        .query_map([id.to_string()], entry)?
         .collect()
 }
 
@@ -109,5 +117,6 @@ fn printable(text: &str, most: usize) -> String {
     text.chars().filter(|char| !char.is_control()).take(most).collect()
 }
 
+const TOUCHED: &str = "OR id IN (SELECT audit FROM deeds WHERE event_id = ?2)";
 const MAX_NAME: usize = 80;
 const MAX_ARGUMENTS: usize = 500;

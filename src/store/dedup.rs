@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Dedup;
 use crate::tracking::{
-    event::{DedupKey, EventId},
+    event::{Dedup, DedupKey, EventId},
     timestamp::Timestamp,
 };
 

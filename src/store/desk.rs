@@ -93,10 +93,18 @@ impl Desk {
             }
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut slice = Slice { transaction: &transaction, changed: 0, notices: Vec::new() };
-            rows.iter().try_for_each(|row| change(&mut slice, row))?;
+            let mut touched = Vec::new();
+            for row in rows {
+                let before = slice.changed;
+                change(&mut slice, row)?;
+                if slice.changed > before {
+                    touched.push(row);
+                }
+            }
             let (now, changed) = (clock::now(), slice.changed);
             slice.notices.iter().try_for_each(|notice| notice.write(&transaction, now))?;
             entry.add(&transaction, changed, now)?;
+            entry.touch(&transaction, &touched, now)?;
             transaction.commit()?;
         }
         Ok(())

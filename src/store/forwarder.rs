@@ -15,16 +15,14 @@ use tokio::{
 use super::{
     Fleet, Store, clock,
     command::Command,
-    departure::{Decision, Departed, Departing, DepartingHit, Departures},
-    fleet::{FleetError, FleetHealth, ForwardRow, Forwarded, desk::Notice},
+    departure::{self, Departed, Departures},
+    fleet::{FleetError, FleetHealth, desk::Notice},
     reader::Question,
 };
-use crate::{
-    throttle::{Pass, Throttle},
-    tracking::{journey::JourneyKey, timestamp::Timestamp},
-};
+use crate::tracking::{journey::JourneyKey, timestamp::Timestamp};
 
 mod errands;
+mod handing;
 
 /// Brings what a store accepts to its fleet, until it is drained or its handle is gone.
 #[derive(Debug)]
@@ -78,6 +76,19 @@ enum Hindrance {
     Fleet(#[from] FleetError),
     #[error("this node's own store can't be used at present")]
     Store,
+}
+
+impl Store {
+    /// How many conversions wait here for the fleet; `None` when that can't be read.
+    #[must_use]
+    pub fn departing(&self) -> Option<u64> {
+        self.inspect().read(departure::count).ok()
+    }
+
+    /// Waits until the fleet has got something from this node.
+    pub async fn forwarded(&self) {
+        self.shared.forwarded.notified().await;
+    }
 }
 
 impl Forwarder {
@@ -237,81 +248,11 @@ impl Loop {
         Ok(next)
     }
 
-    async fn forward(&self, rows: &[Departing], departed: &mut Departed) -> Result<(), FleetError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let started = clock::instant();
-        match self.fleet.forward(&rows.iter().map(Departing::for_fleet).collect::<Vec<_>>()).await {
-            Ok(answers) => {
-                let decided = rows.iter().zip(answers).map(|(row, answer)| (row.event.id, decision(answer)));
-                departed.rows.extend(decided);
-                self.observer.forwarded(clock::instant().saturating_duration_since(started), rows.len());
-                Ok(())
-            }
-            Err(error) if error.is_about_a_value() => self.forward_singly(rows, departed).await,
-            Err(error) => Err(error),
-        }
-    }
-
-    /// One row that the database can't hold must not keep its neighbours here.
-    async fn forward_singly(&self, rows: &[Departing], departed: &mut Departed) -> Result<(), FleetError> {
-        for row in rows {
-            match self.fleet.forward(&[row.for_fleet()]).await {
-                Ok(answers) => {
-                    departed.rows.extend(answers.into_iter().map(|answer| (row.event.id, decision(answer))));
-                }
-                Err(error) if error.is_about_a_value() => {
-                    if let Some(Pass { held_back, .. }) = COMPLAINTS.pass(clock::instant()) {
-                        tracing::error!(%error, event = %row.event.id, held_back, "the fleet can't hold a conversion; it is a dead letter here");
-                    }
-                    departed.refused.push(row.event.id);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn forward_hits(
-        &self,
-        node: [u8; 16],
-        hits: &[DepartingHit],
-        departed: &mut Departed,
-    ) -> Result<(), FleetError> {
-        let Some(last) = hits.last() else { return Ok(()) };
-        match self.fleet.take_hits(node, hits).await {
-            Ok(()) => {}
-            // They are about conversions, and must not keep those here.
-            Err(error) if error.is_about_a_value() => {
-                tracing::error!(%error, hits = hits.len(), "the fleet can't hold what was written down of hits");
-            }
-            Err(error) => return Err(error),
-        }
-        departed.hits = Some((last.id, last.number));
-        Ok(())
-    }
-
     /// Removes what the fleet has from this node's disk.
     async fn depart(&self, departed: Departed) -> Result<(), Hindrance> {
         let (done, written) = oneshot::channel();
         self.store.send(Command::Depart { departed, done }).await;
         written.await.map_err(|_| Hindrance::Store)
-    }
-}
-
-impl Departing {
-    fn for_fleet(&self) -> ForwardRow<'_> {
-        ForwardRow { event: &self.event, key: self.key, missing: &self.missing }
-    }
-}
-
-/// A row that was forwarded before, and not removed here, is what it was then.
-const fn decision(answer: Forwarded) -> Decision {
-    match answer {
-        Forwarded::Queued | Forwarded::Known => Decision::Accepted,
-        Forwarded::Duplicate => Decision::Duplicate,
-        Forwarded::Withdrawn => Decision::Withdrawn,
     }
 }
 
@@ -323,8 +264,6 @@ fn back_off(failures: u32) -> Duration {
 /// Rows and errands that go at once.
 const ROWS: usize = 200;
 const ERRANDS: usize = 50;
-/// What is wrong with many values is told of a few.
-static COMPLAINTS: Throttle = Throttle::new(10, Duration::from_mins(1));
 /// Between two looks for what other processes left here.
 const IDLE: Duration = Duration::from_secs(1);
 /// Between two looks for what other nodes forgot.

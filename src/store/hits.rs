@@ -5,7 +5,7 @@
 //! thousand, have a place of their own and cannot crowd out the others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,7 +15,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{Store, outbox::json, withdrawal::Withdrawn};
+use super::{Store, lookup, outbox::json, withdrawal::Withdrawn};
 use crate::tracking::{
     conversion::Outcome,
     event::EventId,
@@ -54,6 +54,8 @@ struct Waiting {
     judged: Vec<Hit>,
     /// Bots, mostly.
     noise: Vec<Hit>,
+    /// Conversions that could not be written: what waits here waits for the disk, the oldest first.
+    unstored: VecDeque<Hit>,
 }
 
 impl Store {
@@ -77,6 +79,14 @@ impl Store {
 impl Hits {
     fn push(&self, hit: Hit) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if hit.outcome == Outcome::Unstored {
+            waiting.unstored.push_back(hit);
+            if waiting.unstored.len() > UNSTORED && waiting.unstored.pop_front().is_some() {
+                drop(waiting);
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
         let place = if hit.outcome.is_judged() { &mut waiting.judged } else { &mut waiting.noise };
         if place.len() < WAITING {
             place.push(hit);
@@ -116,16 +126,25 @@ impl Hits {
     /// Writes all that wait; after an error they wait again. Of what was withdrawn meanwhile stays that it
     /// was.
     pub(super) fn write(&self, connection: &Connection, withdrawn: &Withdrawn) -> rusqlite::Result<()> {
-        let Waiting { judged, noise } =
+        let Waiting { judged, noise, unstored } =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if judged.is_empty() && noise.is_empty() {
+        if judged.is_empty() && noise.is_empty() && unstored.is_empty() {
             return Ok(());
         }
-        let written = insert(connection, judged.iter().chain(&noise), withdrawn);
+        let written = insert(connection, judged.iter().chain(&noise).chain(&unstored), withdrawn);
         if written.is_err() {
-            judged.into_iter().chain(noise).for_each(|hit| self.push(hit));
+            judged.into_iter().chain(noise).chain(unstored).for_each(|hit| self.push(hit));
         }
         written
+    }
+}
+
+impl Hits {
+    /// Shows what waits and has no row, so that it is nowhere else.
+    pub(super) fn waiting(&self, show: impl FnMut(&Hit)) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_row = |hit: &&Hit| matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete);
+        waiting.judged.iter().chain(&waiting.unstored).filter(|hit| !has_row(hit)).for_each(show);
     }
 }
 
@@ -154,6 +173,10 @@ fn insert<'a>(
     for Hit { site, conversion, network, time, outcome, grounds } in hits {
         let id = grounds.told.as_ref().map(|told| told.event_id);
         let told = grounds.told.as_deref().filter(|told| !withdrawn.contains(told.event_id));
+        if let Some(told) = told {
+            let order_id = told.order_id.as_deref().map(|text| cut(text, MAX_TEXT));
+            lookup::note(&transaction, told.event_id, order_id, told.clicks.iter().map(String::as_str))?;
+        }
         let Columns { order_id, clicks, value, currency, details } = told.map(Columns::of).unwrap_or_default();
         statement.execute(params![
             time.as_millis(),
@@ -216,8 +239,10 @@ fn cut(text: &str, most: usize) -> &str {
 
 /// Records of each kind that may wait: what is written in one go, about once a second.
 const WAITING: usize = 500;
+/// Conversions that could not be written, of which it is known until the disk is there again: a few MB.
+const UNSTORED: usize = 1000;
 /// Hits whose row waits for the fleet; after a long outage, rows tell their outcome without their record.
 const FORESEEN: usize = 10_000;
 /// The most that is kept of an order id or an amount, in bytes.
-const MAX_TEXT: usize = 256;
+pub(super) const MAX_TEXT: usize = 256;
 const MAX_REASON: usize = 500;

@@ -5,13 +5,23 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::{
-    Retention, StoreObserver, clock,
+    Retention, StoreObserver, clock, lookup,
     uptime::{GRACE, Jump, LONGEST_WAIT, Uptime},
 };
 use crate::tracking::timestamp::Timestamp;
+
+mod expiry;
+
+pub(super) use expiry::HITS_KEPT;
+#[cfg(test)]
+pub(super) use expiry::KEPT_PAGES;
+use expiry::{
+    expire_announcements, expire_dead, expire_first, expire_history, expire_hits, expire_incomplete, expire_journeys,
+    expire_owed, shrink,
+};
 
 /// When the next turn is due, and where the walks stand.
 #[derive(Debug)]
@@ -52,6 +62,8 @@ enum Chore {
     Hits,
     Announcements,
     Audit,
+    Deeds,
+    Lookup,
     FreePages,
 }
 
@@ -155,6 +167,8 @@ impl Housekeeping {
             Chore::Hits => expire_hits(connection, since(self.retention.history)),
             Chore::Announcements => expire_announcements(connection, since(ANNOUNCED)),
             Chore::Audit => expire_first(connection, "audit", since(AUDIT_KEPT)),
+            Chore::Deeds => expire_first(connection, "deeds", since(AUDIT_KEPT)),
+            Chore::Lookup => lookup::catch_up(connection).map(|more| if more { Rest::More } else { Rest::Nothing }),
             Chore::FreePages => shrink(connection),
         }
     }
@@ -234,141 +248,7 @@ fn bring_forward(connection: &Connection, set_back: SetBack, now: Timestamp) -> 
         .map(drop)
 }
 
-/// Rows of the history stand in the order of their end, so the oldest come first.
-fn expire_history(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let oldest = "SELECT settled_ms FROM history ORDER BY rowid LIMIT 1";
-    let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
-    if is_old.transpose()?.is_none_or(|settled| settled >= kept_from) {
-        return Ok(Rest::Nothing);
-    }
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM history WHERE rowid IN (SELECT rowid FROM history ORDER BY rowid LIMIT 500) AND settled_ms < ?1",
-        )?
-        .execute([kept_from])?;
-    Ok(rest_after(deleted, 500))
-}
-
-/// Dead letters, destination by destination: the index has the oldest of each in front.
-fn expire_dead(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let mut oldest = connection.prepare_cached(
-        "SELECT site, network, settled_ms FROM outbox WHERE verdict IS NOT NULL AND (site, network) > (?1, ?2)
-         ORDER BY site, network, settled_ms LIMIT 1",
-    )?;
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM outbox WHERE id IN (
-             SELECT id FROM outbox WHERE verdict IS NOT NULL AND site = ?1 AND network = ?2 AND settled_ms < ?3 LIMIT 500)",
-    )?;
-    let mut last = (String::new(), String::new());
-    loop {
-        let next = oldest
-            .query_row((&last.0, &last.1), |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)?)))
-            .optional()?;
-        let Some((names, settled)) = next else { return Ok(Rest::Nothing) };
-        last = names;
-        if settled < kept_from {
-            // One destination in a slice; the next has its turn soon.
-            let deleted = delete.execute((&last.0, &last.1, kept_from))?;
-            return Ok(if deleted > 0 { Rest::More } else { Rest::Nothing });
-        }
-    }
-}
-
-/// Like the history: held rows stand in the order of their pages, and candidates do not stay.
-fn expire_incomplete(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let oldest = "SELECT event_ms FROM held ORDER BY rowid LIMIT 1";
-    let is_old = connection.prepare_cached(oldest)?.query_map([], |row| row.get::<_, i64>(0))?.next();
-    if is_old.transpose()?.is_none_or(|event| event >= kept_from) {
-        return Ok(Rest::Nothing);
-    }
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM held WHERE rowid IN (SELECT rowid FROM held ORDER BY rowid LIMIT 500)
-             AND state = 'incomplete' AND event_ms < ?1",
-        )?
-        .execute([kept_from])?;
-    Ok(rest_after(deleted, 500))
-}
-
-/// Pixels that no browser has asked for in time.
-fn expire_owed(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let old = "SELECT rowid FROM held WHERE state = 'owed' AND event_ms < ?1 LIMIT 500";
-    if !connection.prepare_cached(old)?.exists([kept_from])? {
-        return Ok(Rest::Nothing);
-    }
-    let deleted =
-        connection.prepare_cached(&format!("DELETE FROM held WHERE rowid IN ({old})"))?.execute([kept_from])?;
-    Ok(rest_after(deleted, 500))
-}
-
-/// Their keys lie anywhere, so that each may be on a page of its own: a smaller slice.
-fn expire_journeys(connection: &Connection, now_ms: i64) -> rusqlite::Result<Rest> {
-    let old = "SELECT key FROM journeys WHERE expires_ms <= ?1 LIMIT 200";
-    if !connection.prepare_cached(old)?.exists([now_ms])? {
-        return Ok(Rest::Nothing);
-    }
-    let deleted =
-        connection.prepare_cached(&format!("DELETE FROM journeys WHERE key IN ({old})"))?.execute([now_ms])?;
-    Ok(rest_after(deleted, 200))
-}
-
-/// By age, and by number: a flood of bots must not fill the disk. Small rows, so a larger slice.
-fn expire_hits(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let edge = "SELECT id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2 FROM hits ORDER BY id LIMIT 1";
-    let is_old =
-        connection.prepare_cached(edge)?.query_map((HITS_KEPT, kept_from), |row| row.get::<_, bool>(0))?.next();
-    if !is_old.transpose()?.unwrap_or(false) {
-        return Ok(Rest::Nothing);
-    }
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM hits WHERE id IN (SELECT id FROM hits ORDER BY id LIMIT 2000)
-             AND (id <= (SELECT max(id) FROM hits) - ?1 OR at_ms < ?2)",
-        )?
-        .execute((HITS_KEPT, kept_from))?;
-    Ok(rest_after(deleted, 2000))
-}
-
-/// What every living process has long heard of.
-fn expire_announcements(connection: &Connection, kept_from: i64) -> rusqlite::Result<Rest> {
-    let erased = expire_first(connection, "erased", kept_from)?;
-    let notices = expire_first(connection, "notices", kept_from)?;
-    Ok(if erased == Rest::More { erased } else { notices })
-}
-
-/// The first rows of a table whose rows stand in the order of their `at_ms`.
-fn expire_first(connection: &Connection, table: &str, kept_from: i64) -> rusqlite::Result<Rest> {
-    let first = format!("SELECT at_ms < ?1 FROM {table} ORDER BY id LIMIT 1");
-    let is_old = connection.prepare_cached(&first)?.query_map([kept_from], |row| row.get::<_, bool>(0))?.next();
-    if !is_old.transpose()?.unwrap_or(false) {
-        return Ok(Rest::Nothing);
-    }
-    let deleted = connection
-        .prepare_cached(&format!(
-            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT 500) AND at_ms < ?1"
-        ))?
-        .execute([kept_from])?;
-    Ok(rest_after(deleted, 500))
-}
-
-/// Gives pages back to the disk once many are free; a few are kept for the next conversions.
-fn shrink(connection: &Connection) -> rusqlite::Result<Rest> {
-    let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-    if free <= KEPT_PAGES {
-        return Ok(Rest::Nothing);
-    }
-    let mut statement = connection.prepare("PRAGMA incremental_vacuum(256)")?;
-    // Each step gives one page back.
-    let mut steps = statement.query([])?;
-    while steps.next()?.is_some() {}
-    Ok(Rest::More)
-}
-
-const fn rest_after(deleted: usize, slice: usize) -> Rest {
-    if deleted < slice { Rest::Nothing } else { Rest::More }
-}
-
-const CHORES: [Chore; 11] = [
+const CHORES: [Chore; 13] = [
     Chore::Keys,
     Chore::History,
     Chore::Dead,
@@ -379,6 +259,8 @@ const CHORES: [Chore; 11] = [
     Chore::Hits,
     Chore::Announcements,
     Chore::Audit,
+    Chore::Deeds,
+    Chore::Lookup,
     Chore::FreePages,
 ];
 
@@ -387,10 +269,6 @@ const OWED_KEPT: Duration = Duration::from_hours(2);
 /// Every process looks once a second; one that slept for longer forgets by the age of its journeys.
 const ANNOUNCED: Duration = Duration::from_hours(24);
 const AUDIT_KEPT: Duration = Duration::from_hours(365 * 24);
-/// Records of hits: about 80 MB of bots, or some hundred of buyers.
-pub(super) const HITS_KEPT: i64 = 1_000_000;
-/// Free pages that stay in the file: 16 MiB.
-pub(super) const KEPT_PAGES: i64 = 4096;
 /// A turn that has taken longer is broken off between two chores.
 const LONGEST: Duration = Duration::from_millis(25);
 const PAUSE: Duration = Duration::from_secs(10);

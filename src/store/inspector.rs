@@ -13,15 +13,22 @@ use super::{
 mod counts;
 mod filter;
 mod hits;
+mod newest;
 mod person;
 mod row;
+mod search;
+
+#[cfg(test)]
+mod tests;
 
 pub use counts::QueueCounts;
 pub use filter::{Filter, Names, RowId};
-pub(super) use hits::{Search, clicks, why};
+pub(super) use hits::{clicks, why};
 pub use person::{Known, KnownHit, KnownJourney, Person};
 pub(super) use row::names;
 pub use row::{RowDetail, RowState, RowSummary};
+pub(super) use search::Search;
+use search::Tables;
 
 /// Reads the store; each call opens it anew and sees the newest commit.
 #[derive(Clone, Debug)]
@@ -64,14 +71,17 @@ impl Inspector {
     /// # Errors
     /// When the store can't be read.
     pub fn show(&self, text: &str) -> Result<Vec<RowDetail>, InspectError> {
-        let hex: String = text.chars().filter(|c| *c != '-').collect::<String>().to_ascii_uppercase();
-        let is_prefix = (4..=32).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let prefix = if is_prefix { hex } else { "-".into() };
-        let values = vec![Value::Text(prefix), Value::Text(text.to_owned())];
-        // What is damaged is no JSON, and must not hide the rest.
-        let by_order = "CASE WHEN json_valid(payload) THEN json_extract(payload, '$.fields.order_id') END = ?2";
-        let found = self.select(&format!("substr(hex(event_id), 1, length(?1)) = ?1 OR {by_order}"), values, 100)?;
-        self.read(|connection| found.into_iter().map(|row| row.with_attempts(connection)).collect())
+        let search = Search::new(text);
+        self.read(|connection| {
+            // Something may be done to what is found: all of it is looked for, however long it takes.
+            let mut events = search.read(connection, Tables::Open, None)?.events;
+            events.extend(search.known(connection)?);
+            let rows = rows_of(connection, &search, text, search::newest(events))?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            rows_of(connection, &search, text, search.read(connection, Tables::Over, None)?.events)
+        })
     }
 
     /// What operators did, the newest first.
@@ -111,4 +121,26 @@ impl Inspector {
         connection.query_row("SELECT count(*) FROM instance", [], |_| Ok(())).map_err(unreadable)?;
         Ok(connection)
     }
+}
+
+/// The rows of those events that are meant, the newest first.
+fn rows_of(
+    connection: &Connection,
+    search: &Search<'_>,
+    text: &str,
+    events: Vec<Value>,
+) -> rusqlite::Result<Vec<RowDetail>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (all, places) = (row::all(connection)?, search::places(&events));
+    let sql =
+        format!("SELECT * FROM ({all}) WHERE held IS NOT 'owed' AND event_id IN ({places}) ORDER BY event_ms DESC");
+    let mut statement = connection.prepare(&sql)?;
+    let is_meant = |row: &RowDetail| {
+        row.summary.event_id.is_some_and(|id| search.begins(&id.to_string()))
+            || row.payload.fields.get("order_id").is_some_and(|order| order == text)
+    };
+    let found = statement.query_map(params_from_iter(events), row::detail)?.collect::<Result<Vec<_>, _>>()?;
+    found.into_iter().filter(is_meant).map(|row| row.with_attempts(connection)).collect()
 }

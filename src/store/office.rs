@@ -23,7 +23,7 @@ use super::{
         desk::{self as fleet_desk, Deed},
     },
     inspector::{Filter, InspectError, Inspector, Known, Names, Person, RowDetail, RowId, RowSummary},
-    story::{HitFilter, HitRecord, Show, Story, collected},
+    story::{HitFilter, HitRecord, Show, Stories, collected},
 };
 use crate::tracking::event::EventId;
 
@@ -157,7 +157,7 @@ impl Office {
     }
 
     /// The stories of hits by order id, click ID, event id, or the beginning of an event id, the oldest first.
-    pub fn story(&self, text: &str) -> Result<Vec<Story>, OfficeError> {
+    pub fn story(&self, text: &str) -> Result<Stories, OfficeError> {
         Ok(match &self.place {
             Place::Folder(folder) => Inspector::open(folder)?.story(text)?,
             Place::Fleet(fleet, runtime) => runtime.block_on(fleet.story(text))?,

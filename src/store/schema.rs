@@ -57,6 +57,8 @@ pub(super) const WITH_JOURNEYS: i32 = 101;
 pub(super) const WITH_DESK: i32 = 102;
 /// Brought what `hits` say beyond the outcome.
 pub(super) const WITH_STORIES: i32 = 103;
+/// Brought `lookup` and `deeds`.
+pub(super) const WITH_LOOKUP: i32 = 104;
 
 /// Each step with the version it leads to.
 ///
@@ -70,12 +72,15 @@ pub(super) const WITH_STORIES: i32 = 103;
 /// - `hits_event` joins a hit with its row, and finds what is to be emptied. It grows at its end, too, and
 ///   holds only hits of visitors who have agreed: no bot pays for it;
 /// - `journeys_expiry` finds what is to be forgotten: personal values must not outlive their time by
-///   however long a walk through the table takes. No conversion pays for it, only a capture.
+///   however long a walk through the table takes. No conversion pays for it, only a capture;
+/// - `lookup` is one itself: it leads from order ids and click IDs to events. Records of hits pay for it, beside
+///   the pages; `lookup_event` removes what belongs to a record, and grows at its end;
+/// - `deeds_event` leads from an event to what operators did to it, who pay for it.
 ///
 /// `history`, `held`, `dedup`, `attempts`, `audit` and `hits` expire along their own keys and need none. Columns that scans read
 /// stand before `payload`, so that scans never follow overflow pages.
 const MIGRATIONS: &[(i32, &str)] =
-    &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK), (WITH_STORIES, STORIES)];
+    &[(100, FIRST), (WITH_JOURNEYS, JOURNEYS), (WITH_DESK, DESK), (WITH_STORIES, STORIES), (WITH_LOOKUP, LOOKUP)];
 
 const FIRST: &str = "CREATE TABLE dedup (
     key BLOB PRIMARY KEY NOT NULL,
@@ -205,3 +210,27 @@ ALTER TABLE hits ADD COLUMN value TEXT;
 ALTER TABLE hits ADD COLUMN currency TEXT;
 ALTER TABLE hits ADD COLUMN details TEXT;
 CREATE INDEX hits_event ON hits (event_id) WHERE event_id IS NOT NULL;";
+
+/// Keys go with their record, whichever version removes it or empties it; `unlisted` is the last record that
+/// was there before the keys. `deeds` are the rows that each entry of `audit` has touched.
+const LOOKUP: &str = "CREATE TABLE lookup (
+    key BLOB NOT NULL,
+    event_id BLOB NOT NULL,
+    PRIMARY KEY (key, event_id)
+) WITHOUT ROWID;
+CREATE INDEX lookup_event ON lookup (event_id);
+CREATE TRIGGER hits_gone AFTER DELETE ON hits WHEN old.event_id IS NOT NULL BEGIN
+    DELETE FROM lookup WHERE event_id = old.event_id;
+END;
+CREATE TRIGGER hits_emptied AFTER UPDATE OF clicks ON hits WHEN new.clicks IS NULL AND new.event_id IS NOT NULL BEGIN
+    DELETE FROM lookup WHERE event_id = new.event_id;
+END;
+CREATE TABLE unlisted (last INTEGER NOT NULL);
+INSERT INTO unlisted (last) SELECT max(id) FROM hits HAVING max(id) IS NOT NULL;
+CREATE TABLE deeds (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    event_id BLOB NOT NULL,
+    audit INTEGER NOT NULL
+);
+CREATE INDEX deeds_event ON deeds (event_id);";

@@ -7,8 +7,22 @@ use std::{
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Health, Retention, due::Due, fleet::Fleet, hits::Hits, journeys::Journeys, withdrawal::Withdrawn};
+use super::{Retention, due::Due, fleet::Fleet, hits::Hits, journeys::Journeys, withdrawal::Withdrawn};
 use crate::tracking::timestamp::Timestamp;
+
+/// Whether the store writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Everything is written.
+    Ready,
+    /// Nothing is written at present; the store tries again by itself.
+    Degraded {
+        /// What is wrong and what to do, for people.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+    },
+}
 
 /// Who sends what a store has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,22 +4,22 @@
 //! row. A [`Story`] is everything known of one, in order of time. Personal values are hidden here, so that
 //! whoever shows a story need not think of it. What its words mean, and what to do, does not belong here.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
 use super::{
     Attempt,
     audit::AuditEntry,
-    inspector::{RowDetail, RowState, RowSummary},
-    mask::{HIDDEN, is_personal, without_personal},
-    row::StoredAnswer,
+    inspector::{RowDetail, RowState},
 };
 use crate::tracking::{
-    event::{Datum, Event, EventId, Payload},
-    grounds::{Choice, Details, FieldRead, Landing, Rival},
+    event::{Event, EventId},
+    grounds::{Choice, Details, Landing, Rival},
     timestamp::Timestamp,
 };
+
+mod telling;
 
 /// Is shown one hit after another, until it has seen enough.
 pub type Show<'a> = &'a mut dyn FnMut(HitRecord) -> ControlFlow<()>;
@@ -41,6 +41,19 @@ pub struct HitFilter {
     pub until: Option<Timestamp>,
     /// At most so many, the newest.
     pub limit: Option<usize>,
+}
+
+impl HitFilter {
+    /// Whether a hit is meant, apart from how many are.
+    #[must_use]
+    pub fn means(&self, hit: &HitRecord) -> bool {
+        let Self { site, network, conversion, outcome, since, until, limit: _ } = self;
+        let named =
+            [(site, &hit.site), (network, &hit.network), (conversion, &hit.conversion), (outcome, &hit.outcome)];
+        named.into_iter().all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted == name))
+            && since.is_none_or(|since| hit.time >= since)
+            && until.is_none_or(|until| hit.time < until)
+    }
 }
 
 /// What became of a hit for one network.
@@ -88,6 +101,15 @@ pub struct Story {
     /// What the request to the network is made of, with personal values hidden.
     #[serde(skip)]
     pub event: Option<Event>,
+}
+
+/// What was found by a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stories {
+    /// The stories, the oldest first.
+    pub told: Vec<Story>,
+    /// Whether everything was looked through; else there may be more.
+    pub is_whole: bool,
 }
 
 /// Something that happened.
@@ -194,113 +216,6 @@ pub(super) struct Sources {
     pub(super) deeds: Vec<AuditEntry>,
     /// What was said of the outcome itself.
     pub(super) outcome_reason: Option<String>,
-}
-
-impl Story {
-    pub(super) fn of(sources: Sources) -> Self {
-        let Sources { hit, details, row, deeds, outcome_reason } = sources;
-        let state = row.as_ref().map(|row| row.summary.state);
-        let mut scenes = Vec::new();
-        let payload = row.as_ref().map(|row| row.payload.clone()).unwrap_or_default();
-        before(&details.clone().unwrap_or_default(), &mut scenes);
-        decision(&hit, details.unwrap_or_default(), &payload, outcome_reason, &mut scenes);
-        let event = row.as_ref().and_then(event);
-        if let Some(row) = row {
-            after(row, &mut scenes);
-        }
-        scenes.extend(deeds.into_iter().map(|deed| Scene { at: Some(deed.at), what: Happening::Deed(deed) }));
-        // What has no time came first; what has the same time stays in its order.
-        scenes.sort_by_key(|scene| scene.at);
-        Self { hit, state, scenes, event }
-    }
-}
-
-/// Of a row whose values were forgotten, nothing is left to make a request of.
-fn event(row: &RowDetail) -> Option<Event> {
-    let RowSummary { event_id, site, conversion, network, time, .. } = &row.summary;
-    let mut payload = Some(row.payload.clone()).filter(|payload| *payload != Payload::default())?;
-    let fields = payload.fields.iter_mut().filter(|(name, _)| is_personal(name));
-    fields.for_each(|(_, text)| HIDDEN.clone_into(text));
-    for (_, datum) in payload.parameters.iter_mut().filter(|(name, _)| is_personal(name)) {
-        *datum = Datum::One(HIDDEN.to_owned());
-    }
-    let (site, conversion, network) = (site.as_str().into(), conversion.as_str().into(), network.as_str().into());
-    Some(Event { id: (*event_id)?, time: *time, site, conversion, network, payload })
-}
-
-/// What the journey knew.
-fn before(details: &Details, scenes: &mut Vec<Scene>) {
-    let landings = details.landings.iter().map(|it| (it.at, Happening::Landing(it.clone())));
-    let captures = details.captures.iter().map(|(name, at)| (*at, Happening::Capture { name: name.clone() }));
-    let rivals = details.rival.iter().map(|it| (it.at, Happening::Rival(it.clone())));
-    scenes.extend(landings.chain(captures).chain(rivals).map(|(at, what)| Scene { at: Some(at), what }));
-}
-
-/// What was read and decided when the page was answered.
-fn decision(hit: &HitRecord, details: Details, payload: &Payload, reason: Option<String>, scenes: &mut Vec<Scene>) {
-    let mut say = |what| scenes.push(Scene { at: Some(hit.time), what });
-    say(Happening::Page { status: details.status });
-    details.consent.into_iter().for_each(|choice| say(Happening::Consent(choice)));
-    if !details.matched_by.is_empty() {
-        say(Happening::Match { by: details.matched_by });
-    }
-    if !hit.clicks.is_empty() {
-        say(Happening::Clicks { ids: hit.clicks.clone(), from: details.click_from });
-    }
-    let fields = fields(hit, details.fields, payload);
-    if !fields.is_empty() {
-        say(Happening::Fields { fields });
-    }
-    say(Happening::Outcome { outcome: hit.outcome.clone(), reason });
-    details.request.into_iter().for_each(|request| say(Happening::WouldSend { request }));
-}
-
-/// What was read, and what the row holds besides.
-fn fields(hit: &HitRecord, read: Vec<FieldRead>, payload: &Payload) -> Vec<Field> {
-    let mut known: BTreeMap<&str, &str> =
-        payload.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let own = [("order_id", &hit.order_id), ("value", &hit.value), ("currency", &hit.currency)];
-    known.extend(own.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))));
-    let shown = |name: &str, text: &str| if is_personal(name) { HIDDEN.to_owned() } else { text.to_owned() };
-    let mut fields: Vec<Field> = read
-        .into_iter()
-        .map(|FieldRead { name, result, from, captured }| Field {
-            value: known.remove(name.as_str()).map(|text| shown(&name, text)),
-            name,
-            result: Some(result),
-            from: Some(from),
-            captured,
-        })
-        .collect();
-    let rest = known.into_iter().map(|(name, text)| Field {
-        name: name.to_owned(),
-        value: Some(shown(name, text)),
-        result: None,
-        from: None,
-        captured: None,
-    });
-    fields.extend(rest);
-    fields
-}
-
-/// What became of the row.
-fn after(row: RowDetail, scenes: &mut Vec<Scene>) {
-    let RowDetail { summary, payload, attempts, .. } = row;
-    scenes.extend(attempts.into_iter().map(|Attempt { number, answer }| {
-        let StoredAnswer { at, status, body, result, millis } = answer;
-        // Versions before stored answers as they came.
-        let body = without_personal(body.as_bytes(), &payload);
-        let answer = StoredAnswer { at, status, body, result, millis };
-        Scene { at: Some(at), what: Happening::Attempt(Attempt { number, answer }) }
-    }));
-    let RowSummary { verdict, reason, settled, missing, next, .. } = summary;
-    match verdict {
-        Some(verdict) => scenes.push(Scene { at: settled, what: Happening::Verdict { verdict, reason } }),
-        None => {
-            let last = scenes.iter().filter_map(|scene| scene.at).max();
-            scenes.push(Scene { at: last, what: Happening::Waits { next, reason, missing } });
-        }
-    }
 }
 
 /// All that is shown one by one.

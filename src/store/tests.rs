@@ -12,7 +12,7 @@ use super::{
     samples::{DAY, NOW, event},
     *,
 };
-use crate::tracking::event::DedupKey;
+use crate::tracking::event::{Dedup, DedupKey, Event};
 use crate::tracking::{
     event::Payload,
     verdict::{RetryReason, Verdict},
@@ -20,6 +20,7 @@ use crate::tracking::{
 
 mod desk;
 mod erasure;
+mod finding;
 mod held;
 mod journeys;
 mod node;
@@ -552,7 +553,7 @@ async fn the_connection_is_set_up_to_survive_a_power_cut() {
         })
         .await;
     let found = found.recv_timeout(Duration::from_secs(5)).unwrap();
-    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 103].map(rusqlite::types::Value::Integer);
+    let numbers = [2, 1000, 67_108_864, 5000, 0, 2, 0x544c_696e, 104].map(rusqlite::types::Value::Integer);
     assert_eq!(found[0], rusqlite::types::Value::Text("wal".into()));
     assert_eq!(found[1..], numbers);
 }

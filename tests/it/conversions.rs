@@ -1,6 +1,6 @@
 //! "Why was this sale not reported?", asked by people who were not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use throughline::tracking::conversion::Outcome;
@@ -105,76 +105,216 @@ impl Story {
     }
 }
 
+/// What somebody who asks has in hand, and what both doors answer.
+struct Answer {
+    /// What is asked for; without anything in hand, the outcome's list.
+    asked: Option<&'static str>,
+    /// The reason and the remedy, at the command line and in the console.
+    both: &'static [&'static str],
+    /// What only the command line says in these words.
+    told: &'static [&'static str],
+}
+
+/// Another outcome is explained here, or this does not compile.
+fn answer(outcome: Outcome) -> Answer {
+    let (asked, both, told): (_, &[&str], &[&str]) = match outcome {
+        Outcome::Off => ("", &["off", "set `tracking: on`"], &[]),
+        Outcome::NoConsent => ("", &["the visitor refused, or has not chosen", "consent.md"], &[]),
+        Outcome::Prefetch => ("A-prefetch", &["the browser fetched ahead of time"], &["to do: nothing"]),
+        Outcome::NotDocument => ("A-not_document", &["HEAD, an image", "another `path`"], &[]),
+        Outcome::Bot => ("A-bot", &["a crawler", "use a browser"], &[]),
+        Outcome::NotSuccess => ("A-not_success", &["(status 404)", "compare `status` and `when`"], &[]),
+        Outcome::NotPreceded => ("A-not_preceded", &["(checkout)", "captures under `after`"], &[]),
+        Outcome::NotCredited => (
+            "A-not_credited",
+            &["(later: rival)", "first-click", "`credit: last_paid_click` asks for it"],
+            &["by rival, which earned it"],
+        ),
+        Outcome::NoClick => ("A-no_click", &["(needs click_id)", "compare `click.param` with your ad links"], &[]),
+        Outcome::Incomplete => {
+            ("A-incomplete", &["lacks plan", "`throughline outbox set ID NAME=VALUE` completes it"], &[])
+        }
+        Outcome::Unproven => ("A-unproven", &["(success_mark)", "nothing for failed orders"], &[]),
+        Outcome::Shadow => {
+            ("A-shadow", &["the rule is only tried out", "remove the key", "c=click-1&p=basic&k=***"], &["would send"])
+        }
+        Outcome::Held => ("A-held", &["a visitor who previews the site", "trying-out.md", "o=A-held"], &["would send"]),
+        Outcome::Duplicate => {
+            ("A-queued", &["the same conversion was accepted before", "really one per order?"], &["duplicate"])
+        }
+        Outcome::Unstored => (
+            "A-unstored",
+            &["it could not be written", "disk full, read-only, wrong owner"],
+            &["outcome      unstored"],
+        ),
+        Outcome::Queued => ("A-queued", &["delivered", "click-1"], &["attempt 1", "click-1  from cookie._cid"]),
+    };
+    Answer { asked: Some(asked).filter(|asked| !asked.is_empty()), both, told }
+}
+
+impl Story {
+    /// Has a visitor ask for a page in a way that ends so.
+    fn plays(&self, outcome: Outcome) {
+        let asks = |path: &str| {
+            self.buyer().get(&format!("{path}/A-{}", outcome.as_str()));
+        };
+        match outcome {
+            Outcome::Off => {
+                self.proxy.visitor().host("quiet.example").get("/thank-you/A-off");
+            }
+            Outcome::NoConsent => {
+                let mut refuser = self.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1");
+                refuser.get("/thank-you/A-no_consent");
+            }
+            Outcome::Prefetch => {
+                self.buyer().sending("Sec-Purpose", "prefetch").get("/thank-you/A-prefetch");
+            }
+            Outcome::NotDocument => {
+                self.buyer().sending("Sec-Fetch-Dest", "image").get("/thank-you/A-not_document");
+            }
+            Outcome::Bot => {
+                self.buyer().sending("User-Agent", "Googlebot/2.1").get("/thank-you/A-bot");
+            }
+            Outcome::NotSuccess => asks("/thank-you"),
+            Outcome::NotPreceded => asks("/course"),
+            Outcome::NotCredited => {
+                let mut other = self.proxy.visitor();
+                other.lands("/?cid=first-click");
+                other.lands("/?rid=later-click");
+                other.get("/credited/A-not_credited");
+            }
+            Outcome::NoClick => {
+                self.proxy.visitor().get("/thank-you/A-no_click");
+            }
+            Outcome::Incomplete => asks("/plan"),
+            Outcome::Unproven => asks("/proved"),
+            Outcome::Shadow => asks("/trial"),
+            Outcome::Held => {
+                let link = self.proxy.command(&["preview", "shop", "--hold"]).stdout;
+                let link = String::from_utf8(link).unwrap();
+                let mut operator = self.buyer();
+                operator.get(link[link.find("/.throughline").expect("a link")..].trim());
+                operator.get("/thank-you/A-held");
+            }
+            Outcome::Queued => {
+                asks("/thank-you");
+                self.proxy.await_metric(OUTCOMES, &[("outcome", "queued")], 1);
+                self.proxy.await_settled();
+            }
+            Outcome::Duplicate => {
+                self.buyer().get("/thank-you/A-queued");
+                self.proxy.await_metric(OUTCOMES, &[("outcome", "duplicate")], 1);
+            }
+            Outcome::Unstored => self.without_its_store(|| {
+                asks("/thank-you");
+                self.proxy.await_metric(OUTCOMES, &[("outcome", "unstored")], 1);
+                let page = self.sees("A-unstored");
+                assert!(page.contains("it could not be written"), "it is known before it is written: {page}");
+            }),
+        }
+    }
+
+    /// Does something while the state folder is not there.
+    fn without_its_store(&self, act: impl FnOnce()) {
+        let await_state = |state: &str| {
+            let readiness = || self.proxy.operator().get("/readyz").text();
+            let said = format!("\"state\":\"{state}\"");
+            let is_so = || readiness().split("\"store\"").nth(1).is_some_and(|it| it.contains(&said)).then_some(());
+            await_fact(is_so, readiness);
+        };
+        let (state, aside) = (self.proxy.folder().join("state"), self.proxy.folder().join("aside"));
+        std::fs::rename(&state, &aside).unwrap();
+        std::fs::write(&state, "in the way").unwrap();
+        await_state("degraded");
+        act();
+        std::fs::remove_file(&state).unwrap();
+        std::fs::rename(&aside, &state).unwrap();
+        await_state("ready");
+    }
+
+    /// What the console says when somebody searches for this, as it is read.
+    fn sees(&self, text: &str) -> String {
+        self.reads(&format!("/console/search?q={text}"))
+    }
+
+    fn reads(&self, page: &str) -> String {
+        let answer = self.proxy.operator().get(page);
+        assert_eq!(answer.status, 200, "{page}: {}", answer.text());
+        as_read(&answer.text())
+    }
+}
+
+/// A page without its tags.
+fn as_read(page: &str) -> String {
+    let mut text = String::new();
+    for part in page.split('<') {
+        text.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
+        .into_iter()
+        .fold(text, |text, (entity, char)| text.replace(entity, char))
+}
+
 #[test]
 fn every_outcome_can_be_explained_afterwards() {
     let story = Story::begins();
-    let asks = |outcome: &str, path: &str| {
-        story.buyer().get(&format!("{path}/A-{outcome}"));
-    };
-    story.proxy.visitor().host("quiet.example").get("/thank-you/A-off");
-    story.proxy.visitor().host("strict.example").sending("Cookie", "_cid=refused-1").get("/thank-you/A-no_consent");
-    story.buyer().sending("Sec-Purpose", "prefetch").get("/thank-you/A-prefetch");
-    story.buyer().sending("Sec-Fetch-Dest", "image").get("/thank-you/A-not_document");
-    story.buyer().sending("User-Agent", "Googlebot/2.1").get("/thank-you/A-bot");
-    asks("not_success", "/thank-you");
-    asks("not_preceded", "/course");
-    let mut other = story.proxy.visitor();
-    other.lands("/?cid=first-click");
-    other.lands("/?rid=later-click");
-    other.get("/credited/A-not_credited");
-    story.proxy.visitor().get("/thank-you/A-no_click");
-    asks("incomplete", "/plan");
-    asks("unproven", "/proved");
-    asks("shadow", "/trial");
-    let link = story.proxy.command(&["preview", "shop", "--hold"]).stdout;
-    let link = String::from_utf8(link).unwrap();
-    let mut operator = story.buyer();
-    operator.get(link[link.find("/.throughline").expect("a link")..].trim());
-    operator.get("/thank-you/A-held");
-    asks("queued", "/thank-you");
-    story.proxy.await_metric(OUTCOMES, &[("outcome", "queued")], 1);
-    story.proxy.await_settled();
-    asks("queued", "/thank-you");
-    story.proxy.await_metric(OUTCOMES, &[("outcome", "duplicate")], 1);
-
-    // Another outcome takes its place here, or among those that are told elsewhere: what could not be written left no
-    // record on the same disk; the metric and `/readyz` tell of it.
-    let told_elsewhere = ["unstored"];
-    let all: BTreeSet<&str> = Outcome::ALL.map(Outcome::as_str).into();
-    let hits = story.await_hits(all.len() - told_elsewhere.len());
+    // What ends all others comes last.
+    let (last, others): (Vec<_>, Vec<_>) = Outcome::ALL.into_iter().partition(|it| *it == Outcome::Unstored);
+    let after = |outcome: &Outcome| *outcome == Outcome::Duplicate;
+    let (repeats, firsts): (Vec<_>, Vec<_>) = others.into_iter().partition(after);
+    for outcome in firsts.into_iter().chain(repeats).chain(last) {
+        story.plays(outcome);
+    }
+    let hits = story.await_hits(Outcome::ALL.len());
     let seen: BTreeSet<&str> = hits.iter().filter_map(|hit| hit["outcome"].as_str()).collect();
-    assert_eq!(all, seen.union(&BTreeSet::from(told_elsewhere)).copied().collect::<BTreeSet<_>>());
+    assert_eq!(seen, BTreeSet::from(Outcome::ALL.map(Outcome::as_str)));
 
-    let answers: BTreeMap<&str, (&str, &[&str])> = [
-        ("off", ("", &["off", "set `tracking: on`"] as &[&str])),
-        ("no_consent", ("", &["the visitor refused, or has not chosen", "consent.md"])),
-        ("prefetch", ("A-prefetch", &["the browser fetched ahead of time"])),
-        ("not_document", ("A-not_document", &["HEAD, an image", "another `path`"])),
-        ("bot", ("A-bot", &["a crawler", "use a browser"])),
-        ("not_success", ("A-not_success", &["(status 404)", "compare `status` and `when`"])),
-        ("not_preceded", ("A-not_preceded", &["(checkout)", "captures under `after`"])),
-        ("not_credited", ("A-not_credited", &["(later: rival)", "first-click", "by rival, which earned it"])),
-        ("no_click", ("A-no_click", &["(needs click_id)", "compare `click.param` with your ad links"])),
-        ("incomplete", ("A-incomplete", &["lacks plan", "`throughline outbox set ID NAME=VALUE` completes it"])),
-        ("unproven", ("A-unproven", &["(success_mark)", "nothing for failed orders"])),
-        ("shadow", ("A-shadow", &["the rule is only tried out", "would send", "c=click-1&p=basic&k=***"])),
-        ("held", ("A-held", &["a visitor who previews the site", "would send", "o=A-held"])),
-        ("duplicate", ("A-queued", &["the same conversion was accepted before", "really one per order?"])),
-        ("queued", ("A-queued", &["delivered", "attempt 1", "click-1  from cookie._cid"])),
-    ]
-    .into();
-    assert_eq!(answers.keys().copied().collect::<BTreeSet<_>>(), seen);
-    for (outcome, (order, phrases)) in answers {
-        let listed = story.says(&["list", "--outcome", outcome]);
+    for outcome in Outcome::ALL {
+        let (word, Answer { asked, both, told }) = (outcome.as_str(), answer(outcome));
+        let listed = story.says(&["list", "--outcome", word]);
         assert_eq!(listed.matches("Z  ").count(), 1, "{listed}");
-        let said = if order.is_empty() { listed } else { story.says(&["show", order]) };
-        for phrase in phrases {
-            assert!(said.contains(phrase), "{outcome}: {phrase:?} in\n{said}");
+        let (said, seen) = match asked {
+            Some(asked) => (story.says(&["show", asked]), story.sees(asked)),
+            None => (listed, story.reads(&format!("/console/search?outcome={word}"))),
+        };
+        for phrase in both {
+            assert!(said.contains(phrase), "{word}: {phrase:?} in\n{said}");
+            // The console sets code in type, and writes words of ours as people do.
+            let phrase = phrase.replace('`', "");
+            let is_seen = seen.contains(&phrase) || seen.contains(&phrase.replace('_', " "));
+            assert!(is_seen, "{word}: {phrase:?} in the console's\n{seen}");
+        }
+        for phrase in told {
+            assert!(said.contains(phrase), "{word}: {phrase:?} in\n{said}");
         }
         assert!(said.lines().count() < 40, "one screen: {said}");
-        assert!(!said.contains(SECRET), "{said}");
+        assert!(!said.contains(SECRET) && !seen.contains(SECRET), "{said}\n{seen}");
     }
     assert_accounts(&story.proxy);
+}
+
+#[test]
+fn what_operators_do_to_many_is_told_of_each() {
+    let story = Story::begins();
+    let orders = ["B-1", "B-2", "B-3"];
+    for order in orders {
+        story.buyer().get(&format!("/plan/{order}"));
+    }
+    story.await_hits(orders.len());
+    let purged = story.proxy.command(&["outbox", "purge", "--state", "incomplete", "--site", "shop", "--yes"]);
+    assert!(purged.status.success(), "{purged:?}");
+    let events: Vec<String> = story
+        .says(&["export", "--format", "json"])
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["event_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(events.len(), orders.len());
+    for event in events {
+        let said = story.says(&["show", &event]);
+        assert!(said.contains("purge --site shop --state incomplete  (and 2 more)"), "{said}");
+        let seen = story.sees(&event);
+        assert!(seen.contains("did purge --site shop --state incomplete to 3 rows"), "{seen}");
+    }
 }
 
 #[test]

@@ -12,12 +12,15 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    Refusal, plain,
+    Refusal,
     selection::Selection,
     sheet::{self, COLUMNS},
 };
 use crate::{
-    cli::{Exit, say},
+    cli::{
+        Exit,
+        listing::{Column, LISTED, line, plain, say_if_more},
+    },
     guide,
     store::{
         office::Office,
@@ -60,8 +63,8 @@ pub(super) fn list(office: &Office, list: &List) -> Result<Exit, Refusal> {
     let filter = list.selection.filter();
     let limit = filter.limit.unwrap_or(LISTED);
     let written = write(office, &HitFilter { limit: Some(limit), ..filter.clone() }, list.format)?;
-    if list.format == Format::Table && filter.limit.is_none() && written == limit {
-        say("… there may be more: --limit");
+    if list.format == Format::Table {
+        say_if_more(filter.limit, written);
     }
     Ok(Exit::Success)
 }
@@ -150,12 +153,8 @@ impl<W: Write> Table<W> {
     }
 
     fn cells(&mut self, cells: [&str; 8], reason: Option<&str>) -> io::Result<()> {
-        let [time, site, conversion, network, order, value, outcome, verdict] = cells.map(plain);
         let reason = reason.map(|reason| format!(" ({})", plain(reason))).unwrap_or_default();
-        let line = format!(
-            "{time:<24}  {site:<12}  {conversion:<12}  {network:<12}  {order:<16}  {value:>12}  {outcome:<12}  {verdict}{reason}"
-        );
-        writeln!(self.out, "{}", line.trim_end())
+        writeln!(self.out, "{}{reason}", line(COLUMNS_OF_PEOPLE, cells))
     }
 
     fn end(mut self) -> io::Result<()> {
@@ -173,5 +172,14 @@ impl<W: Write> Table<W> {
     }
 }
 
-/// What a list shows unless told otherwise.
-const LISTED: usize = 100;
+/// Of a table, unlike those of an export, which programs read.
+const COLUMNS_OF_PEOPLE: [Column; 8] = [
+    Column::Text(24),
+    Column::Text(12),
+    Column::Text(12),
+    Column::Text(12),
+    Column::Text(16),
+    Column::Number(12),
+    Column::Text(12),
+    Column::Text(0),
+];

@@ -4,6 +4,7 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
     config::units,
+    operator::ago,
     store::{clock, story::HitFilter},
     tracking::{conversion::Outcome, timestamp::Timestamp},
 };
@@ -48,11 +49,7 @@ impl Selection {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    let ago = |age: std::time::Duration| {
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(clock::now().as_millis().saturating_sub(age))
-    };
-    let time = Timestamp::parse(text).or_else(|| units::duration(text).ok().map(ago));
+    let time = Timestamp::parse(text).or_else(|| units::duration(text).ok().map(|age| ago(clock::now(), age)));
     time.ok_or_else(|| "write 2026-11-01, 2026-11-01T12:00:00Z (UTC), or how long ago: 30d, 6h".to_owned())
 }
 

@@ -5,12 +5,15 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Refusal, plain, tell};
+use super::{Refusal, tell};
 use crate::{
-    cli::{Exit, complain, say},
+    cli::{Exit, complain, listing::plain, say},
     config::{Config, Environment, secrets},
     explain::{self, Mask},
-    store::{office::Office, story::Story},
+    store::{
+        office::Office,
+        story::{Stories, Story},
+    },
     tracking::timestamp::Timestamp,
 };
 
@@ -26,7 +29,13 @@ pub(super) struct Show {
 }
 
 pub(super) fn execute(file: &Path, config: &Config, office: &Office, show: &Show) -> Result<Exit, Refusal> {
-    let stories = office.story(&show.text).map_err(|error| error.to_string())?;
+    let Stories { told: stories, is_whole } = office.story(&show.text).map_err(|error| error.to_string())?;
+    if !is_whole {
+        complain(
+            "not everything was looked through: the store is large, and its older rows were not reached in time;\n\
+             `throughline conversions export --since 30d` reads them all",
+        );
+    }
     if stories.is_empty() {
         complain(&format!(
             "nothing is known of `{}`: no request matched a conversion (compare `path` and `method` with the real\n\

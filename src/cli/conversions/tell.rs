@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::plain;
 use crate::{
+    cli::listing::plain,
     guide::{self, Meaning},
     store::{
         Attempt,
@@ -101,7 +101,9 @@ fn happening(page: &mut Page, at: &str, what: &Happening, hit: &HitRecord) {
             page.scene(at, "verdict", &format!("{verdict}{reason}"));
         }
         Happening::Deed(deed) => {
-            page.scene(at, "operator", &format!("{}: {} {}", deed.who, deed.action, deed.arguments));
+            let others = deed.count.saturating_sub(1);
+            let others = if others > 0 { format!("  (and {others} more)") } else { String::new() };
+            page.scene(at, "operator", &format!("{}: {} {}{others}", deed.who, deed.action, deed.arguments));
         }
     }
 }

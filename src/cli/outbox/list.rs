@@ -5,13 +5,13 @@ use serde_json::json;
 
 use super::{Refusal, refusal};
 use crate::{
-    cli::{Exit, say},
-    operator::Selection,
-    store::{
-        clock,
-        inspector::{Filter, RowSummary},
-        office::Office,
+    cli::{
+        Exit,
+        listing::{Column, line, say_if_more},
+        say,
     },
+    operator::Selection,
+    store::{clock, inspector::RowSummary, office::Office},
 };
 
 /// Options of `outbox list`.
@@ -32,14 +32,11 @@ pub(super) fn execute(office: &Office, list: &List) -> Result<Exit, Refusal> {
     } else if rows.is_empty() {
         say("nothing here");
     } else {
-        say(&line(["EVENT", "TIME", "SITE", "CONVERSION", "NETWORK", "STATE", "TRIES", "VERDICT"]));
+        say(&line(COLUMNS, ["EVENT", "TIME", "SITE", "CONVERSION", "NETWORK", "STATE", "TRIES", "VERDICT"]));
         rows.iter().for_each(|row| say(&summary(row)));
     }
-    if let Filter { limit: None, .. } = filter
-        && rows.len() == MANY
-        && !list.json
-    {
-        say("… there may be more: --limit");
+    if !list.json {
+        say_if_more(filter.limit, rows.len());
     }
     Ok(Exit::Success)
 }
@@ -53,22 +50,28 @@ fn summary(row: &RowSummary) -> String {
         (None, None) if !row.missing.is_empty() => format!("lacks {}", row.missing.join(", ")),
         (None, None) => "-".to_owned(),
     };
-    line([
-        &id,
-        &row.time.rfc3339(),
-        &row.site,
-        &row.conversion,
-        &row.network,
-        row.state.as_str(),
-        &row.attempts.to_string(),
-        &verdict,
-    ])
+    line(
+        COLUMNS,
+        [
+            &id,
+            &row.time.rfc3339(),
+            &row.site,
+            &row.conversion,
+            &row.network,
+            row.state.as_str(),
+            &row.attempts.to_string(),
+            &verdict,
+        ],
+    )
 }
 
-fn line(cells: [&str; 8]) -> String {
-    let [id, time, site, conversion, network, state, tries, verdict] = cells;
-    format!("{id:<36}  {time:<24}  {site:<12}  {conversion:<12}  {network:<16}  {state:<10}  {tries:>5}  {verdict}")
-}
-
-/// What a list shows unless told otherwise.
-const MANY: usize = 100;
+const COLUMNS: [Column; 8] = [
+    Column::Text(36),
+    Column::Text(24),
+    Column::Text(12),
+    Column::Text(12),
+    Column::Text(16),
+    Column::Text(10),
+    Column::Number(5),
+    Column::Text(0),
+];

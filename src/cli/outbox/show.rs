@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Refusal, refusal};
 use crate::{
-    cli::{Exit, complain, say},
+    cli::{Exit, complain, listing, say},
     operator::describe,
     store::office::Office,
 };
@@ -58,6 +58,5 @@ fn print(described: &Value) {
 
 /// A text without quotes and in one line, anything else as JSON.
 fn plain(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    listing::plain(&value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
 }

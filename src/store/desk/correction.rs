@@ -12,6 +12,7 @@ use crate::{
         dedup::{self, Taken},
         held,
         inspector::names,
+        lookup,
         outbox::json,
     },
     tracking::event::{Datum, Dedup, EventId, Payload},
@@ -82,6 +83,8 @@ fn correct(transaction: &Transaction<'_>, id: EventId, correction: &Correction) 
     {
         return Ok(Corrected::Duplicate);
     }
+    let learnt = correction.fields.get("order_id").into_iter().chain(&correction.click);
+    learnt.into_iter().try_for_each(|text| lookup::add(transaction, id, text))?;
     let takes_key = correction.key.is_some() && key.is_some();
     transaction
         .prepare(

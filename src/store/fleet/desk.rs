@@ -125,7 +125,12 @@ impl Fleet {
                 let before = tally.done;
                 let result = async {
                     let transaction = session.transaction().await?;
-                    let mut slice = Slice { transaction: &transaction, tally: &mut tally, told: BTreeMap::new() };
+                    let mut slice = Slice {
+                        transaction: &transaction,
+                        tally: &mut tally,
+                        told: BTreeMap::new(),
+                        touched: Vec::new(),
+                    };
                     change(&mut slice, rows).await?;
                     slice.end(deed, before).await?;
                     Ok(transaction.commit().await?)
@@ -153,6 +158,8 @@ struct Slice<'a> {
     tally: &'a mut Tally,
     /// Site and network of rows that the nodes must count.
     told: BTreeMap<(String, String), i64>,
+    /// Rows that were changed.
+    touched: Vec<Id>,
 }
 
 impl Slice<'_> {
@@ -172,7 +179,14 @@ impl Slice<'_> {
             let word = if deed.word == "purge" { "purged" } else { "replayed" };
             self.transaction.execute(&statement, &[&Id::from(Uuid::new_v4()), &word, site, network, count]).await?;
         }
-        enter(self.transaction, deed, self.tally.done - before).await
+        let Some(entry) = enter(self.transaction, deed, self.tally.done - before).await? else { return Ok(()) };
+        let statement = format!(
+            "INSERT INTO throughline_deeds (audit, event_id, at_ms)
+             SELECT $1::UUID, event_id, {NOW_MS} FROM unnest($2::UUID[]) AS touched (event_id)
+             ON CONFLICT (audit, event_id) DO NOTHING"
+        );
+        self.transaction.execute(&statement, &[&entry, &self.touched]).await?;
+        Ok(())
     }
 }
 
@@ -207,10 +221,10 @@ async fn take_time(transaction: &Transaction<'_>) -> Result<(), FleetError> {
     Ok(transaction.batch_execute("SET LOCAL statement_timeout = '30s'").await?)
 }
 
-/// Enters a deed in the audit, unless nothing was changed.
-async fn enter(transaction: &Transaction<'_>, deed: &Deed<'_>, count: usize) -> Result<(), FleetError> {
+/// Enters a deed in the audit, unless nothing was changed, and yields the entry's id.
+async fn enter(transaction: &Transaction<'_>, deed: &Deed<'_>, count: usize) -> Result<Option<Id>, FleetError> {
     if count == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let statement = transaction
         .prepare_cached(&format!(
@@ -220,8 +234,9 @@ async fn enter(transaction: &Transaction<'_>, deed: &Deed<'_>, count: usize) -> 
         .await?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let (who, arguments) = (printable(deed.who, 100), printable(deed.arguments, 1000));
-    transaction.execute(&statement, &[&Id::from(Uuid::new_v4()), &who, &deed.word, &arguments, &count]).await?;
-    Ok(())
+    let id = Id::from(Uuid::new_v4());
+    transaction.execute(&statement, &[&id, &who, &deed.word, &arguments, &count]).await?;
+    Ok(Some(id))
 }
 
 fn printable(text: &str, most: usize) -> String {

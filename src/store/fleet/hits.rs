@@ -4,7 +4,7 @@ use deadpool_postgres::{ClientWrapper, Transaction};
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, value::Id};
-use crate::store::{departure::DepartingHit, housekeeping::HITS_KEPT};
+use crate::store::{departure::DepartingHit, housekeeping::HITS_KEPT, lookup};
 
 impl Fleet {
     /// Takes over records of a node, each once however often it is handed over.
@@ -18,6 +18,15 @@ impl Fleet {
     }
 }
 
+/// Keeps what was learnt of a hit later, if there is a record of it.
+pub(super) async fn learn(transaction: &Transaction<'_>, id: Id, text: &str) -> Result<(), FleetError> {
+    let statement = "INSERT INTO throughline_lookup (key, event_id, at_ms)
+         SELECT $1, event_id, at_ms FROM throughline_hits WHERE event_id = $2 LIMIT 1
+         ON CONFLICT (key, event_id) DO NOTHING";
+    transaction.execute(statement, &[&lookup::key(text).as_slice(), &id]).await?;
+    Ok(())
+}
+
 /// Leaves of records that they were.
 pub(super) async fn empty(transaction: &Transaction<'_>, ids: &[Id]) -> Result<(), FleetError> {
     let statement = transaction
@@ -27,6 +36,7 @@ pub(super) async fn empty(transaction: &Transaction<'_>, ids: &[Id]) -> Result<(
         )
         .await?;
     transaction.execute(&statement, &[&ids]).await?;
+    transaction.execute("DELETE FROM throughline_lookup WHERE event_id = ANY($1)", &[&ids]).await?;
     Ok(())
 }
 
@@ -81,9 +91,38 @@ async fn insert(client: &ClientWrapper, node: [u8; 16], hits: &[DepartingHit]) -
             ],
         )
         .await?;
+    insert_keys(client, hits).await?;
     // As many as a store that is alone keeps: a flood of bots must not fill the disk.
     let old = client.prepare_cached("DELETE FROM throughline_hits WHERE node = $1 AND number <= $2").await?;
     client.execute(&old, &[&node, &last.number.saturating_sub(HITS_KEPT)]).await?;
+    Ok(())
+}
+
+/// Keeps what people look for these records by, unless it was forgotten before they came.
+async fn insert_keys(client: &ClientWrapper, hits: &[DepartingHit]) -> Result<(), FleetError> {
+    let (mut keys, mut ids, mut times) = (Vec::new(), Vec::<Id>::new(), Vec::new());
+    for hit in hits {
+        let Some(id) = hit.event_id else { continue };
+        let clicks = hit.clicks.iter().flat_map(|clicks| clicks.split(' ')).filter(|click| !click.is_empty());
+        for text in hit.order_id.as_deref().into_iter().chain(clicks) {
+            keys.push(lookup::key(text));
+            ids.push(id.into());
+            times.push(hit.time.as_millis());
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
+    let statement = client
+        .prepare_cached(
+            "INSERT INTO throughline_lookup (key, event_id, at_ms)
+             SELECT key, id, at_ms FROM unnest($1::BYTEA[], $2::UUID[], $3::INT8[]) AS new (key, id, at_ms)
+             WHERE EXISTS (SELECT 1 FROM throughline_hits WHERE event_id = new.id AND details IS NOT NULL)
+             ON CONFLICT (key, event_id) DO NOTHING",
+        )
+        .await?;
+    client.execute(&statement, &[&keys, &ids, &times]).await?;
     Ok(())
 }
 

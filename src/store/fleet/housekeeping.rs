@@ -44,6 +44,9 @@ async fn tidy(client: &ClientWrapper, retention: Retention, now: Timestamp) -> R
         ("throughline_outbox", "event_id", "missing IS NOT NULL AND event_ms < $1", dead),
         ("throughline_erased", "journey", "at_ms < $1", since(retention.journeys)),
         ("throughline_audit", "id", "at_ms < $1", since(AUDIT)),
+        ("throughline_deeds", "audit", "at_ms < $1", since(AUDIT)),
+        // Records go by this time, too.
+        ("throughline_lookup", "event_id", "at_ms < $1", since(retention.history)),
     ] {
         // Rows that another node is about to delete are left to it.
         let statement = client

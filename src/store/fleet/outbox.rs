@@ -10,13 +10,16 @@ use uuid::Uuid;
 
 use super::{Fleet, FleetError, NOW_MS, value::Id};
 use crate::{
-    store::{LeasedRow, Settled, Settlement, clock, row::Place},
+    store::{LeasedRow, Settlement, clock, row::Place},
     tracking::{
         event::{Event, EventId, Payload},
         timestamp::Timestamp,
-        verdict::Verdict,
     },
 };
+
+mod settling;
+
+use settling::settle;
 
 /// Whether a settlement counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,66 +152,6 @@ async fn lease(
     Ok(rows)
 }
 
-/// Ends an attempt.
-async fn settle(client: &ClientWrapper, settlement: &Settlement) -> Result<Fenced, FleetError> {
-    let Settlement { row, outcome, answer, now } = settlement;
-    let Place::Fleet(attempt) = row.place else { return Ok(Fenced::Lost) };
-    let (id, attempt) = (Id::from(row.event.id), Id::from(attempt));
-    let answer = answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok());
-    let attempts = i32::try_from(row.attempts).unwrap_or(i32::MAX);
-    // An attempt leaves an answer, if only that there was none; a verdict without one ends no attempt.
-    let with_this = attempts.saturating_add(i32::from(answer.is_some()));
-    let changed = match *outcome {
-        Settled::Retry { at, reason } => {
-            let counted = i32::from(reason.is_counted());
-            let delay = i64::try_from(at.since(*now).as_millis()).unwrap_or(i64::MAX);
-            let statement = client
-                .prepare_cached(&format!(
-                    "WITH settled AS (
-                         UPDATE throughline_outbox SET attempts = attempts + $3, next_ms = {NOW_MS} + $4, reason = $5,
-                             last_answer = $6, settled_by = $2, lease = NULL, lease_node = NULL, lease_until_ms = NULL
-                         WHERE event_id = $1 AND lease = $2 AND withdrawn_ms IS NULL
-                         RETURNING event_id, attempts
-                     )
-                     INSERT INTO throughline_attempts (event_id, slot, number, answer)
-                     SELECT event_id, attempts % {ATTEMPTS_KEPT}, attempts, coalesce($6, '') FROM settled
-                     ON CONFLICT (event_id, slot) DO UPDATE SET number = excluded.number, answer = excluded.answer"
-                ))
-                .await?;
-            client.execute(&statement, &[&id, &attempt, &counted, &delay, &reason.as_str(), &answer]).await?
-        }
-        Settled::Final(verdict) if verdict.is_dead_letter() => {
-            let statement = client
-                .prepare_cached(
-                    "UPDATE throughline_outbox SET attempts = $3, verdict = $4, reason = $5, last_answer = $6,
-                         settled_ms = $7, settled_by = $2, lease = NULL, lease_node = NULL, lease_until_ms = NULL
-                     WHERE event_id = $1 AND lease = $2 AND withdrawn_ms IS NULL",
-                )
-                .await?;
-            let (word, why) = (verdict.as_str(), verdict.reason());
-            client.execute(&statement, &[&id, &attempt, &with_this, &word, &why, &answer, &now.as_millis()]).await?
-        }
-        Settled::Final(verdict) => remember(client, (id, attempt), with_this, verdict, answer.as_ref(), *now).await?,
-    };
-    if changed > 0 {
-        return Ok(Fenced::Done);
-    }
-    // Not ours any more, or ours and withdrawn: then what was learnt ends it, without anything personal.
-    let (verdict, withdrawn) = match *outcome {
-        Settled::Retry { .. } => (Verdict::Withdrawn, Fenced::Withdrawn),
-        Settled::Final(verdict) => (verdict, Fenced::Done),
-    };
-    if remember(client, (id, attempt), with_this, verdict, None, *now).await? > 0 {
-        return Ok(withdrawn);
-    }
-    let was = settled_before(client, id, attempt).await?;
-    Ok(match (was.as_deref(), *outcome) {
-        (None, _) => Fenced::Lost,
-        (Some("withdrawn"), Settled::Retry { .. }) => Fenced::Withdrawn,
-        (Some(_), _) => Fenced::Done,
-    })
-}
-
 /// Gives a lease back unsent; with a time, the row is not due before it.
 async fn release(client: &ClientWrapper, row: &LeasedRow, at: Option<Timestamp>) -> Result<(), FleetError> {
     let Place::Fleet(attempt) = row.place else { return Ok(()) };
@@ -259,45 +202,6 @@ async fn extend(client: &ClientWrapper, rows: &[&LeasedRow]) -> Result<Vec<Event
     rows.iter().map(|row| Ok(row.try_get::<_, Id>(0)?.event())).collect()
 }
 
-/// Moves a row into the history; the payload of one that was withdrawn stays behind.
-async fn remember(
-    client: &ClientWrapper,
-    (id, attempt): (Id, Id),
-    attempts: i32,
-    verdict: Verdict,
-    answer: Option<&String>,
-    now: Timestamp,
-) -> Result<u64, FleetError> {
-    let statement = client
-        .prepare_cached(
-            "WITH gone AS (
-                 DELETE FROM throughline_outbox WHERE event_id = $1 AND lease = $2
-                 RETURNING event_id, site, conversion, network, event_ms, withdrawn_ms, payload
-             )
-             INSERT INTO throughline_history (event_id, site, conversion, network, event_ms, settled_ms, attempts,
-                 settled_by, verdict, reason, payload, last_answer)
-             SELECT event_id, site, conversion, network, event_ms, $3::INT8, $4::INT4, $2::UUID, $5::TEXT, $6::TEXT,
-                 CASE WHEN withdrawn_ms IS NULL THEN payload ELSE '{}' END,
-                 CASE WHEN withdrawn_ms IS NULL THEN $7::TEXT END
-             FROM gone ON CONFLICT (event_id) DO NOTHING",
-        )
-        .await?;
-    let (word, why) = (verdict.as_str(), verdict.reason());
-    Ok(client.execute(&statement, &[&id, &attempt, &now.as_millis(), &attempts, &word, &why, &answer]).await?)
-}
-
-/// What this attempt has settled before, when its answer was lost: the verdict, or nothing for a retry.
-async fn settled_before(client: &ClientWrapper, id: Id, attempt: Id) -> Result<Option<String>, FleetError> {
-    let statement = client
-        .prepare_cached(
-            "SELECT coalesce(verdict, '') FROM throughline_outbox WHERE event_id = $1 AND settled_by = $2
-             UNION ALL SELECT verdict FROM throughline_history WHERE event_id = $1 AND settled_by = $2 LIMIT 1",
-        )
-        .await?;
-    let row = client.query_opt(&statement, &[&id, &attempt]).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?)
-}
-
 /// A row whose columns don't make an event would be leased again and again; a person must see it.
 async fn bury_unreadable(client: &ClientWrapper, id: Id, attempt: Uuid) -> Result<(), FleetError> {
     let statement = client
@@ -337,7 +241,5 @@ const LEASE_MS: i64 = 60_000;
 const MOST_LEASED: usize = 100;
 /// Rows of one transaction that are made due.
 const MOST_WOKEN: usize = 500;
-/// Answers of one row that are kept beside the last.
-const ATTEMPTS_KEPT: i32 = 20;
 /// Names of sites and networks that are no longer configured count, too.
 const MOST_DESTINATIONS: usize = 10_000;

@@ -58,11 +58,11 @@ async fn begin(client: &ClientWrapper) -> Result<(), FleetError> {
     Ok(())
 }
 
-const CURRENT: i32 = 101;
+const CURRENT: i32 = 102;
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS throughline_schema (one INT4 PRIMARY KEY, version INT4 NOT NULL)";
 
-const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (CURRENT, HITS)];
+const MIGRATIONS: &[(i32, &str)] = &[(100, FIRST), (101, HITS), (CURRENT, LOOKUP)];
 
 /// - `dedup` decides what counts once.
 /// - `outbox` holds what is to be sent, dead letters, and what waits for a person (`missing`). `lease` is
@@ -178,3 +178,23 @@ const HITS: &str = "CREATE TABLE throughline_hits (
 );
 CREATE INDEX throughline_hits_at ON throughline_hits (at_ms);
 CREATE INDEX throughline_hits_event ON throughline_hits (event_id) WHERE event_id IS NOT NULL;";
+
+/// - `lookup` leads from order ids and click IDs, as hashes, to events; its keys come and go with the records of
+///   hits.
+/// - `deeds` are the rows that each entry of `audit` has touched.
+const LOOKUP: &str = "CREATE TABLE throughline_lookup (
+    key BYTEA NOT NULL,
+    event_id UUID NOT NULL,
+    at_ms INT8 NOT NULL,
+    PRIMARY KEY (key, event_id)
+);
+CREATE INDEX throughline_lookup_event ON throughline_lookup (event_id);
+CREATE INDEX throughline_lookup_at ON throughline_lookup (at_ms);
+CREATE TABLE throughline_deeds (
+    audit UUID NOT NULL,
+    event_id UUID NOT NULL,
+    at_ms INT8 NOT NULL,
+    PRIMARY KEY (audit, event_id)
+);
+CREATE INDEX throughline_deeds_event ON throughline_deeds (event_id);
+CREATE INDEX throughline_deeds_at ON throughline_deeds (at_ms);";

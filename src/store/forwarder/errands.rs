@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{COMPLAINTS, Hindrance, Loop, Round};
+use super::{Hindrance, Loop, Round, handing::COMPLAINTS};
 use crate::{
     store::{
         clock,

@@ -3,13 +3,18 @@
 //! A row is the truth of a conversion. Records are dropped under load, and versions before this one wrote
 //! none for conversions; a row tells its outcome without one.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
-use super::{InspectError, Inspector, names, row};
+use super::{
+    InspectError, Inspector, names, newest, row,
+    search::{self, Search, Tables},
+};
 use crate::{
     store::{
-        audit, schema,
-        story::{HitFilter, HitRecord, Show, Sources, Story, collected},
+        audit, clock, schema,
+        story::{HitFilter, HitRecord, Show, Sources, Stories, Story, collected},
     },
     tracking::{
         event::{EventId, Payload},
@@ -31,18 +36,7 @@ impl Inspector {
     /// # Errors
     /// When the store can't be read.
     pub fn each_hit(&self, filter: &HitFilter, show: Show<'_>) -> Result<(), InspectError> {
-        let (conditions, values) = conditions(filter);
-        self.read(|connection| {
-            let sql = select(connection, "NULL", &conditions, filter.limit)?;
-            let mut statement = connection.prepare(&sql)?;
-            let mut rows = statement.query(params_from_iter(values))?;
-            while let Some(row) = rows.next()? {
-                if show(record(row)?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        self.read(|connection| newest::each(connection, filter, show))
     }
 
     /// The stories of hits by order id, click ID, event id, or the beginning of an event id (4 characters at
@@ -50,62 +44,46 @@ impl Inspector {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn story(&self, text: &str) -> Result<Vec<Story>, InspectError> {
+    pub fn story(&self, text: &str) -> Result<Stories, InspectError> {
         let search = Search::new(text);
-        let (conditions, values) = search.conditions();
         self.read(|connection| {
-            let sql = select(connection, "details", &conditions, Some(MOST_TOLD))?;
-            let mut found = connection
-                .prepare(&sql)?
-                .query_map(params_from_iter(values), sources)?
-                .collect::<Result<Vec<_>, _>>()?;
-            found.retain(|sources| search.means(&sources.hit));
-            found.reverse();
-            found.into_iter().map(|sources| complete(connection, sources)).collect()
+            let until = Some(clock::instant() + PATIENCE);
+            let mut open = search.read(connection, Tables::Open, until)?;
+            open.events.extend(search.known(connection)?);
+            let told = stories(connection, &search, &search::newest(open.events))?;
+            if !told.is_empty() {
+                return Ok(Stories { told, is_whole: open.is_whole });
+            }
+            let over = search.read(connection, Tables::Over, until)?;
+            let told = stories(connection, &search, &over.events)?;
+            Ok(Stories { told, is_whole: open.is_whole && over.is_whole })
         })
     }
 }
 
-/// What people look for.
-pub(in crate::store) struct Search<'a> {
-    text: &'a str,
-    /// Of an event id, in capitals and without hyphens; `-` when it can't be one.
-    prefix: String,
+/// The two kinds of hits: with a row, and without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Rows,
+    Records,
 }
 
-impl<'a> Search<'a> {
-    pub(in crate::store) fn new(text: &'a str) -> Self {
-        let hex: String = text.chars().filter(|c| *c != '-').collect::<String>().to_ascii_uppercase();
-        let is_prefix = (4..=32).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        Self { text, prefix: if is_prefix { hex } else { "-".to_owned() } }
+/// The stories of those events that are meant, the oldest first.
+fn stories(connection: &Connection, search: &Search<'_>, events: &[Value]) -> rusqlite::Result<Vec<Story>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// What the text is in JSON, as rows hold it.
-    pub(in crate::store) fn in_json(&self) -> String {
-        serde_json::Value::from(self.text).to_string()
+    let mut found = Vec::new();
+    for part in [Part::Rows, Part::Records] {
+        let sql = select(connection, part, "details", &format!("event_id IN ({})", search::places(events)))?;
+        let mut statement = connection.prepare(&sql)?;
+        for sources in statement.query_map(params_from_iter(events), sources)? {
+            found.push(sources?);
+        }
     }
-
-    pub(in crate::store) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// Narrows, but not to what is meant alone.
-    fn conditions(&self) -> (String, Vec<Value>) {
-        let conditions = "(substr(hex(event_id), 1, length(?1)) = ?1 OR order_id = ?2
-             OR instr(' ' || clicks || ' ', ' ' || ?2 || ' ') > 0
-             OR (instr(payload, ?3) > 0 AND CASE WHEN json_valid(payload) THEN
-                 EXISTS (SELECT 1 FROM json_each(payload, '$.clicks') AS click WHERE click.value = ?2) END))";
-        let values = [self.prefix.clone(), self.text.to_owned(), self.in_json()];
-        (conditions.to_owned(), values.map(Value::Text).to_vec())
-    }
-
-    /// Whether this is what they look for.
-    pub(in crate::store) fn means(&self, hit: &HitRecord) -> bool {
-        let id = hit.event_id.map(|id| id.to_string().replace('-', "").to_ascii_uppercase()).unwrap_or_default();
-        id.starts_with(&self.prefix)
-            || hit.order_id.as_deref() == Some(self.text)
-            || hit.clicks.iter().any(|click| click == self.text)
-    }
+    found.retain(|sources| search.means(&sources.hit));
+    found.sort_by_key(|sources| sources.hit.time);
+    found.into_iter().map(|sources| complete(connection, sources)).collect()
 }
 
 impl HitRecord {
@@ -135,7 +113,7 @@ fn complete(connection: &Connection, mut sources: Sources) -> rusqlite::Result<S
     Ok(Story::of(sources))
 }
 
-fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
+pub(super) fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
     let HitFilter { site, network, conversion, outcome, since, until, limit: _ } = filter;
     let (mut conditions, mut values) = (vec!["1".to_owned()], Vec::new());
     let mut asked = |condition: &str, value: Value| {
@@ -153,8 +131,8 @@ fn conditions(filter: &HitFilter) -> (String, Vec<Value>) {
     (conditions.join(" AND "), values)
 }
 
-/// All hits: rows with their records, and records without rows.
-fn select(connection: &Connection, details: &str, conditions: &str, limit: Option<usize>) -> rusqlite::Result<String> {
+/// Hits of a kind, the newest first. `key` is the event's id of rows, and the record's own of records.
+pub(super) fn select(connection: &Connection, part: Part, details: &str, conditions: &str) -> rusqlite::Result<String> {
     let rows = row::all(connection)?;
     // A process of a version before may have made the file.
     let (joined, alone, details) = if schema::has(connection, schema::WITH_STORIES)? {
@@ -164,29 +142,29 @@ fn select(connection: &Connection, details: &str, conditions: &str, limit: Optio
     } else {
         (NONE, NONE.to_owned(), "NULL")
     };
-    let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    Ok(format!(
-        "SELECT * FROM (
-             SELECT event_ms AS at_ms, settled_ms, row_of.site AS site, row_of.conversion AS conversion,
-                    row_of.network AS network, row_of.event_id AS event_id,
+    let hits = match part {
+        Part::Rows => format!(
+            "SELECT row_of.event_id AS key, event_ms AS at_ms, settled_ms, row_of.site AS site,
+                    row_of.conversion AS conversion, row_of.network AS network, row_of.event_id AS event_id,
                     coalesce(hit.outcome, CASE WHEN held = 'incomplete' OR (verdict = 'purged' AND row_of.reason = 'incomplete')
                                                THEN 'incomplete' ELSE 'queued' END) AS outcome,
                     hit.reason AS said, row_of.reason AS reason, verdict, attempts, missing, payload,
                     hit.order_id AS told_order, clicks, hit.value AS value, hit.currency AS currency,
-                    {details} AS details,
-                    coalesce(CASE WHEN json_valid(payload) THEN json_extract(payload, '$.fields.order_id') END,
-                             hit.order_id) AS order_id
+                    {details} AS details
              FROM ({rows}) AS row_of LEFT JOIN {joined} AS hit ON hit.event_id = row_of.event_id
-             WHERE held IS NULL OR held = 'incomplete'
-             UNION ALL
-             SELECT at_ms, NULL, site, conversion, network, event_id, outcome, reason, NULL, NULL, 0, '', NULL,
-                    order_id, clicks, value, currency, {details}, order_id
-             FROM {alone}
-         ) WHERE {conditions} ORDER BY at_ms DESC LIMIT {limit}"
-    ))
+             WHERE held IS NULL OR held = 'incomplete'"
+        ),
+        Part::Records => format!(
+            "SELECT id AS key, at_ms, NULL AS settled_ms, site, conversion, network, event_id, outcome, reason AS said,
+                    NULL AS reason, NULL AS verdict, 0 AS attempts, '' AS missing, NULL AS payload,
+                    order_id AS told_order, clicks, value, currency, {details} AS details
+             FROM {alone}"
+        ),
+    };
+    Ok(format!("SELECT * FROM ({hits}) WHERE {conditions} ORDER BY key DESC"))
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<HitRecord> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<HitRecord> {
     let missing: String = row.get("missing")?;
     let said: Option<String> = row.get("said")?;
     let verdict: Option<String> = row.get("verdict")?;
@@ -245,5 +223,5 @@ const BEFORE_STORIES: &str = "(SELECT id, at_ms, site, conversion, network, outc
 const NONE: &str = "(SELECT 0 AS id, 0 AS at_ms, '' AS site, '' AS conversion, '' AS network, '' AS outcome,
      NULL AS reason, NULL AS event_id, NULL AS order_id, NULL AS clicks, NULL AS value, NULL AS currency,
      NULL AS details WHERE 0)";
-/// Stories of one search.
-const MOST_TOLD: usize = 100;
+/// How long a person waits for what no key leads to.
+const PATIENCE: Duration = Duration::from_secs(2);

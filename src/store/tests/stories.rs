@@ -39,7 +39,7 @@ fn hits(folder: &Path) -> Vec<HitRecord> {
 }
 
 fn stories(folder: &Path, text: &str) -> Vec<Story> {
-    Inspector::open(folder).unwrap().story(text).unwrap()
+    Inspector::open(folder).unwrap().story(text).unwrap().told
 }
 
 fn words(hits: &[HitRecord]) -> Vec<(&str, Option<&str>)> {
@@ -158,7 +158,7 @@ async fn a_record_is_never_long() {
     told.details.visitor = vec![JourneyKey::from_bytes([7; 16])];
     store.note(long);
     store.close().await;
-    let told = Inspector::open(folder.path()).unwrap().story("abc").unwrap().remove(0);
+    let told = Inspector::open(folder.path()).unwrap().story("abc").unwrap().told.remove(0);
     assert_eq!(told.hit.order_id.unwrap().len(), 256);
     assert!(told.scenes.iter().any(|scene| matches!(scene.what, Happening::Consent(_))), "what fits stays");
     let person = Person::Cookie(vec![JourneyKey::from_bytes([7; 16])]);
@@ -183,7 +183,9 @@ async fn bots_crowd_out_nobody() {
 }
 
 /// Takes away what came with the stories.
-const BEFORE_THE_STORIES: &str = "DROP INDEX hits_event;
+const BEFORE_THE_STORIES: &str =
+    "DROP INDEX hits_event; DROP TRIGGER hits_gone; DROP TRIGGER hits_emptied; DROP TABLE lookup; DROP TABLE unlisted;
+     DROP TABLE deeds;
      ALTER TABLE hits DROP COLUMN reason; ALTER TABLE hits DROP COLUMN event_id; ALTER TABLE hits DROP COLUMN order_id;
      ALTER TABLE hits DROP COLUMN clicks; ALTER TABLE hits DROP COLUMN value; ALTER TABLE hits DROP COLUMN currency;
      ALTER TABLE hits DROP COLUMN details; PRAGMA user_version = 102";

@@ -53,6 +53,7 @@ const OF_THE_VERSION_BEFORE: &[&str] = &[
 
 /// Takes away what came with the desk.
 const BEFORE_THE_DESK: &str = "DROP TABLE attempts; DROP TABLE audit; DROP TABLE notices; DROP TABLE hits;
+     DROP TABLE lookup; DROP TABLE unlisted; DROP TABLE deeds;
      ALTER TABLE outbox DROP COLUMN revived_ms; PRAGMA user_version = 101";
 
 #[tokio::test]

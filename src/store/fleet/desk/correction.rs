@@ -5,7 +5,7 @@ use serde_json::{from_str, to_string};
 
 use super::{
     super::{
-        Fleet, FleetError, NOW_MS,
+        Fleet, FleetError, NOW_MS, hits,
         keys::{self, Taking},
         value::Id,
     },
@@ -62,6 +62,9 @@ async fn correct(transaction: &Transaction<'_>, id: EventId, correction: &Correc
         if !has_key && keys::take(transaction, &[Taking::new(id, key, clock::now())]).await? == [Taken::Elsewhere] {
             return Ok(Corrected::Duplicate);
         }
+    }
+    for text in correction.fields.get("order_id").into_iter().chain(&correction.click) {
+        hits::learn(transaction, id_of_row, text).await?;
     }
     let payload = to_string(&payload).map_err(|_| FleetError::refused("a conversion can't be written as JSON"))?;
     let rest = (!missing.is_empty()).then(|| missing.join(","));

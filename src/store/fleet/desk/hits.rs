@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{
     super::{Fleet, FleetError, session::Session, value::Id},
@@ -16,7 +17,7 @@ use crate::{
         Attempt,
         audit::AuditEntry,
         inspector::{Search, clicks, names, why},
-        story::{HitFilter, HitRecord, Show, Sources, Story},
+        story::{HitFilter, HitRecord, Show, Sources, Stories, Story},
     },
     tracking::{event::EventId, timestamp::Timestamp},
 };
@@ -35,17 +36,64 @@ impl Fleet {
     }
 
     /// The stories of hits by order id, click ID, event id, or the beginning of an event id, the oldest first.
-    pub async fn story(&self, text: &str) -> Result<Vec<Story>, FleetError> {
+    pub async fn story(&self, text: &str) -> Result<Stories, FleetError> {
         let search = Search::new(text);
-        let conditions = "(substr(upper(replace(event_id::TEXT, '-', '')), 1, length($1)) = $1 OR order_id = $2
-             OR strpos(' ' || clicks || ' ', ' ' || $2 || ' ') > 0 OR strpos(payload, $3) > 0)";
-        let values: Vec<Value> =
-            vec![Box::new(search.prefix().to_owned()), Box::new(text.to_owned()), Box::new(search.in_json())];
-        let sql = select("details", conditions, Some(LOOKED_AT));
+        let events = self.known(&search).await?;
+        let values: Vec<Value> = vec![Box::new(events)];
+        let mut found = self.meant(&search, &select("details", "event_id = ANY($1)", None), &values).await?;
+        if found.is_empty() {
+            // What no key leads to: a row whose record was lost, or what is older than the keys.
+            let conditions = "(order_id = $1 OR strpos(' ' || clicks || ' ', ' ' || $1 || ' ') > 0
+                 OR strpos(payload, $2) > 0)";
+            let values: Vec<Value> = vec![Box::new(text.to_owned()), Box::new(search.in_json())];
+            found = self.meant(&search, &select("details", conditions, Some(LOOKED_AT)), &values).await?;
+        }
+        let mut told = Vec::with_capacity(found.len());
+        for mut sources in found {
+            if let Some(id) = sources.hit.event_id {
+                sources.row = self.row(id).await?;
+                sources.deeds = self.deeds(id).await?;
+            }
+            told.push(Story::of(sources));
+        }
+        Ok(Stories { told, is_whole: true })
+    }
+
+    /// The newest events that keys lead to; not all of them may be meant.
+    async fn known(&self, search: &Search<'_>) -> Result<Vec<Id>, FleetError> {
+        let keys = search.keys();
+        let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
+        let within = |table: &str| {
+            format!(
+                "(SELECT event_id FROM {table} WHERE event_id >= $1 AND event_id <= $2 ORDER BY event_id DESC LIMIT {MOST_TOLD})"
+            )
+        };
+        let by_id = ["throughline_outbox", "throughline_history", "throughline_hits"].map(within).join(" UNION ALL ");
+        let by_key = format!(
+            "SELECT event_id FROM throughline_lookup WHERE key = ANY($1) ORDER BY event_id DESC LIMIT {MOST_TOLD}"
+        );
+        self.attempt(|| async {
+            let session = self.session().await?;
+            let result = async {
+                let mut rows = session.query(&by_key, &[&keys]).await?;
+                if let Some(range) = search.range() {
+                    let [first, last] = range.map(|id| Id::from(Uuid::from_bytes(id)));
+                    rows.extend(session.query(&by_id, &[&first, &last]).await?);
+                }
+                rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Id>, FleetError>>()
+            }
+            .await;
+            session.end(result)
+        })
+        .await
+    }
+
+    /// What a statement finds and a search means, the oldest first.
+    async fn meant(&self, search: &Search<'_>, sql: &str, values: &[Value]) -> Result<Vec<Sources>, FleetError> {
         let mut found = Vec::new();
         self.at_leisure(async {
             let mut session = self.session().await?;
-            let result = each(&mut session, &sql, &values, &mut |row| {
+            let result = each(&mut session, sql, values, &mut |row| {
                 found.push(sources(row)?);
                 Ok(ControlFlow::Continue(()))
             })
@@ -56,15 +104,7 @@ impl Fleet {
         found.retain(|sources| search.means(&sources.hit));
         found.truncate(MOST_TOLD);
         found.reverse();
-        let mut stories = Vec::with_capacity(found.len());
-        for mut sources in found {
-            if let Some(id) = sources.hit.event_id {
-                sources.row = self.row(id).await?;
-                sources.deeds = self.deeds(id).await?;
-            }
-            stories.push(Story::of(sources));
-        }
-        Ok(stories)
+        Ok(found)
     }
 
     async fn row(&self, id: EventId) -> Result<Option<crate::store::inspector::RowDetail>, FleetError> {
@@ -74,13 +114,14 @@ impl Fleet {
         Ok(Some(row.with_earlier(earlier.collect())))
     }
 
-    /// What was done to an event that was named.
+    /// What was done to an event: by an entry that touched its row, or that names it.
     async fn deeds(&self, id: EventId) -> Result<Vec<AuditEntry>, FleetError> {
         let sql = "SELECT at_ms, who, action, arguments, count FROM throughline_audit
-             WHERE strpos(arguments, $1) > 0 ORDER BY at_ms DESC LIMIT 100";
+             WHERE strpos(arguments, $1) > 0 OR id IN (SELECT audit FROM throughline_deeds WHERE event_id = $2)
+             ORDER BY at_ms DESC LIMIT 100";
         self.attempt(|| async {
             let session = self.session().await?;
-            let result = session.query(sql, &[&id.to_string()]).await.map_err(FleetError::from);
+            let result = session.query(sql, &[&id.to_string(), &Id::from(id)]).await.map_err(FleetError::from);
             session.end(result)?.iter().map(entry).collect()
         })
         .await

@@ -49,5 +49,7 @@ async fn purge(slice: &mut Slice<'_>, rows: &[EventId]) -> Result<(), FleetError
     );
     slice.transaction.execute(&history, &[&purged]).await?;
     slice.transaction.execute("DELETE FROM throughline_attempts WHERE event_id = ANY($1)", &[&purged]).await?;
-    hits::empty(slice.transaction, &purged).await
+    hits::empty(slice.transaction, &purged).await?;
+    slice.touched.extend(purged);
+    Ok(())
 }

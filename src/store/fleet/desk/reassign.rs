@@ -70,6 +70,7 @@ async fn reassign(slice: &mut Slice<'_>, rename: &Rename<'_>, rows: &[EventId]) 
     );
     slice.transaction.execute(&update, &[&adopted, &site, &conversion, &network]).await?;
     slice.tally.done += adopted.len();
+    slice.touched.extend(adopted);
     Ok(())
 }
 

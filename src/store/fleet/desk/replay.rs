@@ -65,6 +65,7 @@ async fn replay(
         );
         let changed = slice.transaction.execute(&update, &[&ids]).await?;
         slice.tally.done += usize::try_from(changed).unwrap_or(0);
+        slice.touched.extend(ids);
     }
     Ok(())
 }
