@@ -193,6 +193,7 @@ impl Tracking {
             if conversions == Conversions::Held {
                 visit.hold_conversions();
             }
+            let site = guarded(|| site.asked_for(&facts(request, client), &visit)).flatten().unwrap_or(site);
             self.takes_plain = !coding::refuses_identity(&request.headers);
             self.takes_gzip = coding::accepts_gzip(&request.headers);
             head::ask_for_whole_page(request, &visit, self.takes_plain);

@@ -21,18 +21,19 @@ use super::{
 };
 use crate::{
     config::{Config, HostPattern, Site},
-    events::{Bus, Record, Whose},
+    events::{Bus, PageRequest, Record, Whose},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     store::{Hit, Store, clock},
     tracking::{
         click::ClickResult,
+        consent::Requirement,
         conversion::Outcome,
         event::{Event, EventId},
         journey::JourneyKeys,
         mask::Mask,
         site::{SiteRules, normal_host},
-        visit::Decided,
+        visit::{Decided, Request, Visit},
         visitor::Seal,
     },
 };
@@ -69,6 +70,8 @@ pub struct TrackedSite {
     pub(super) mask: Mask,
     /// Who is told.
     pub events: Bus,
+    /// What the visitor asked for, where anybody is told of this request.
+    page_request: Option<Arc<PageRequest>>,
 }
 
 impl TrackedSite {
@@ -89,10 +92,13 @@ impl TrackedSite {
     pub(super) fn decide(&self, store: &Store, it: Decided) {
         self.metrics.outcome(it.conversion, it.send, it.outcome);
         if let Some(hit) = self.hit(it) {
-            self.events.publish(self.whose(), |_| {
+            self.events.publish(self.whose(), |personal| {
+                // Of visitors who have not agreed, nothing is told.
+                let page = self.page_request.as_deref().filter(|_| hit.grounds.told.is_some());
                 let id = hit.grounds.told.as_ref().map(|told| told.event_id);
                 let id = id.filter(|_| matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete));
-                Record::conversion(hit.time, (&hit.site, &hit.conversion, &hit.network), id, hit.outcome)
+                let names = (&hit.site, &hit.conversion, &hit.network);
+                Record::conversion(hit.time, names, id, hit.outcome).on(page, personal)
             });
             store.note(hit);
         }
@@ -127,7 +133,12 @@ impl TrackedSite {
     pub(super) fn click(&self, network: usize, result: ClickResult) {
         self.metrics.click(network, result);
         if let Some(network) = self.rules.networks.get(network) {
-            self.events.publish(self.whose(), |_| Record::click(clock::now(), &self.rules.name, &network.key, result));
+            self.events.publish(self.whose(), |personal| {
+                let asked = network.consent.as_ref().unwrap_or(&self.rules.consent.require);
+                let may_tell = result.is_consented() || *asked == Requirement::None;
+                let page = self.page_request.as_deref().filter(|_| may_tell);
+                Record::click(clock::now(), &self.rules.name, &network.key, result).on(page, personal)
+            });
         }
     }
 }
@@ -191,7 +202,7 @@ impl TrackedSite {
         let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
         let (page, metrics) = (page.map(Arc::new), Counters::new(metrics));
         let (switch, mask) = (Switch::default(), site.mask.clone());
-        Self { rules, csp: site.csp, page, metrics, switch, mask, events: events.clone() }
+        Self { rules, csp: site.csp, page, metrics, switch, mask, events: events.clone(), page_request: None }
     }
 
     /// Whether the request that it is tracked for is one of a preview.
@@ -203,13 +214,23 @@ impl TrackedSite {
     /// The same site with other rules that read the same of its pages.
     pub(super) fn with_rules(&self, rules: Arc<SiteRules>) -> Self {
         let (page, metrics, mask) = (self.page.clone(), self.metrics.clone(), self.mask.clone());
-        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask, events: self.events.clone() }
+        let (events, page_request) = (self.events.clone(), self.page_request.clone());
+        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask, events, page_request }
     }
 
     /// The same site, whose decisions are taken down.
     pub(super) fn noting(&self, notes: Arc<Notes>) -> Arc<Self> {
         let metrics = self.metrics.noting(notes);
         Arc::new(Self { metrics, ..self.with_rules(Arc::clone(&self.rules)) })
+    }
+
+    /// The same site, with what this request asked for; nothing is copied where nobody is told of it.
+    pub(super) fn asked_for(&self, request: &Request<'_>, visit: &Visit) -> Option<Arc<Self>> {
+        if !self.events.wants(self.whose()) {
+            return None;
+        }
+        let page_request = Some(Arc::new(PageRequest::new(request, visit, &self.mask)));
+        Some(Arc::new(Self { page_request, ..self.with_rules(Arc::clone(&self.rules)) }))
     }
 }
 
