@@ -112,7 +112,7 @@ fn masked_query(query: &str) -> String {
         match pair.split_once('=') {
             // `dG9rZW4=` is a token of somebody's.
             Some((name, value)) if is_name(name) && !value.trim_matches('=').is_empty() => {
-                out.extend([name, "=", STARS])
+                out.extend([name, "=", STARS]);
             }
             Some(_) | None => out.push_str(STARS),
         }

@@ -15,17 +15,18 @@ fn level_and_format_of_the_log_follow_a_reload() {
     proxy.await_log("\"message\":\"");
     let before = said(0).len();
     // A mistake is told in the form that is in force.
-    proxy.reconfigure(&configured("format: jsn"));
+    proxy.configure(&configured("format: jsn"));
+    assert!(!proxy.reload());
     proxy.await_log("`jsn` is none of");
     let lines = said(before);
     assert!(lines.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{lines:#?}");
 
     proxy.follows(&configured("format: text, level: error"));
     let before = said(0).len();
-    proxy.follows(&configured("format: text, level: error, request_id: site"));
+    proxy.follows(&configured("format: text, level: error, request_id: both"));
     assert!(said(before).is_empty(), "a reload that succeeds is no error: {:#?}", said(before));
     proxy.follows(&configured("format: text, level: info"));
-    proxy.follows(&shop);
+    proxy.await_log("changed: log.level: error → info");
     let lines = said(before);
-    assert!(lines.iter().any(|line| line.contains(" INFO ") && !line.starts_with('{')), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains("  INFO ") || line.contains("  WARN ")), "{lines:#?}");
 }

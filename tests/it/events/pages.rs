@@ -46,8 +46,8 @@ fn who_keeps_personal_values_gets_whole_addresses() {
 #[test]
 fn nothing_is_told_of_visitors_who_have_not_agreed() {
     let (origin, network) = (Origin::start(), AdNetwork::answering(["OK"]));
-    let config =
-        shop(&origin, &network).replace("    networks:\n", "    consent: { require: ad_storage }\n    networks:\n");
+    let config = shop(&origin, &network)
+        .replace("    networks:\n", "    consent: { require: ad_storage, from: [tcf] }\n    networks:\n");
     assert!(config.contains("ad_storage"), "{config}");
     let told = told(Proxy::with(&format!("events:\n{FILE}{config}")), 2);
     assert!(!told.is_empty() && told.iter().all(|record| record[1..] == ["-", "-"]), "{told:?}");
