@@ -11,6 +11,7 @@ use tokio::{sync::broadcast, time::timeout};
 
 pub mod bigquery;
 pub mod file;
+pub mod page;
 pub mod record;
 pub mod webhook;
 
@@ -22,6 +23,7 @@ mod stdout;
 mod trouble;
 mod veil;
 
+pub use page::PageRequest;
 pub use record::{Kind, Record};
 pub use reporter::Reporter;
 

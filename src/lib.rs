@@ -64,6 +64,8 @@ pub mod proxy;
 #[cfg(feature = "server")]
 pub mod reload;
 #[cfg(feature = "server")]
+mod sheet;
+#[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
 pub mod supervisor;

@@ -78,6 +78,13 @@ fn the_unit_starts_what_exists_and_gives_it_time_to_end() {
     let grace = throughline::config::Limits::default().shutdown_grace.as_secs();
     let [stop] = values(&unit, "TimeoutStopSec")[..] else { panic!("one time") };
     assert!(stop.parse::<u64>().unwrap() > grace + 10, "the last postbacks take up to ten seconds");
+    // `kill` is a word of the shell; a program of that name is not on every Debian. And a process that systemd has not
+    // started itself must be waited for by somebody.
+    for key in ["ExecReload", "ExecStop"] {
+        let [command] = values(&unit, key)[..] else { panic!("one {key}") };
+        assert!(command.starts_with("/bin/sh -c \"kill -") && command.contains("$MAINPID"), "{command}");
+    }
+    assert!(values(&unit, "ExecStop")[0].contains("while kill -0 $MAINPID"));
     // What the process says is believed of the main process alone, and it says which one that is.
     assert_eq!((values(&unit, "Type"), values(&unit, "NotifyAccess")), (vec!["notify"], vec!["main"]));
 }
@@ -123,6 +130,9 @@ fn the_package_is_made_of_files_that_exist() {
             }
         }
     }
+    let changelog = file(deb["changelog"].as_str().expect("a changelog"));
+    let version = concat!("throughline (", env!("CARGO_PKG_VERSION"), "-1) ");
+    assert!(changelog.starts_with(version), "{changelog}");
     for conffile in deb["conf-files"].as_array().expect("conffiles") {
         assert!(targets.iter().any(|target| format!("/{target}") == conffile.as_str().unwrap()), "{conffile}");
     }
@@ -148,6 +158,13 @@ fn the_image_starts_what_exists_on_a_configuration_that_is_in_order() {
         [config.server.listen[0].address.port(), config.server.admin.port()].map(|port| port.to_string()).into();
     assert!(dockerfile.contains(&format!("EXPOSE {}", exposed.join(" "))));
     assert!(dockerfile.contains(&format!("VOLUME {}", config.server.state.display())));
+    // What is copied into the image has been put together before, of files that are there.
+    let (build, image) = dockerfile.split_once("\nFROM gcr.io/").expect("two stages");
+    let copied = image.lines().filter(|line| line.starts_with("COPY --from=build "));
+    let places = copied.filter_map(|line| line.split(' ').find(|word| word.starts_with("/image/")));
+    assert_eq!(places.inspect(|place| assert!(build.contains(&format!(" {place}")), "{place}")).count(), 3);
+    let sources: Vec<&str> = build.split_whitespace().filter(|word| word.starts_with("conf/")).collect();
+    assert!(!sources.is_empty() && sources.iter().all(|source| root().join(source).is_file()), "{sources:?}");
     // Cargo refuses to build a package whose targets are not there.
     let ignored = file(".dockerignore");
     for needed in ["/src", "/tests", "/benches", "/conf", "/build.rs", "/Cargo.lock"] {

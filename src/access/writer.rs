@@ -6,8 +6,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
-    mem,
+    io, mem,
     os::unix::fs::OpenOptionsExt,
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
@@ -15,18 +14,20 @@ use std::{
 };
 
 use super::{AccessRules, Change, Message, Orders, QUIET, Shared, line};
-use crate::{store::clock, throttle::Throttle};
+use crate::{
+    sheet::{Sheet, Unwritten},
+    store::clock,
+    throttle::Throttle,
+};
 
 /// Writes the lines of one process.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     messages: mpsc::Receiver<Message>,
     rules: Option<AccessRules>,
-    file: Option<File>,
+    file: Option<Sheet<File>>,
     retry_at: Instant,
     lines: Vec<u8>,
-    /// Whether the file ends within a line, because the disk was full.
-    is_torn: bool,
     /// Whether the operator believes that lines get lost.
     fails: bool,
     complaints: Throttle,
@@ -41,7 +42,6 @@ impl Writer {
             file: None,
             retry_at: clock::instant(),
             lines: Vec::new(),
-            is_torn: false,
             fails: false,
             complaints: Throttle::new(1, QUIET),
         }
@@ -74,7 +74,6 @@ impl Writer {
             let is_same_file = rules.as_ref().map(|it| &it.file) == self.rules.as_ref().map(|it| &it.file);
             if !is_same_file {
                 self.file = None;
-                self.is_torn = false;
             }
             self.rules = rules;
             self.open();
@@ -118,20 +117,18 @@ impl Writer {
             self.open();
         }
         let lines = mem::take(&mut self.lines);
-        let result = match &mut self.file {
-            Some(file) => add(file, &lines, self.is_torn),
+        let written = match &mut self.file {
+            Some(sheet) => sheet.write(&lines).map_err(|Unwritten { whole, error }| (whole, Some(error))),
             None => Err((0, None)),
         };
-        match result {
+        match written {
             Ok(()) => {
-                self.is_torn = false;
                 if mem::take(&mut self.fails) {
                     tracing::info!("the access log is written again");
                 }
             }
-            Err((written, error)) => {
-                let (done, lost) = lines.split_at_checked(written).unwrap_or((&[], &lines));
-                self.is_torn = done.last().map_or(self.is_torn, |last| *last != b'\n');
+            Err((whole, error)) => {
+                let lost = lines.get(whole..).unwrap_or_default();
                 self.shared.dropped.inc_by(memchr::memchr_iter(b'\n', lost).count() as u64);
                 if let Some(error) = error {
                     self.complain(&error);
@@ -148,8 +145,7 @@ impl Writer {
         // For its owner, and for those who read logs.
         match OpenOptions::new().append(true).create(true).mode(0o640).open(&rules.file) {
             Ok(file) => {
-                self.file = Some(file);
-                self.is_torn = false;
+                self.file = Some(Sheet { writer: file, is_torn: false });
             }
             Err(error) => {
                 self.retry_at = clock::instant() + RETRY;
@@ -172,60 +168,9 @@ impl Writer {
     }
 }
 
-/// Adds lines, behind the end of a torn one; says how many bytes of them were written if not all could be.
-fn add(file: &mut impl Write, lines: &[u8], is_torn: bool) -> Result<(), (usize, Option<io::Error>)> {
-    if is_torn {
-        file.write_all(b"\n").map_err(|error| (0, Some(error)))?;
-    }
-    let mut written = 0;
-    while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
-        match file.write(rest) {
-            Ok(0) => return Err((written, Some(io::ErrorKind::WriteZero.into()))),
-            Ok(some) => written += some,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, Some(error))),
-        }
-    }
-    Ok(())
-}
-
 /// How long requests are gathered for one write.
 const GATHERING: Duration = Duration::from_millis(10);
 /// Bytes that are worth a write.
 const MUCH: usize = 64 << 10;
 /// Between two attempts to open the file.
 const RETRY: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A disk with so much room.
-    struct Disk(Vec<u8>, usize);
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let room = self.1 - self.0.len();
-            if room == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let some = bytes.len().min(room);
-            self.0.extend_from_slice(&bytes[..some]);
-            Ok(some)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_disk_says_how_much_went_in_and_a_torn_line_gets_an_end() {
-        let mut disk = Disk(Vec::new(), 6);
-        let (written, error) = add(&mut disk, b"one\ntwo\nthree\n", false).unwrap_err();
-        assert_eq!((written, error.unwrap().kind()), (6, io::ErrorKind::StorageFull));
-        disk.1 = 100;
-        add(&mut disk, b"four\n", true).unwrap();
-        assert_eq!(disk.0, b"one\ntw\nfour\n");
-    }
-}

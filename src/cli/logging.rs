@@ -1,50 +1,74 @@
 //! Where log lines go: to standard error, in the configured form.
 
 use std::{
+    fmt,
     io::{self, Write},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Full, Json, Writer},
+    },
+    registry::LookupSpan,
+};
 
 use crate::config::{Log, LogFormat};
 
 /// Starts logging; a second call changes nothing.
 pub(super) fn start(log: &Log) {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter(log)).with_writer(|| Lines(io::stderr())).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(log))
+        .with_writer(|| Lines(io::stderr()))
+        .with_ansi(false)
+        .event_format(Form::default())
+        .with_filter_reloading();
+    let level = lines.reload_handle();
     // Only the demo and tests call this twice.
-    let _already_started = match log.format {
-        LogFormat::Text => {
-            let lines = lines.with_filter_reloading();
-            let level = lines.reload_handle();
-            lines.try_init().map(|()| keep(log, move |filter| level.reload(filter).unwrap_or_default()))
-        }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_filter_reloading();
-            let level = lines.reload_handle();
-            lines.try_init().map(|()| keep(log, move |filter| level.reload(filter).unwrap_or_default()))
-        }
-    };
-}
-
-/// Writes from now on what another configuration wants written.
-pub(super) fn follow(log: &Log) {
-    let Some(logging) = LOGGING.get() else { return };
-    (logging.set)(filter(log));
-    if logging.format != log.format {
-        tracing::warn!("`log.format` takes effect at a restart");
+    if lines.try_init().is_ok() {
+        IS_JSON.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        SET_FILTER.get_or_init(|| Box::new(move |filter| level.reload(filter).unwrap_or_default()));
     }
 }
 
-/// How it was started.
-struct Logging {
-    format: LogFormat,
-    set: Box<dyn Fn(EnvFilter) + Send + Sync>,
+/// Writes from now on what another configuration wants written, as it wants it.
+pub(super) fn follow(log: &Log) {
+    if let Some(set_filter) = SET_FILTER.get() {
+        IS_JSON.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        set_filter(filter(log));
+    }
 }
 
-fn keep(log: &Log, set: impl Fn(EnvFilter) + Send + Sync + 'static) {
-    LOGGING.get_or_init(|| Logging { format: log.format, set: Box::new(set) });
+/// Writes each event in the form that is wanted by then.
+struct Form {
+    text: Format<Full>,
+    json: Format<Json>,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self { text: Format::default(), json: Format::default().json().flatten_event(true) }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Form
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if IS_JSON.load(Ordering::Relaxed) {
+            self.json.format_event(context, writer, event)
+        } else {
+            self.text.format_event(context, writer, event)
+        }
+    }
 }
 
 fn filter(log: &Log) -> EnvFilter {
@@ -85,7 +109,11 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-static LOGGING: OnceLock<Logging> = OnceLock::new();
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// Puts another filter in force, once there is one.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,9 @@ use std::{
 
 use super::{
     feed::Inbox,
-    lines::{self, Sheet, Target, Unwritten},
+    lines::{self, Target},
 };
+use crate::sheet::{Sheet, Unwritten};
 
 /// Where the file is, and how much is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

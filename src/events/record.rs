@@ -11,7 +11,7 @@ use http::HeaderMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Personal, veil};
+use super::{PageRequest, Personal, veil};
 use crate::{
     delivery::{Destination, client::Reply},
     store::{Settled, mask},
@@ -41,9 +41,9 @@ pub struct Record {
     pub trace_id: Option<EventId>,
     /// The site's name.
     pub site: Arc<str>,
-    /// Of the request to the network.
+    /// Of the request to the network; of a click or a hit, of the visitor's.
     pub request_method: Option<String>,
-    /// Of the request to the network, cut at [`MAX_URL`].
+    /// Of the request to the network; of a click or a hit, of the visitor's; cut at [`MAX_URL`].
     pub request_url: Option<String>,
     /// Of the request to the network, cut at [`MAX_BODY`]; none if it has no body.
     pub request_body: Option<String>,
@@ -106,6 +106,14 @@ impl Record {
     ) -> Self {
         let record = Self::about(Kind::Conversion, now, site, network).saying("outcome", outcome.as_str(), None);
         Self { event_name: Some(Arc::clone(conversion)), trace_id: id, ..record }
+    }
+
+    /// The same with the page that the visitor asked for, if it may be told.
+    #[must_use]
+    pub fn on(self, page: Option<&PageRequest>, personal: Personal) -> Self {
+        let Some(page) = page else { return self };
+        let url = cut(page.url(personal), MAX_URL);
+        Self { request_method: Some(page.method().to_owned()), request_url: Some(url), ..self }
     }
 
     /// A request about an event is on its way.

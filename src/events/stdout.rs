@@ -6,8 +6,9 @@ use std::{fs::File, io, os::fd::AsFd};
 
 use super::{
     feed::Inbox,
-    lines::{self, Sheet, Target, Unwritten},
+    lines::{self, Target},
 };
+use crate::sheet::{Sheet, Unwritten};
 
 /// Writes until it is told to end.
 pub(super) fn run(inbox: Inbox) {

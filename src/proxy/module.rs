@@ -181,6 +181,7 @@ impl Tracking {
             if conversions == Conversions::Held {
                 visit.hold_conversions();
             }
+            let site = guarded(|| site.asked_for(&facts(request, client), &visit)).flatten().unwrap_or(site);
             self.recipient = self.recipient.accepting(&request.headers);
             head::ask_for_whole_page(request, &visit, self.recipient.takes_plain);
             if visit.has_click_parameter() {

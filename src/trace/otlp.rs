@@ -20,16 +20,17 @@ use opentelemetry::{
 };
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::{
-    Resource,
     propagation::TraceContextPropagator,
     trace::{SdkTracer, SdkTracerProvider, Span},
 };
 
 use super::{RequestFacts, TraceHeaders};
 
+mod environment;
+
 /// Begins to trace if the environment asks for it; a second call changes nothing.
 pub fn start() {
-    if !is_wanted(variable) || TRACING.get().is_some() {
+    if !environment::asks_for_traces() || TRACING.get().is_some() {
         return;
     }
     // Fails when a provider is installed already, which is then the same one.
@@ -38,7 +39,10 @@ pub fn start() {
     let exporter = SpanExporter::builder().with_http().with_headers(std::collections::HashMap::new()).build();
     match exporter {
         Ok(exporter) => {
-            let provider = SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
+            let provider = SdkTracerProvider::builder()
+                .with_resource(environment::resource())
+                .with_batch_exporter(exporter)
+                .build();
             let tracer = provider.tracer("throughline");
             // Another call was faster.
             let _first = TRACING.set(Tracing { provider, tracer });
@@ -227,30 +231,6 @@ fn state_of(context: &SpanContext) -> Option<HeaderValue> {
     HeaderValue::try_from(state).ok().filter(|state| !state.is_empty())
 }
 
-/// Whether the variables ask for traces: an address to send them to, and nothing that says no.
-fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let is_disabled = variable("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    let exporter = variable("OTEL_TRACES_EXPORTER");
-    let has_address = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
-        .into_iter()
-        .any(|name| variable(name).is_some());
-    !is_disabled && exporter.as_deref().map_or(has_address, |exporter| exporter == "otlp")
-}
-
-/// Who we are, unless the variables say otherwise.
-fn resource() -> Resource {
-    let is_named = variable("OTEL_SERVICE_NAME").is_some()
-        || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.contains("service.name="));
-    let builder = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    if is_named { builder.build() } else { builder.with_service_name("throughline").build() }
-}
-
-/// An empty variable counts as none, as OpenTelemetry's specification says.
-#[expect(clippy::disallowed_methods, reason = "these variables are OpenTelemetry's, and no configuration has them")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 fn address(server: &str) -> [KeyValue; 2] {
     let (host, port) = match server.parse::<SocketAddr>() {
         Ok(address) => (address.ip().to_string(), i64::from(address.port())),
@@ -297,23 +277,6 @@ mod tests {
     use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 
     use super::*;
-
-    #[test]
-    fn an_address_switches_it_on_and_a_word_off() {
-        for (variables, wanted) in [
-            (&[][..], false),
-            (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")], true),
-            (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")], true),
-            (&[("OTEL_TRACES_EXPORTER", "otlp")], true),
-            (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"), ("OTEL_TRACES_EXPORTER", "none")], false),
-            (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"), ("OTEL_SDK_DISABLED", "TRUE")], false),
-            (&[("OTEL_TRACES_SAMPLER", "always_on")], false),
-        ] {
-            let variable =
-                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(is_wanted(variable), wanted, "{variables:?}");
-        }
-    }
 
     #[test]
     fn a_server_is_told_of_its_trace_as_w3c_writes_it() {

@@ -30,6 +30,7 @@ mod hit;
 mod late;
 mod naming;
 mod opening;
+mod path;
 mod plan;
 mod remembrance;
 mod request;

@@ -51,6 +51,7 @@ mod large;
 mod late;
 mod limits;
 mod listeners;
+mod logs;
 mod modes;
 mod multiplexed;
 mod networks;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Names;
 use crate::{
     config::Site,
-    events::{Bus, Record, Whose},
+    events::{Bus, PageRequest, Record, Whose},
     html::csp::CspMode,
     metrics::{Metrics, site::SiteMetrics},
     proxy::{
@@ -17,11 +17,12 @@ use crate::{
     store::{Hit, Store, clock},
     tracking::{
         click::ClickResult,
+        consent::Requirement,
         conversion::Outcome,
         event::{Event, EventId},
         mask::Mask,
         site::SiteRules,
-        visit::Decided,
+        visit::{Decided, Request, Visit},
     },
 };
 
@@ -42,6 +43,8 @@ pub struct TrackedSite {
     pub(in crate::proxy) mask: Mask,
     /// Who is told.
     pub events: Bus,
+    /// What the visitor asked for, where anybody is told of this request.
+    page_request: Option<Arc<PageRequest>>,
 }
 
 impl TrackedSite {
@@ -54,7 +57,7 @@ impl TrackedSite {
         let (page, metrics) = (PagePlan::new(&rules), SiteMetrics::new(metrics, &rules));
         let (page, metrics) = (page.map(Arc::new), Counters::new(metrics));
         let (switch, mask) = (Switch::default(), site.mask.clone());
-        Self { rules, csp: site.csp, page, metrics, switch, mask, events: events.clone() }
+        Self { rules, csp: site.csp, page, metrics, switch, mask, events: events.clone(), page_request: None }
     }
 
     /// Whether the request that it is tracked for is one of a preview.
@@ -66,13 +69,23 @@ impl TrackedSite {
     /// The same site with other rules that read the same of its pages.
     pub(in crate::proxy) fn with_rules(&self, rules: Arc<SiteRules>) -> Self {
         let (page, metrics, mask) = (self.page.clone(), self.metrics.clone(), self.mask.clone());
-        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask, events: self.events.clone() }
+        let (events, page_request) = (self.events.clone(), self.page_request.clone());
+        Self { rules, csp: self.csp, page, metrics, switch: Switch::default(), mask, events, page_request }
     }
 
     /// The same site, whose decisions are taken down.
     pub(in crate::proxy) fn noting(&self, notes: Arc<Notes>) -> Arc<Self> {
         let metrics = self.metrics.noting(notes);
         Arc::new(Self { metrics, ..self.with_rules(Arc::clone(&self.rules)) })
+    }
+
+    /// The same site, with what this request asked for; nothing is copied where nobody is told of it.
+    pub(in crate::proxy) fn asked_for(&self, request: &Request<'_>, visit: &Visit) -> Option<Arc<Self>> {
+        if !self.events.wants(self.whose()) {
+            return None;
+        }
+        let page_request = Some(Arc::new(PageRequest::new(request, visit, &self.mask)));
+        Some(Arc::new(Self { page_request, ..self.with_rules(Arc::clone(&self.rules)) }))
     }
 
     /// Counts the outcome of a conversion that nobody hears of, and has kept what would have been sent.
@@ -92,10 +105,13 @@ impl TrackedSite {
     pub(in crate::proxy) fn decide(&self, store: &Store, it: Decided) {
         self.metrics.outcome(it.conversion, it.send, it.outcome);
         if let Some(hit) = self.hit(it) {
-            self.events.publish(self.whose(), |_| {
+            self.events.publish(self.whose(), |personal| {
+                // Of visitors who have not agreed, nothing is told.
+                let page = self.page_request.as_deref().filter(|_| hit.grounds.told.is_some());
                 let id = hit.grounds.told.as_ref().map(|told| told.event_id);
                 let id = id.filter(|_| matches!(hit.outcome, Outcome::Queued | Outcome::Incomplete));
-                Record::conversion(hit.time, (&hit.site, &hit.conversion, &hit.network), id, hit.outcome)
+                let names = (&hit.site, &hit.conversion, &hit.network);
+                Record::conversion(hit.time, names, id, hit.outcome).on(page, personal)
             });
             store.note(hit);
         }
@@ -130,7 +146,12 @@ impl TrackedSite {
     pub(in crate::proxy) fn click(&self, network: usize, result: ClickResult) {
         self.metrics.click(network, result);
         if let Some(network) = self.rules.networks.get(network) {
-            self.events.publish(self.whose(), |_| Record::click(clock::now(), &self.rules.name, &network.key, result));
+            self.events.publish(self.whose(), |personal| {
+                let asked = network.consent.as_ref().unwrap_or(&self.rules.consent.require);
+                let may_tell = result.is_consented() || *asked == Requirement::None;
+                let page = self.page_request.as_deref().filter(|_| may_tell);
+                Record::click(clock::now(), &self.rules.name, &network.key, result).on(page, personal)
+            });
         }
     }
 }

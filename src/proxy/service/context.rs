@@ -5,12 +5,16 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Instant,
 };
 
-use super::super::{
-    connection::Connection, edition::Edition, forwarding::Claims, refusal::Refusal, runtime::TrackedSite,
-    upstream::Attempts,
+use super::{
+    super::{
+        connection::Connection, edition::Edition, forwarding::Claims, refusal::Refusal, runtime::TrackedSite,
+        upstream::Attempts,
+    },
+    note::Entry,
 };
 use crate::{
     access::RequestId,
@@ -53,6 +57,10 @@ pub struct Context {
     pub(super) attempts: Attempts,
     /// Its id, where anybody reads it.
     pub(super) id: Option<RequestId>,
+    /// Its line in the access log, where there is one.
+    pub(super) entry: Option<Entry>,
+    /// The status of the site's answer.
+    pub(super) told: Option<u16>,
     /// The path pattern of the conversion that hangs on it, where it is traced.
     pub(super) route: Option<String>,
     /// Its part in a trace, and that of the last attempt.
@@ -86,6 +94,17 @@ impl Drop for BusyGuard {
     }
 }
 
+/// A request that ends in a panic has its line all the same.
+impl Drop for Context {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(entry) = self.entry.take()
+        {
+            entry.of_a_panic(self);
+        }
+    }
+}
+
 impl Context {
     /// A request whose head has just arrived.
     pub(super) fn new(edition: Arc<Edition>, busy: &Busy, started: Instant) -> Self {
@@ -105,6 +124,8 @@ impl Context {
             is_hit: false,
             attempts: Attempts::default(),
             id: None,
+            entry: None,
+            told: None,
             route: None,
             span: RequestSpan::default(),
             attempt: AttemptSpan::default(),

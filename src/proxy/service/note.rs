@@ -28,6 +28,7 @@ impl Proxy {
 
     /// Tells the visitor which request this was, with the site's answer.
     pub(super) fn tell_visitor(&self, response: &mut ResponseHeader, ctx: &mut Context) {
+        ctx.told = Some(response.status.as_u16()).filter(|status| *status >= 200 || *status == 101);
         ctx.attempt.answered(response.status.as_u16());
         self.logbook.tell_visitor(ctx.id.as_ref(), response);
     }
@@ -38,6 +39,12 @@ impl Proxy {
             Some(id) => answer.with(logbook::HEADER, id),
             None => answer,
         }
+    }
+
+    /// Begins its line in the access log, where there is one.
+    pub(super) fn begin_entry(&self, head: &RequestHeader) -> Option<Entry> {
+        let access = &self.logbook.access;
+        access.is_on().then(|| Entry { access: access.clone(), asked: asked_of(head, access) })
     }
 
     /// Notes a request that is over, where that is wanted.
@@ -53,23 +60,9 @@ impl Proxy {
         let status = status(session, error, refused);
         let ending = ending(error);
         if is_logged {
-            let now = clock::instant();
-            let (asked, answered) = (ctx.asked, ctx.answered);
-            let connection = ctx.connection.as_ref();
-            access.note(Record {
-                time: clock::now(),
-                request_id: ctx.id.clone(),
-                client: ctx.client.map(|client| client.address).or(connection.map(|it| it.address())),
-                site: ctx.site.as_ref().map(|(_, site)| site.rules.name.clone()),
-                asked: Some(asked_of(head, access)),
-                status,
-                bytes: session.body_bytes_sent() as u64,
-                took: now.saturating_duration_since(ctx.started),
-                server: ctx.attempts.server(),
-                server_took: asked.zip(answered).map(|(asked, answered)| answered.saturating_duration_since(asked)),
-                ending,
-                refused: refused.map(Refusal::as_str),
-            });
+            let asked = ctx.entry.take().map_or_else(|| asked_of(head, access), |entry| entry.asked);
+            let bytes = session.body_bytes_sent() as u64;
+            access.note(record(ctx, asked, (status, bytes), ending));
         }
         if ctx.span.is_recording() {
             let failure = refused.map(Refusal::as_str).or((ending != Ending::Complete).then_some(ending.as_str()));
@@ -83,6 +76,39 @@ impl Proxy {
                 failure,
             });
         }
+    }
+}
+
+/// What a line says of a request that is not over yet.
+pub(super) struct Entry {
+    access: AccessLog,
+    asked: Asked,
+}
+
+impl Entry {
+    /// Notes a request that nobody can finish any more. How much of an answer has gone out is not known.
+    pub(super) fn of_a_panic(self, ctx: &Context) {
+        let status = ctx.told.unwrap_or(FAILED);
+        self.access.note(record(ctx, self.asked, (status, 0), Ending::Failed));
+    }
+}
+
+fn record(ctx: &Context, asked: Asked, (status, bytes): (u16, u64), ending: Ending) -> Record {
+    let now = clock::instant();
+    let server_took = ctx.asked.zip(ctx.answered);
+    Record {
+        time: clock::now(),
+        request_id: ctx.id.clone(),
+        client: ctx.client.map(|client| client.address).or(ctx.connection.as_ref().map(|it| it.address())),
+        site: ctx.site.as_ref().map(|(_, site)| site.rules.name.clone()),
+        asked: Some(asked),
+        status,
+        bytes,
+        took: now.saturating_duration_since(ctx.started),
+        server: ctx.attempts.server(),
+        server_took: server_took.map(|(asked, answered)| answered.saturating_duration_since(asked)),
+        ending,
+        refused: refusal(ctx).map(Refusal::as_str),
     }
 }
 
@@ -133,3 +159,8 @@ fn asked_of(head: &RequestHeader, access: &AccessLog) -> Asked {
 
 /// No status of HTTP, but the one that readers of logs know.
 const LEFT: u16 = 499;
+/// Of a request that has panicked before its answer.
+const FAILED: u16 = 500;
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,7 @@ impl Proxy {
         let client = forwarding::client(&connection, ctx.is_trusted, &head.headers, table);
         ctx.connection = Some(Arc::clone(&connection));
         ctx.id = self.logbook.id(&head.headers, ctx.is_trusted);
+        ctx.entry = self.begin_entry(head);
         ctx.span = RequestSpan::begin(&head.method, &head.headers, ctx.is_trusted);
         if let Some(http1) = session.as_downstream().as_http1() {
             refusal::judge(&http1.get_headers_raw_bytes(), head.version, &head.headers, limits.max_header_bytes)?;

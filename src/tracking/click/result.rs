@@ -32,6 +32,12 @@ pub enum ClickResult {
 }
 
 impl ClickResult {
+    /// Whether it says that the visitor has agreed, where that is asked for.
+    #[must_use]
+    pub const fn is_consented(self) -> bool {
+        matches!(self, Self::Accepted | Self::Kept | Self::Oversized)
+    }
+
     /// All results, so that counters exist from the start.
     pub const ALL: [Self; 17] = [
         Self::Accepted,

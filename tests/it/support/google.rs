@@ -29,6 +29,17 @@ pub(crate) struct Google {
     server: AdNetwork,
     key: Key,
     inserts: Arc<Mutex<Vec<Request>>>,
+    counter: Arc<Mutex<Counter>>,
+}
+
+/// Where tokens are given out.
+#[derive(Debug)]
+struct Counter {
+    given: usize,
+    /// How many requests are still to be refused.
+    refuses: usize,
+    /// For how many seconds a token is good.
+    lifetime: u64,
 }
 
 /// A key of the service account.
@@ -47,9 +58,17 @@ pub(crate) struct Row {
 
 pub(crate) const INSERT_ALL: &str = "/bigquery/v2/projects/my-project/datasets/tracking/tables/events/insertAll";
 const ACCOUNT: &str = "writer@my-project.iam.gserviceaccount.com";
-const SCOPE: &str = "https://www.googleapis.com/auth/bigquery.insertdata";
-/// What the metadata server and the exchange of identities give out.
-pub(crate) const GIVEN: &str = "given-token-CANARY";
+pub(crate) const SCOPE: &str = "https://www.googleapis.com/auth/bigquery.insertdata";
+/// Where a virtual machine asks for its token (cloud.google.com/compute/docs/metadata/querying-metadata).
+pub(crate) const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
+/// The provider in a pool of workloads.
+pub(crate) const AUDIENCE: &str =
+    "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/o";
+
+/// The first, second, … token of the metadata server and of the exchange of identities.
+pub(crate) fn given(number: usize) -> String {
+    format!("given-token-CANARY-{number}")
+}
 
 impl Google {
     /// Takes every row.
@@ -70,23 +89,19 @@ impl Google {
     /// Answers inserts as `judge` decides.
     pub(crate) fn judging(judge: impl Fn(&[Row]) -> Response + Send + Sync + 'static) -> Self {
         let inserts = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&inserts);
+        let counter = Arc::new(Mutex::new(Counter { given: 0, refuses: 0, lifetime: 3600 }));
+        let (seen, tokens) = (Arc::clone(&inserts), Arc::clone(&counter));
         let server = AdNetwork::judging(move |request| match (request.method.as_str(), request.path()) {
             ("POST", INSERT_ALL) => {
                 lock(&seen).push(request.clone());
                 judge(&rows_of(request))
             }
-            // cloud.google.com/compute/docs/metadata/querying-metadata
-            ("GET", "/computeMetadata/v1/instance/service-accounts/default/token")
-                if request.headers.get("metadata-flavor") == Some("Google") =>
-            {
-                token()
-            }
+            ("GET", METADATA) if request.headers.get("metadata-flavor") == Some("Google") => lock(&tokens).token(),
             // RFC 8693, and cloud.google.com/iam/docs/reference/sts/rest
-            ("POST", "/sts/v1/token") => token(),
+            ("POST", "/sts/v1/token") => lock(&tokens).token(),
             _ => Response::new(404).body("no such thing"),
         });
-        Self { server, key: Key::new(), inserts }
+        Self { server, key: Key::new(), inserts, counter }
     }
 
     /// `events.bigquery` of a configuration, one key per line, indented; `more` belongs to it.
@@ -118,7 +133,7 @@ impl Google {
     pub(crate) fn external_account(&self, subject: &Path) -> String {
         json!({
             "type": "external_account",
-            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/o",
+            "audience": AUDIENCE,
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
             "token_url": format!("http://{}/sts/v1/token", self.host()),
             "credential_source": { "file": subject },
@@ -134,6 +149,22 @@ impl Google {
     /// All other requests so far.
     pub(crate) fn questions(&self) -> Vec<Request> {
         self.server.received().into_iter().filter(|request| request.path() != INSERT_ALL).collect()
+    }
+
+    /// Waits until Google was asked for so many tokens.
+    pub(crate) fn await_questions(&self, count: usize) {
+        let questions = || self.questions().len();
+        await_fact(|| (questions() >= count).then_some(()), || format!("{count} questions, not {}", questions()));
+    }
+
+    /// Gives tokens that are good for so many seconds.
+    pub(crate) fn give_tokens_for(&self, seconds: u64) {
+        lock(&self.counter).lifetime = seconds;
+    }
+
+    /// Refuses so many requests for a token.
+    pub(crate) fn give_no_tokens(&self, requests: usize) {
+        lock(&self.counter).refuses = requests;
     }
 
     /// Every row of every insert so far, repeats included.
@@ -184,14 +215,21 @@ pub(crate) fn refusal(status: u16, reason: &str) -> Response {
     Response::new(status).header("Content-Type", "application/json").body(json!({ "error": error }).to_string())
 }
 
-fn token() -> Response {
-    let token = json!({
-        "access_token": GIVEN,
-        "expires_in": 3600,
-        "token_type": "Bearer",
-        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-    });
-    Response::new(200).header("Content-Type", "application/json").body(token.to_string())
+impl Counter {
+    fn token(&mut self) -> Response {
+        if let Some(refuses) = self.refuses.checked_sub(1) {
+            self.refuses = refuses;
+            return Response::new(400).body(r#"{"error":"invalid_grant","error_description":"CANARY-proof"}"#);
+        }
+        self.given += 1;
+        let token = json!({
+            "access_token": given(self.given),
+            "expires_in": self.lifetime,
+            "token_type": "Bearer",
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        });
+        Response::new(200).header("Content-Type", "application/json").body(token.to_string())
+    }
 }
 
 fn rows_of(request: &Request) -> Vec<Row> {
