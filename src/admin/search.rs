@@ -27,6 +27,14 @@ use crate::{
     tracking::{conversion::Outcome, timestamp::Timestamp},
 };
 
+/// What a search has found on disk.
+struct Found {
+    /// Each with the request that it makes, by the configuration in force.
+    stories: Vec<(Story, Option<String>)>,
+    /// Whether everything was looked through.
+    is_whole: bool,
+}
+
 /// The page: a search, or the newest hits.
 pub(super) async fn show(
     State(console): State<Shared>,
@@ -41,7 +49,7 @@ pub(super) async fn show(
             let found = console.at_work(&guest, move |_, office| {
                 let Stories { told, is_whole } = office.story(&text).map_err(refusal)?;
                 let requests = in_force.requests(&told);
-                Ok((told.into_iter().zip(requests).collect::<Vec<_>>(), is_whole))
+                Ok(Found { stories: told.into_iter().zip(requests).collect(), is_whole })
             });
             answered(found.await, &unwritten)
         }
@@ -65,15 +73,12 @@ pub(super) async fn show(
 }
 
 /// What is on disk, and what is known in memory alone: while the disk is away, that is all there is.
-fn answered(
-    found: Result<(Vec<(Story, Option<String>)>, bool), Refusal>,
-    unwritten: &[Story],
-) -> Result<Markup, Refusal> {
+fn answered(found: Result<Found, Refusal>, unwritten: &[Story]) -> Result<Markup, Refusal> {
     let waiting = html! { @for story in unwritten { (tell(story, None)) } };
     match found {
         Err(refusal) if unwritten.is_empty() => Err(refusal),
         Err(refusal) => Ok(html! { (frame::notice(Notice::Bad, &refusal)) (waiting) }),
-        Ok((stories, is_whole)) => Ok(html! {
+        Ok(Found { stories, is_whole }) => Ok(html! {
             @if !is_whole { (frame::notice(Notice::Plain, "Not everything was looked through: the store is large, and its older rows were not reached in time.")) }
             @if unwritten.is_empty() || !stories.is_empty() { (told(&stories)) }
             (waiting)
