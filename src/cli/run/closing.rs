@@ -7,7 +7,11 @@ use tokio::{join, sync::watch, task::JoinHandle};
 
 use super::{Signals, lineage::Ending};
 use crate::{
-    delivery::Delivery, events::Bus, handover::parent, proxy::edition::Current, store::Forwarder, store::Store,
+    delivery::Delivery,
+    events::Bus,
+    handover::parent,
+    proxy::edition::Current,
+    store::{Forwarder, Store},
     supervisor,
 };
 
