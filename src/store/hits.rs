@@ -123,19 +123,29 @@ impl Hits {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    /// Writes all that wait; after an error they wait again. Of what was withdrawn meanwhile stays that it
-    /// was.
-    pub(super) fn write(&self, connection: &Connection, withdrawn: &Withdrawn) -> rusqlite::Result<()> {
-        let Waiting { judged, noise, unstored } =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if judged.is_empty() && noise.is_empty() && unstored.is_empty() {
-            return Ok(());
+    /// Writes some of those that wait, so that no page waits for long behind them, and says whether there are
+    /// more; after an error they wait again. Of what was withdrawn meanwhile stays that it was.
+    pub(super) fn write(&self, connection: &Connection, withdrawn: &Withdrawn) -> rusqlite::Result<bool> {
+        let (slice, has_more) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).slice();
+        if slice.is_empty() {
+            return Ok(false);
         }
-        let written = insert(connection, judged.iter().chain(&noise).chain(&unstored), withdrawn);
+        let written = insert(connection, &slice, withdrawn);
         if written.is_err() {
-            judged.into_iter().chain(noise).chain(unstored).for_each(|hit| self.push(hit));
+            slice.into_iter().for_each(|hit| self.push(hit));
         }
-        written
+        written.map(|()| has_more)
+    }
+}
+
+impl Waiting {
+    /// Those that are to be written next, and whether there are more.
+    fn slice(&mut self) -> (Vec<Hit>, bool) {
+        let Self { judged, noise, unstored } = self;
+        let mut slice: Vec<_> = judged.drain(..judged.len().min(SLICE)).collect();
+        slice.extend(unstored.drain(..unstored.len().min(SLICE - slice.len())));
+        slice.extend(noise.drain(..noise.len().min(SLICE - slice.len())));
+        (slice, !(judged.is_empty() && unstored.is_empty() && noise.is_empty()))
     }
 }
 
@@ -159,11 +169,7 @@ pub(super) fn empty(connection: &Connection, event_id: &[u8]) -> rusqlite::Resul
         .map(drop)
 }
 
-fn insert<'a>(
-    connection: &Connection,
-    hits: impl Iterator<Item = &'a Hit>,
-    withdrawn: &Withdrawn,
-) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, hits: &[Hit], withdrawn: &Withdrawn) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     let mut statement = transaction.prepare_cached(
         "INSERT INTO hits (at_ms, site, conversion, network, outcome, reason, event_id, order_id, clicks, value,
@@ -239,6 +245,8 @@ fn cut(text: &str, most: usize) -> &str {
 
 /// Records of each kind that may wait: what is written in one go, about once a second.
 const WAITING: usize = 500;
+/// Written in one transaction: some milliseconds.
+const SLICE: usize = 100;
 /// Conversions that could not be written, of which it is known until the disk is there again: a few MB.
 const UNSTORED: usize = 1000;
 /// Hits whose row waits for the fleet; after a long outage, rows tell their outcome without their record.

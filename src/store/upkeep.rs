@@ -50,6 +50,7 @@ impl Writer {
             .inspect(TakenOver::log)
             .and_then(|_| self.heard.listen(connection, &self.shared, &*self.observer))
             .and_then(|()| self.shared.hits.write(connection, &self.shared.withdrawn))
+            .map(|owes_hits| self.owes_hits = owes_hits)
             .and_then(|()| self.housekeeping.follow_clock(connection, instant, clock::now(), &*self.observer))
             .and_then(|()| self.housekeeping.tick(connection, instant, clock::now()))
             .and_then(|()| database.shorten_log())

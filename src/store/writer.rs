@@ -40,6 +40,8 @@ pub(super) struct Writer {
     pub(super) deferred: VecDeque<Command>,
     /// Conversions whose commit failed and could not be looked up since.
     pub(super) doubtful: Vec<Command>,
+    /// Whether records of hits are being written, slice by slice.
+    pub(super) owes_hits: bool,
 }
 
 impl Writer {
@@ -63,6 +65,7 @@ impl Writer {
             heard: Heard::default(),
             deferred: VecDeque::new(),
             doubtful: Vec::new(),
+            owes_hits: false,
         };
         writer.reopen();
         if let Some(risk) = filesystem::risk(&writer.shared.folder) {
@@ -94,11 +97,17 @@ impl Work for Writer {
     }
 
     fn catch_up(&mut self) -> bool {
-        let is_possible = self.database.is_some() && !self.deferred.is_empty();
-        if is_possible {
+        let Some(database) = &self.database else { return false };
+        if !self.deferred.is_empty() {
             self.write_deferred();
+            return true;
         }
-        is_possible
+        if self.owes_hits {
+            let Shared { hits, withdrawn, .. } = &*self.shared;
+            // Those that fail wait again, until the store is looked after next.
+            self.owes_hits = hits.write(&database.connection, withdrawn).unwrap_or_default();
+        }
+        self.owes_hits
     }
 
     fn tick(&mut self) {
@@ -107,8 +116,15 @@ impl Work for Writer {
 
     fn end(&mut self) {
         let Shared { hits, withdrawn, .. } = &*self.shared;
-        if let Some(Err(error)) = self.database.as_ref().map(|database| hits.write(&database.connection, withdrawn)) {
-            tracing::debug!(%error, "the last hits were not written down");
+        while let Some(written) = self.database.as_ref().map(|database| hits.write(&database.connection, withdrawn)) {
+            match written {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "the last hits were not written down");
+                    break;
+                }
+            }
         }
         self.instance.leave(self.database.as_ref().map(|database| &database.connection));
         if let Some(database) = self.database.take() {

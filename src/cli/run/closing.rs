@@ -7,8 +7,13 @@ use tokio::{join, sync::watch, task::JoinHandle};
 
 use super::{Signals, lineage::Ending};
 use crate::{
-    admin::Callers, delivery::Delivery, events::Bus, handover::parent, proxy::edition::Current, store::Forwarder,
-    store::Store, supervisor,
+    admin::Callers,
+    delivery::Delivery,
+    events::Bus,
+    handover::parent,
+    proxy::edition::Current,
+    store::{Forwarder, Store},
+    supervisor,
 };
 
 /// What has to be finished, in reverse of how it was begun.

@@ -26,7 +26,8 @@ pub enum JsonRule {
     Text(Template),
     /// A list.
     List(Vec<Self>),
-    /// The list with the event alone, which is in it whatever it lacks: others may join it ([`BatchRule`](super::BatchRule)).
+    /// The list with the event alone, which is in it whatever it lacks: others may join it
+    /// ([`BatchRule`](super::BatchRule)).
     Event(Box<Self>),
     /// An object.
     Object(Vec<(String, Self)>),
