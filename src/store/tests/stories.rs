@@ -180,6 +180,8 @@ async fn bots_crowd_out_nobody() {
     .await;
     store.close().await;
     assert_eq!(stories(folder.path(), "1").len(), 1);
+    let records = words(&hits(folder.path())).len();
+    assert_eq!(records, 501, "however many slices it takes");
 }
 
 /// Takes away what came with the stories.
