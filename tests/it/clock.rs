@@ -23,9 +23,10 @@ use crate::support::{
     tell,
 };
 
-/// Three of ten orders are refused at first, so that they wait when the clock jumps.
+/// Two of ten orders are refused at first, so that they wait when the clock jumps. More might look like a network
+/// that is down, which is left alone for longer than this story.
 fn trouble() -> Mix {
-    Mix::seeded(19).with(Fault::ServerError, 30_000).at_most(1)
+    Mix::seeded(19).with(Fault::ServerError, 20_000).at_most(1)
 }
 
 #[test]
@@ -66,8 +67,8 @@ fn jump(jumped: &str, mix: Mix, patience: Duration) -> Result<Duration, String> 
     let proxy = under_faketime(Proxy::with(&shop)).start();
     buy(&proxy, "before");
     await_fact(
-        || (network.requests() >= ORDERS).then_some(()),
-        || format!("an attempt at each of {ORDERS}, not {}", network.requests()),
+        || (network.requests() >= ORDERS / 2).then_some(()),
+        || format!("attempts at half of {ORDERS}, not {}", network.requests()),
     );
     set_clock(proxy.folder(), jumped);
     let began = Instant::now();
